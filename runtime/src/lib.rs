@@ -1,0 +1,1 @@
+//! Tasks, actors, objects and compiled graphs at hardware speed.

@@ -1,0 +1,16 @@
+//! Lock-free channels, memory pools, wake-ups and system calls under maser.
+//!
+//! Lowest crate of the workspace: it knows nothing of tasks, actors or graphs.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`sync`] | the only door to atomics and cells (std, or loom under `cfg(loom)`), and the protocols built on them alone: mailbox, completion, event, deque |
+//! | [`os`] | every system call of the crate |
+//! | [`channel`] | rings between two threads: `spsc`, `call_slot`, `mpsc`, `broadcast` |
+//! | [`arena`] | pools of small blocks that cost no system call and no lock when warm |
+#![deny(unsafe_code)]
+
+pub mod arena;
+pub mod channel;
+pub mod os;
+pub mod sync;

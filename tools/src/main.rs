@@ -1,0 +1,2 @@
+//! The maser command.
+fn main() {}
