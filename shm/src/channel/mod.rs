@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Rings between two threads: values move, nothing is encoded, nothing waits.
+//!
+//! | module | from | to | line |
+//! |---|---|---|---|
+//! | [`spsc`] | one | one | `channel`: values packed, for rates; `line_channel`: sequence and value on one line, for latency |
+//! | [`call_slot`] | one | one, and back | question and answer in turn on one line |
+//!
+//! Every step is a bounded `try_*` function; `is_ready` and `is_answered` are one load each.
+//! Waiting (how long to spin, when to park, which deadline) is a policy around them, which is
+//! also what lets loom explore every step.
+//!
+//! The two ends of a channel are two types made together. They are `Send`, not `Clone` and not
+//! `Sync`; `&mut self` on every step is what makes "single producer, single consumer" a fact of
+//! the type system. Either end may be dropped at any time: the other sees `is_closed`, what was
+//! sent before is still given out, and every value left is dropped exactly once.
+
+pub mod call_slot;
+mod error;
+mod slots;
+pub mod spsc;
+
+pub use error::{Abandoned, ChannelError, TryCallError, TryRecvError, TrySendError};
+
+// loom's Arc carries the happens-before edge of the last drop into the model.
+#[cfg(loom)]
+use loom::sync::Arc;
+#[cfg(not(loom))]
+use std::sync::Arc;
+
+/// Bytes of one cache line, the unit in which cores hand memory to each other.
+pub const LINE_BYTES: usize = 64;
