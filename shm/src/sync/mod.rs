@@ -3,6 +3,10 @@
 //! Protocols that need nothing but these live beside it, one file each, with their loom model
 //! in `shm/tests/loom_<name>.rs`.
 
+pub mod completion;
+pub mod event;
+pub mod mailbox;
+
 pub use crossbeam_utils::CachePadded;
 
 /// Atomic types and orderings.
