@@ -1,0 +1,109 @@
+//! The table of all knobs.
+
+/// One knob, as documents and messages show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Knob {
+    /// The setter of [`Config`](super::Config).
+    pub field: &'static str,
+    /// The environment variable.
+    pub env: &'static str,
+    /// What the number counts; empty for words.
+    pub unit: &'static str,
+    /// The value when nothing is set.
+    pub default: &'static str,
+    /// The values that are taken.
+    pub range: &'static str,
+    /// What it does.
+    pub what: &'static str,
+}
+
+macro_rules! knobs {
+    ($($id:ident: $field:literal $env:literal [$unit:literal] $default:literal, $range:literal, $what:literal;)*) => {
+        $(pub(super) const $id: Knob = Knob {
+            field: $field, env: $env, unit: $unit, default: $default, range: $range, what: $what,
+        };)*
+
+        /// All knobs, in the order of the documents.
+        pub const KNOBS: &[Knob] = &[$($id),*];
+    };
+}
+
+knobs! {
+    NUM_CPUS: "num_cpus" "MASER_NUM_CPUS" ["schedulers"]
+        "usable parallelism", "1 to 1024",
+        "schedulers, and the amount of the resource CPU; more than cores is allowed";
+    NUM_GPUS: "num_gpus" "MASER_NUM_GPUS" ["GPUs"]
+        "0", "0 to 1000000000",
+        "amount of the resource GPU; a count for scheduling, no device is touched";
+    RESOURCES: "resource" "MASER_RESOURCES" ["amounts"]
+        "none", "name=amount,name=amount; amounts from 0 to 1000000000",
+        "amounts of custom resources";
+    MODE: "mode" "MASER_MODE" [""]
+        "script", "script, inline or silent",
+        "run on schedulers, run at once in the caller, or as script without printing errors";
+    ISOLATION: "isolation" "MASER_ISOLATION" [""]
+        "thread", "thread",
+        "what an actor's crash takes with it; process is not available yet";
+    STACK_BYTES: "stack_bytes" "MASER_STACK_BYTES" ["bytes"]
+        "256KiB", "16KiB to 1GiB",
+        "stack of one task, rounded up to pages";
+    MAX_BLOCKED_TASKS: "max_blocked_tasks" "MASER_MAX_BLOCKED_TASKS" ["tasks"]
+        "vm.max_map_count / 2 - 1024, at most 30000", "1 to vm.max_map_count / 2",
+        "tasks that may be blocked at once";
+    PIN: "pin" "MASER_PIN" [""]
+        "true", "true or false",
+        "pin each scheduler to a CPU";
+    SPIN: "spin" "MASER_SPIN_US" ["microseconds"]
+        "by schedulers and usable CPUs", "0 to 60000000",
+        "how long an idle scheduler spins before it parks";
+    GRAPH_SUBMIT_TIMEOUT: "graph_submit_timeout" "MASER_CGRAPH_SUBMIT_TIMEOUT" ["seconds"]
+        "10", "0 to 1000000000, fractions allowed, or -1 for ever",
+        "how long execute waits for a place among the runs in flight";
+    GRAPH_GET_TIMEOUT: "graph_get_timeout" "MASER_CGRAPH_GET_TIMEOUT" ["seconds"]
+        "10", "0 to 1000000000, fractions allowed, or -1 for ever",
+        "how long get waits for the result of a run";
+    GRAPH_TEARDOWN_TIMEOUT: "graph_teardown_timeout" "MASER_CGRAPH_TEARDOWN_TIMEOUT" ["seconds"]
+        "30", "0 to 1000000000, fractions allowed, or -1 for ever",
+        "how long teardown waits for the graph's actors";
+    GRAPH_MAX_INFLIGHT: "graph_max_inflight" "MASER_CGRAPH_MAX_INFLIGHT" ["runs"]
+        "10", "1 to 1000000",
+        "runs of one graph in flight at once";
+    GRAPH_MAX_BUFFERED_RESULTS: "graph_max_buffered_results" "MASER_CGRAPH_MAX_BUFFERED_RESULTS" ["results"]
+        "1000", "1 to 1000000000",
+        "results of one graph that may wait to be fetched";
+    ERROR_LOG_LEN: "error_log_len" "MASER_ERROR_LOG_LEN" ["errors"]
+        "1000", "0 to 1000000",
+        "errors that are remembered, the oldest goes first";
+    ID_SEED: "id_seed" "MASER_ID_SEED" [""]
+        "from the operating system", "0 to 18446744073709551615, or hexadecimal after 0x",
+        "seed of all ids, for repeatable runs";
+    NAME_STACK_OVERFLOWS: "name_stack_overflows" "MASER_NAME_STACK_OVERFLOWS" [""]
+        "true", "true or false",
+        "install a SIGSEGV handler that names the task whose stack overflowed";
+}
+
+/// The knob whose variable is `name` but for up to two letters.
+pub(super) fn nearest(name: &str) -> Option<&'static Knob> {
+    KNOBS
+        .iter()
+        .map(|knob| (distance(name, knob.env), knob))
+        .filter(|&(distance, _)| distance <= 2)
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, knob)| knob)
+}
+
+/// Letters to insert, delete or replace (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

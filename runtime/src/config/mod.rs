@@ -1,0 +1,220 @@
+//! Every knob of the runtime: the builder, the environment and the defaults.
+//!
+//! [`Config`] is what the program asks for, [`Settings`] what holds in the end, and [`KNOBS`] the
+//! table of all knobs with unit, default and range.
+//!
+//! - CF-1 a knob set by the builder wins over its environment variable, which wins over the
+//!   default. Custom resources are knobs of their own, name by name.
+//! - CF-2 a variable that is set to nothing counts as not set.
+//! - CF-3 a wrong value is an error that names the field: nothing is clamped or ignored. (A
+//!   variable that the builder overrides is not looked at.)
+//! - CF-4 reading text never panics.
+
+mod error;
+mod knob;
+mod parse;
+mod resolve;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use error::{ConfigError, Origin};
+pub use knob::{KNOBS, Knob};
+pub use settings::{Isolation, Mode, Settings, Timeout};
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a program asks of the runtime. Knobs that are not set come from the environment, then
+/// from the defaults.
+///
+/// ```
+/// use maser::config::{Config, Mode};
+/// let config = Config::new().num_cpus(4).mode(Mode::Silent).resource("disk", 2.0);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "a configuration does nothing until a runtime is started with it"]
+pub struct Config {
+    num_cpus: Option<usize>,
+    num_gpus: Option<f64>,
+    resources: BTreeMap<String, f64>,
+    mode: Option<Mode>,
+    isolation: Option<Isolation>,
+    stack_bytes: Option<usize>,
+    max_blocked_tasks: Option<usize>,
+    pin: Option<bool>,
+    spin: Option<Duration>,
+    graph_submit_timeout: Option<Timeout>,
+    graph_get_timeout: Option<Timeout>,
+    graph_teardown_timeout: Option<Timeout>,
+    graph_max_inflight: Option<usize>,
+    graph_max_buffered_results: Option<usize>,
+    error_log_len: Option<usize>,
+    id_seed: Option<u64>,
+    name_stack_overflows: Option<bool>,
+}
+
+impl Config {
+    /// Nothing set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Schedulers, which is also the amount of the resource `CPU`. More than there are cores is
+    /// allowed: idle ones park.
+    ///
+    /// 1 to 1024; default the usable parallelism (affinity mask and cgroup quota);
+    /// `MASER_NUM_CPUS`.
+    pub fn num_cpus(mut self, schedulers: usize) -> Self {
+        self.num_cpus = Some(schedulers);
+        self
+    }
+
+    /// The same knob as [`num_cpus`](Config::num_cpus), under the name that fits a program that
+    /// thinks in workers.
+    pub fn num_workers(self, schedulers: usize) -> Self {
+        self.num_cpus(schedulers)
+    }
+
+    /// Amount of the resource `GPU`, which tasks and actors may ask for. It is a count for
+    /// scheduling alone: no device is touched.
+    ///
+    /// 0 to 1,000,000,000; default 0; `MASER_NUM_GPUS`.
+    pub fn num_gpus(mut self, quantity: f64) -> Self {
+        self.num_gpus = Some(quantity);
+        self
+    }
+
+    /// Amount of a custom resource, which tasks and actors may ask for by `name`. Set again, the
+    /// last amount holds.
+    ///
+    /// 0 to 1,000,000,000, the name not empty, without `=`, `,` or white space, and not `CPU` or
+    /// `GPU`; default none; `MASER_RESOURCES=name=amount,name=amount`.
+    pub fn resource(mut self, name: impl Into<String>, quantity: f64) -> Self {
+        self.resources.insert(name.into(), quantity);
+        self
+    }
+
+    /// How tasks run and what is printed of their errors: see [`Mode`].
+    ///
+    /// Default [`Mode::Script`]; `MASER_MODE`.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// What an actor's crash takes with it: see [`Isolation`].
+    ///
+    /// Default [`Isolation::Thread`], which is the only one there is so far; `MASER_ISOLATION`.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
+    /// Stack of one task, in bytes, rounded up to whole pages. It is address space: only the part
+    /// that is touched takes memory.
+    ///
+    /// 16 KiB to 1 GiB; default 256 KiB; `MASER_STACK_BYTES`, which also takes `256KiB`, `1MiB`.
+    pub fn stack_bytes(mut self, bytes: usize) -> Self {
+        self.stack_bytes = Some(bytes);
+        self
+    }
+
+    /// Tasks that may be blocked at once; each holds a stack. One more is an error, not a hang.
+    ///
+    /// 1 to half of `vm.max_map_count` (a stack and its guard page are two mappings); default
+    /// that half less 1,024 for the rest of the program, at most 30,000;
+    /// `MASER_MAX_BLOCKED_TASKS`.
+    pub fn max_blocked_tasks(mut self, tasks: usize) -> Self {
+        self.max_blocked_tasks = Some(tasks);
+        self
+    }
+
+    /// Whether each scheduler is pinned to a CPU. Switch it off where several runtimes share a
+    /// machine without affinity masks.
+    ///
+    /// Default true; `MASER_PIN`.
+    pub fn pin(mut self, pin: bool) -> Self {
+        self.pin = Some(pin);
+        self
+    }
+
+    /// How long an idle scheduler spins before it parks. Spinning answers sooner and keeps the
+    /// CPU busy.
+    ///
+    /// 0 to 60 s; default by the number of schedulers and usable CPUs; `MASER_SPIN_US`
+    /// (microseconds).
+    pub fn spin(mut self, spin: Duration) -> Self {
+        self.spin = Some(spin);
+        self
+    }
+
+    /// How long `execute` of a graph waits for a place among the runs in flight.
+    ///
+    /// 0 to 1,000,000,000 s or [`Timeout::Never`]; default 10 s; `MASER_CGRAPH_SUBMIT_TIMEOUT`
+    /// (seconds, fractions allowed, -1 = never).
+    pub fn graph_submit_timeout(mut self, timeout: impl Into<Timeout>) -> Self {
+        self.graph_submit_timeout = Some(timeout.into());
+        self
+    }
+
+    /// How long `get` waits for the result of a run of a graph.
+    ///
+    /// 0 to 1,000,000,000 s or [`Timeout::Never`]; default 10 s; `MASER_CGRAPH_GET_TIMEOUT`
+    /// (seconds, fractions allowed, -1 = never).
+    pub fn graph_get_timeout(mut self, timeout: impl Into<Timeout>) -> Self {
+        self.graph_get_timeout = Some(timeout.into());
+        self
+    }
+
+    /// How long the teardown of a graph waits for its actors to leave it.
+    ///
+    /// 0 to 1,000,000,000 s or [`Timeout::Never`]; default 30 s; `MASER_CGRAPH_TEARDOWN_TIMEOUT`
+    /// (seconds, fractions allowed, -1 = never).
+    pub fn graph_teardown_timeout(mut self, timeout: impl Into<Timeout>) -> Self {
+        self.graph_teardown_timeout = Some(timeout.into());
+        self
+    }
+
+    /// Runs of one graph that may be in flight at once.
+    ///
+    /// 1 to 1,000,000; default 10; `MASER_CGRAPH_MAX_INFLIGHT`.
+    pub fn graph_max_inflight(mut self, runs: usize) -> Self {
+        self.graph_max_inflight = Some(runs);
+        self
+    }
+
+    /// Results of one graph that may wait to be fetched.
+    ///
+    /// 1 to 1,000,000,000; default 1,000; `MASER_CGRAPH_MAX_BUFFERED_RESULTS`.
+    pub fn graph_max_buffered_results(mut self, results: usize) -> Self {
+        self.graph_max_buffered_results = Some(results);
+        self
+    }
+
+    /// Errors that are remembered for later questions; the oldest goes first.
+    ///
+    /// 0 to 1,000,000 entries; default 1,000; `MASER_ERROR_LOG_LEN`.
+    pub fn error_log_len(mut self, entries: usize) -> Self {
+        self.error_log_len = Some(entries);
+        self
+    }
+
+    /// Seed of the ids of tasks, actors and objects, for runs whose output must be repeatable.
+    ///
+    /// Any 64-bit number; default from the operating system's randomness; `MASER_ID_SEED`
+    /// (decimal, or hexadecimal after `0x`).
+    pub fn id_seed(mut self, seed: u64) -> Self {
+        self.id_seed = Some(seed);
+        self
+    }
+
+    /// Whether a handler for SIGSEGV is installed that names the task whose stack overflowed and
+    /// then hands the signal on to the handler that was there before.
+    ///
+    /// Default true; `MASER_NAME_STACK_OVERFLOWS`.
+    pub fn name_stack_overflows(mut self, name: bool) -> Self {
+        self.name_stack_overflows = Some(name);
+        self
+    }
+}

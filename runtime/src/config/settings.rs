@@ -1,0 +1,129 @@
+//! What holds once builder, environment and defaults are put together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How tasks run, and what is printed of their errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Tasks run on the schedulers; errors that nobody asked for are printed.
+    #[default]
+    Script,
+    /// Every task runs at once, in the thread that calls it, so that a debugger sees one stack.
+    Inline,
+    /// As `Script`, but errors are only remembered, not printed: for tests that fail on purpose.
+    Silent,
+}
+
+/// What an actor's crash takes with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// Actors are in the program's own process: a panic ends the call, an abort ends the program.
+    #[default]
+    Thread,
+    /// Each actor in a process of its own. Not available yet: a configuration that asks for it is
+    /// refused.
+    Process,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timeout {
+    /// At most this long; zero looks once.
+    After(Duration),
+    /// For ever.
+    Never,
+}
+
+impl Timeout {
+    /// The limit, if there is one.
+    pub fn limit(self) -> Option<Duration> {
+        match self {
+            Timeout::After(limit) => Some(limit),
+            Timeout::Never => None,
+        }
+    }
+}
+
+impl From<Duration> for Timeout {
+    fn from(limit: Duration) -> Self {
+        Timeout::After(limit)
+    }
+}
+
+/// `None` is for ever.
+impl From<Option<Duration>> for Timeout {
+    fn from(limit: Option<Duration>) -> Self {
+        limit.map_or(Timeout::Never, Timeout::After)
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Timeout::After(limit) => write!(f, "{limit:?}"),
+            Timeout::Never => f.write_str("never"),
+        }
+    }
+}
+
+/// Every knob with the value that holds. The setters of [`Config`](super::Config) say what each
+/// means.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Schedulers, and the amount of the resource `CPU`.
+    pub num_cpus: usize,
+    /// Amount of the resource `GPU`.
+    pub num_gpus: f64,
+    /// Amounts of the custom resources by name.
+    pub resources: BTreeMap<String, f64>,
+    /// How tasks run, and what is printed of their errors.
+    pub mode: Mode,
+    /// What an actor's crash takes with it.
+    pub isolation: Isolation,
+    /// Stack of one task in bytes, whole pages.
+    pub stack_bytes: usize,
+    /// Tasks that may be blocked at once.
+    pub max_blocked_tasks: usize,
+    /// Whether each scheduler is pinned to a CPU.
+    pub pin: bool,
+    /// How long an idle scheduler spins before it parks; `None` leaves it to the scheduler.
+    pub spin: Option<Duration>,
+    /// How long `execute` of a graph waits for a place.
+    pub graph_submit_timeout: Timeout,
+    /// How long `get` waits for the result of a run.
+    pub graph_get_timeout: Timeout,
+    /// How long the teardown of a graph waits for its actors.
+    pub graph_teardown_timeout: Timeout,
+    /// Runs of one graph that may be in flight at once.
+    pub graph_max_inflight: usize,
+    /// Results of one graph that may wait to be fetched.
+    pub graph_max_buffered_results: usize,
+    /// Errors that are remembered.
+    pub error_log_len: usize,
+    /// Seed of all ids; `None` takes one from the operating system.
+    pub id_seed: Option<u64>,
+    /// Whether stack overflows are reported with the name of the task.
+    pub name_stack_overflows: bool,
+    /// Variables in the environment that begin with `MASER_` and name no knob, in order. Only
+    /// [`Config::resolve_from_env`](super::Config::resolve_from_env) fills it.
+    pub unknown_env: Vec<String>,
+}
+
+impl Settings {
+    /// One line about [`unknown_env`](Settings::unknown_env) for the user, if there is any.
+    pub fn unknown_env_notice(&self) -> Option<String> {
+        let names: Vec<String> = self
+            .unknown_env
+            .iter()
+            .map(|name| match super::knob::nearest(name) {
+                Some(knob) => format!("{name} (did you mean {}?)", knob.env),
+                None => name.clone(),
+            })
+            .collect();
+        (!names.is_empty())
+            .then(|| format!("unknown variables have no effect: {}", names.join(", ")))
+    }
+}
