@@ -1,0 +1,18 @@
+//! Competitors with their best known settings, one file each: release build, pinned by the
+//! harness, warm, spinning where they can spin. What they cannot do stands in their note.
+
+mod crossbeam_channel;
+mod disruptor;
+mod glommio;
+mod monoio;
+mod rayon;
+mod rtrb;
+mod tokio;
+
+pub use self::crossbeam_channel::Crossbeam;
+pub use self::disruptor::Disruptor;
+pub use self::glommio::Glommio;
+pub use self::monoio::Monoio;
+pub use self::rayon::{ForkJoin, ScopeSpawn};
+pub use self::rtrb::{Rtrb, RtrbChunks};
+pub use self::tokio::{ActorCross, ActorLocal, ActorPipelined, SpawnBatch, SpawnJoin};

@@ -1,0 +1,108 @@
+//! Rings and call slots between two threads.
+
+use std::hint::spin_loop;
+
+use maser_shm::channel::call_slot::call_ring;
+use maser_shm::channel::spsc::{LineReceiver, LineSender, line_channel};
+
+use crate::floors::{self, LinePair};
+use crate::harness::{BenchError, Contender, Lineup, Peer, Row, Window, check};
+use crate::link::{Link, RoundTrip};
+use crate::peers::{Crossbeam, Disruptor, Rtrb};
+
+/// The ring whose sequence and value share a line.
+#[derive(Debug, Default)]
+struct LineRing;
+
+impl Link for LineRing {
+    const NAME: &'static str = "maser";
+    type Sender = LineSender<u64>;
+    type Receiver = LineReceiver<u64>;
+
+    fn open(depth: usize) -> (Self::Sender, Self::Receiver) {
+        line_channel(depth).expect("a ring of the suite's depth")
+    }
+
+    #[inline]
+    fn send(sender: &mut Self::Sender, value: u64) {
+        while sender.try_send(value).is_err() {
+            spin_loop();
+        }
+    }
+
+    #[inline]
+    fn recv(receiver: &mut Self::Receiver) -> u64 {
+        loop {
+            if let Ok(value) = receiver.try_recv() {
+                return value;
+            }
+            spin_loop();
+        }
+    }
+}
+
+/// Question and answer in turn on one line.
+#[derive(Debug, Default)]
+struct CallSlot;
+
+impl Contender for CallSlot {
+    fn name(&self) -> &'static str {
+        "maser"
+    }
+
+    fn window(&mut self, window: &mut Window<'_>) -> Result<(), BenchError> {
+        let calls = window.calls();
+        let (mut caller, mut callee) =
+            call_ring::<u64, u64>(1).map_err(|error| BenchError::contender("call ring", error))?;
+        let partner = window.partner().run(move || {
+            for _ in 0..calls {
+                while !callee.try_serve(|value| value + 1) {
+                    spin_loop();
+                }
+            }
+            callee
+        });
+        let (mut number, mut sum) = (0, 0);
+        window.time(|| {
+            // With one question out at a time the slot is always free here; a refusal shows in
+            // the sum.
+            let asked = caller.try_call(number).unwrap_or(u64::MAX);
+            number += 1;
+            sum += loop {
+                if let Some(answer) = caller.try_take(asked) {
+                    break answer;
+                }
+                spin_loop();
+            };
+        });
+        partner.join()?;
+        check("call slot", calls * (calls + 1) / 2, sum)
+    }
+}
+
+/// Rows of the channels.
+pub const ROWS: &[Row] = &[
+    Row::latency(
+        "channel/spsc_rtt",
+        2,
+        "a value to the other core and back over two rings",
+        |_| {
+            Ok(Ok(Lineup::of(RoundTrip::<LineRing>::default())
+                .floor(LinePair::default())
+                .peer(Peer::of(RoundTrip::<Rtrb>::default()))
+                .peer(Peer::of(RoundTrip::<Disruptor>::default()))
+                .peer(Peer::of(RoundTrip::<Crossbeam>::default()))))
+        },
+    ),
+    Row::latency(
+        "channel/call_slot",
+        2,
+        "question and answer in turn on one line",
+        |_| {
+            Ok(Ok(Lineup::of(CallSlot)
+                .better_floor(floors::call())
+                .peer(Peer::of(RoundTrip::<Rtrb>::default()))
+                .peer(Peer::of(RoundTrip::<Crossbeam>::default()))))
+        },
+    ),
+];
