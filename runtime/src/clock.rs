@@ -22,19 +22,10 @@ pub trait Clock: Send + Sync {
 pub struct MonotonicClock;
 
 impl Clock for MonotonicClock {
-    #[cfg(not(miri))]
     fn now_ns(&self) -> u64 {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         // Both parts are never negative on Linux: the clock starts at zero with the machine.
         (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64
-    }
-
-    // miri cannot call the vDSO; CK-2 across processes is not needed there.
-    #[cfg(miri)]
-    fn now_ns(&self) -> u64 {
-        static ZERO: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-        let zero = *ZERO.get_or_init(std::time::Instant::now);
-        zero.elapsed().as_nanos() as u64
     }
 }
 

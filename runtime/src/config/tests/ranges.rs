@@ -1,0 +1,203 @@
+//! Which values are taken, and what is said of the others.
+
+use super::*;
+
+#[test]
+fn process_isolation_is_refused_and_the_one_available_named() {
+    let error = refused(
+        from_builder(Config::new().isolation(Isolation::Process)),
+        "isolation",
+        "not available",
+    );
+    assert!(error.remedy.contains("thread"));
+    refused(
+        from_env("MASER_ISOLATION", "process"),
+        "isolation",
+        "not available",
+    );
+}
+
+#[test]
+fn amounts_must_be_finite_and_not_negative() {
+    for amount in [f64::NAN, f64::INFINITY, -0.5, 1e10] {
+        refused(
+            from_builder(Config::new().num_gpus(amount)),
+            "num_gpus",
+            "finite amount",
+        );
+        refused(
+            from_builder(Config::new().resource("disk", amount)),
+            "resource \"disk\"",
+            "finite amount",
+        );
+        refused(
+            from_env("MASER_NUM_GPUS", &amount.to_string()),
+            "num_gpus",
+            "finite amount",
+        );
+        refused(
+            from_env("MASER_RESOURCES", &format!("disk={amount}")),
+            "resource \"disk\"",
+            "finite amount",
+        );
+    }
+}
+
+#[test]
+fn cpu_and_gpu_are_not_custom_resources() {
+    for (name, setter) in [("CPU", "num_cpus"), ("gpu", "num_gpus")] {
+        let field = format!("resource {name:?}");
+        let built = from_builder(Config::new().resource(name, 1.0));
+        assert!(
+            refused(built, &field, "not a custom resource")
+                .remedy
+                .contains(setter)
+        );
+        refused(
+            from_env("MASER_RESOURCES", &format!("{name}=1")),
+            &field,
+            "not a custom",
+        );
+    }
+}
+
+#[test]
+fn resource_names_can_be_written_in_the_environment() {
+    for name in ["", "a b", "a=b", "a,b", "a\n"] {
+        let field = format!("resource {name:?}");
+        refused(
+            from_builder(Config::new().resource(name, 1.0)),
+            &field,
+            "cannot name",
+        );
+    }
+    refused(
+        from_env("MASER_RESOURCES", "=1"),
+        "resource \"\"",
+        "cannot name",
+    );
+    refused(
+        from_env("MASER_RESOURCES", "disk"),
+        "resource",
+        "not name=amount",
+    );
+    refused(
+        from_env("MASER_RESOURCES", "disk=many"),
+        "resource",
+        "not a number",
+    );
+    refused(
+        from_env("MASER_RESOURCES", "disk=1,disk=2"),
+        "resource",
+        "twice",
+    );
+}
+
+#[test]
+fn stacks_are_whole_pages_within_bounds() {
+    let bytes = |bytes| from_builder(Config::new().stack_bytes(bytes));
+    assert_eq!(bytes(16_385).expect("valid").stack_bytes, 20_480);
+    assert_eq!(bytes(1 << 30).expect("valid").stack_bytes, 1 << 30);
+    refused(bytes(16_383), "stack_bytes", "between 16384");
+    refused(bytes(usize::MAX), "stack_bytes", "1073741824");
+    refused(
+        from_env("MASER_STACK_BYTES", "2GiB"),
+        "stack_bytes",
+        "1073741824",
+    );
+    refused(
+        from_env("MASER_STACK_BYTES", "64 kB"),
+        "stack_bytes",
+        "number of bytes",
+    );
+    refused(
+        from_env("MASER_STACK_BYTES", "99999999999999GiB"),
+        "stack_bytes",
+        "number of bytes",
+    );
+}
+
+#[test]
+fn blocked_tasks_are_bounded_by_the_mappings_the_kernel_allows() {
+    let resolve = |max_map_count, config: Config| {
+        let machine = Machine {
+            max_map_count,
+            ..machine()
+        };
+        config.resolve_on(&machine, &|_| None)
+    };
+    let default = |maps| {
+        resolve(maps, Config::new())
+            .expect("default")
+            .max_blocked_tasks
+    };
+    assert_eq!(default(Some(1 << 20)), 30_000);
+    assert_eq!(default(Some(10_000)), 3_976);
+    assert_eq!(default(Some(100)), 1);
+    assert_eq!(default(None), 30_000);
+
+    let error = refused(
+        resolve(Some(10_000), Config::new().max_blocked_tasks(5_001)),
+        "max_blocked_tasks",
+        "between 1 and 5000",
+    );
+    assert!(error.remedy.contains("vm.max_map_count=12050"), "{error}");
+    refused(
+        resolve(None, Config::new().max_blocked_tasks(0)),
+        "max_blocked_tasks",
+        "between 1",
+    );
+}
+
+#[test]
+fn timeouts_are_seconds_or_for_ever() {
+    let get = |text| from_env("MASER_CGRAPH_GET_TIMEOUT", text).map(|s| s.graph_get_timeout);
+    assert_eq!(get("-1.0"), Ok(Timeout::Never));
+    assert_eq!(get("1e-3"), Ok(Timeout::After(Duration::from_millis(1))));
+    for text in ["-2", "NaN", "inf", "1e300", "10s"] {
+        let error = get(text).expect_err("not a number of seconds");
+        assert_eq!(error.field, "graph_get_timeout", "{error}");
+    }
+    let error = from_builder(Config::new().graph_submit_timeout(Duration::MAX));
+    assert!(
+        refused(error, "graph_submit_timeout", "at most")
+            .remedy
+            .contains("Never")
+    );
+    assert_eq!(Timeout::from(None).limit(), None);
+    assert_eq!(
+        Timeout::After(Duration::from_millis(1500)).to_string(),
+        "1.5s"
+    );
+}
+
+#[test]
+fn counts_of_graphs_and_spins_are_bounded() {
+    let config = Config::new();
+    refused(
+        from_builder(config.clone().graph_max_inflight(0)),
+        "graph_max_inflight",
+        "between 1",
+    );
+    refused(
+        from_builder(config.clone().graph_max_buffered_results(0)),
+        "graph_max_buffered_results",
+        "between 1",
+    );
+    refused(
+        from_builder(config.clone().error_log_len(2_000_000)),
+        "error_log_len",
+        "between 0",
+    );
+    refused(
+        from_builder(config.spin(Duration::from_secs(61))),
+        "spin",
+        "at most 60 s",
+    );
+    refused(from_env("MASER_SPIN_US", "-1"), "spin", "microseconds");
+    refused(
+        from_env("MASER_ID_SEED", "18446744073709551616"),
+        "id_seed",
+        "64-bit",
+    );
+}
