@@ -2,8 +2,8 @@
 //!
 //! The futex is modelled by a lock and a condition variable, so a lost wake-up is a deadlock that
 //! loom reports. Checked by breaking the code: without the fence in `prepare_park`, without the one
-//! in `notify`, with `PARKED` stored after the look, and with the exchange's wake-up left out, a
-//! model here fails.
+//! in `notify`, without the system call in `wake`, and with a Relaxed return from `park`, a model
+//! here fails. The Release of `wake` is not checked: under loom the fence before it does the same.
 //!
 //! Run: `RUSTFLAGS="--cfg loom" cargo test -p maser-shm --release --test loom_event`.
 #![cfg(loom)]

@@ -66,17 +66,22 @@ fn assert_in_order(drained: &[(usize, usize)], pusher: usize, count: usize) {
 
 #[test]
 fn two_pushers_are_drained_whole_and_in_order() {
-    loom::model(|| {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
         let mailbox = Arc::new(Mailbox::new());
         let theirs = Arc::clone(&mailbox);
         let pusher = thread::spawn(move || push_all(&theirs, 1, 2));
         let theirs = Arc::clone(&mailbox);
         let other = thread::spawn(move || push_all(&theirs, 2, 1));
         let mut drained = Vec::new();
-        collect(mailbox.drain(), &mut drained);
+        // The loop, not two drains around the joins, is what makes loom try drains in between.
+        while drained.len() < 3 {
+            collect(mailbox.drain(), &mut drained);
+            thread::yield_now();
+        }
         pusher.join().unwrap();
         other.join().unwrap();
-        collect(mailbox.drain(), &mut drained);
         assert_in_order(&drained, 1, 2);
         assert_in_order(&drained, 2, 1);
         assert!(mailbox.is_empty());

@@ -19,7 +19,8 @@
 //!   than `PARKED` is left alone. A parker that left `PARKED` by itself will look again before it
 //!   next sleeps, and EV-2 holds anew with its next `PARKED`.
 //! - EV-4 the exchange to `NOTIFIED` is Release and the parker's return Acquire, so a woken parker
-//!   sees the work at its first look.
+//!   sees the work at its first look. (A notifier's full fence would do as well; once registered
+//!   it has none.)
 //! - EV-5 the word is written by the parker (`AWAKE`, `PARKED`) and by notifiers (`NOTIFIED`).
 //!   A parker that ends between its stores leaves `PARKED` behind: each such round costs one
 //!   notifier a system call and harms nobody. A notifier that ends before `notify` has published
