@@ -1,6 +1,8 @@
 //! What every row of a run shares: clock, cores, the helper on the second core, and how long
 //! things may take.
 
+use std::time::Duration;
+
 use super::error::BenchError;
 use super::window::{Shape, Window};
 use super::{Clock, Contender, Cores, Partner, Unit};
@@ -91,6 +93,26 @@ impl Context {
         let mut window = Window::new(self.clock, &self.cores, &self.partner, shape);
         contender.window(&mut window)?;
         Ok(window.into_samples())
+    }
+
+    /// Time of `iterations` operations of `contender` in one batch, for harnesses that choose the
+    /// number themselves.
+    ///
+    /// # Errors
+    /// The contender's.
+    pub fn elapsed(
+        &self,
+        contender: &mut dyn Contender,
+        iterations: u64,
+    ) -> Result<Duration, BenchError> {
+        let shape = Shape {
+            warm: 1,
+            batches: 1,
+            batch: iterations,
+        };
+        let samples = self.window(contender, shape)?;
+        let ns_each: f64 = samples.iter().sum();
+        Ok(Duration::from_nanos((ns_each * iterations as f64) as u64))
     }
 
     /// Finds how much work of `contender` fills a window.
