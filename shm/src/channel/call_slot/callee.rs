@@ -1,0 +1,180 @@
+//! The answering end of a call ring.
+//!
+//! Layout and rules: module doc of `call_slot`.
+#![allow(
+    unsafe_code,
+    reason = "moves values through slots that two threads own in turn"
+)]
+
+use super::ring::{Ring, Slot};
+use super::{ABANDONED, answered, asked, before_first, is_after};
+use crate::channel::Arc;
+use crate::channel::slots::View;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The answering end of a [`call_ring`](super::call_ring).
+pub struct Callee<Q, A> {
+    slots: View<Slot<Q, A>>,
+    /// Number of the last question taken.
+    last: u64,
+    ring: Arc<Ring<Q, A>>,
+}
+
+// SAFETY: CS-1: the callee touches only slots it owns; values move between the threads.
+unsafe impl<Q: Send, A: Send> Send for Callee<Q, A> {}
+
+impl<Q, A> Callee<Q, A> {
+    pub(super) fn new(ring: Arc<Ring<Q, A>>) -> Self {
+        let slots = ring.slots.view();
+        let last = before_first(slots.len());
+        Self { slots, last, ring }
+    }
+
+    /// Whether a question is there: one load in each of the two slots it may come in (CS-8).
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.holds(self.after_last()) || self.holds(self.reused())
+    }
+
+    /// Takes the next question, in the order they were asked. Earlier ones need not be answered.
+    #[inline]
+    pub fn try_next(&mut self) -> Option<(u64, Q)> {
+        let mut number = self.after_last();
+        if !self.holds(number) {
+            let reused = self.reused();
+            if !self.holds(reused) {
+                return None;
+            }
+            // CS-8: had `number` been asked, it would be visible by now.
+            if !self.holds(number) {
+                number = reused;
+            }
+        }
+        self.last = number;
+        // SAFETY: CS-1, CS-2, CS-5: the question is here, ours, and `last` has just reached it.
+        Some((number, unsafe { self.slot(number).take_question() }))
+    }
+
+    /// Answers question `number`, taken by [`try_next`](Self::try_next).
+    ///
+    /// # Panics
+    ///
+    /// If `number` was not taken, or was answered or abandoned already.
+    #[inline]
+    pub fn answer(&mut self, number: u64, answer: A) {
+        let slot = self.open(number);
+        // SAFETY: CS-1, CS-5: `open` saw that the question was moved out and not yet answered.
+        unsafe { slot.put_answer(answer) };
+        slot.stage.store(answered(number), Ordering::Release); // CS-3
+    }
+
+    /// Gives question `number` up: the caller learns that no answer will come.
+    ///
+    /// # Panics
+    ///
+    /// As [`answer`](Self::answer).
+    #[inline]
+    pub fn abandon(&mut self, number: u64) {
+        let slot = self.open(number);
+        slot.stage
+            .store(answered(number) | ABANDONED, Ordering::Release); // CS-3
+    }
+
+    /// Takes the next question and answers it with `f`; whether there was one. If `f` panics the
+    /// question is abandoned.
+    #[inline]
+    pub fn try_serve(&mut self, f: impl FnOnce(Q) -> A) -> bool {
+        struct AbandonOnUnwind<'a>(&'a AtomicU64, u64);
+        impl Drop for AbandonOnUnwind<'_> {
+            fn drop(&mut self) {
+                self.0
+                    .store(answered(self.1) | ABANDONED, Ordering::Release); // CS-3
+            }
+        }
+        let Some((number, question)) = self.try_next() else {
+            return false;
+        };
+        let slot = self.slot(number);
+        let unwinding = AbandonOnUnwind(&slot.stage, number);
+        let answer = f(question);
+        std::mem::forget(unwinding);
+        // SAFETY: CS-1, CS-5: the question was moved out above and nobody else answers it.
+        unsafe { slot.put_answer(answer) };
+        slot.stage.store(answered(number), Ordering::Release); // CS-3
+        true
+    }
+
+    /// Whether the caller is gone; what it asked before can still be taken.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.ring.state.caller_gone.load(Ordering::Acquire) // CS-6
+    }
+
+    /// Slots of the ring.
+    #[inline]
+    pub fn depth(&self) -> usize {
+        self.slots.len() as usize
+    }
+
+    /// Whether question `number` is in its slot.
+    #[inline(always)]
+    fn holds(&self, number: u64) -> bool {
+        self.slot(number).stage.load(Ordering::Acquire) == asked(number) // CS-2
+    }
+
+    /// The next question, if others were in flight when it was asked (CS-8).
+    #[inline(always)]
+    fn after_last(&self) -> u64 {
+        self.last.wrapping_add(1)
+    }
+
+    /// The next question, if none was in flight when it was asked (CS-8).
+    #[inline(always)]
+    fn reused(&self) -> u64 {
+        self.last.wrapping_add(self.slots.len())
+    }
+
+    #[inline(always)]
+    fn slot(&self, number: u64) -> &Slot<Q, A> {
+        // SAFETY: the ring, and with it the slots, live as long as `self.ring`.
+        unsafe { self.slots.at(number) }
+    }
+
+    /// The slot of a question that was taken and is not settled.
+    #[inline(always)]
+    fn open(&self, number: u64) -> &Slot<Q, A> {
+        let slot = self.slot(number);
+        // Only this end moves a slot from 2k+1 to 2k+2, so its own last store is enough.
+        let stage = slot.stage.load(Ordering::Relaxed);
+        assert!(
+            stage == asked(number) && !is_after(number, self.last),
+            "question {number} is not open: it was not taken, or is settled already"
+        );
+        slot
+    }
+}
+
+impl<Q, A> Drop for Callee<Q, A> {
+    fn drop(&mut self) {
+        // The record is made by a guard, so that it is made even if a question's drop panics.
+        struct Record<'a, Q, A>(&'a mut Callee<Q, A>);
+        impl<Q, A> Drop for Record<'_, Q, A> {
+            fn drop(&mut self) {
+                self.0
+                    .ring
+                    .state
+                    .callee_last
+                    .store(self.0.last, Ordering::Relaxed);
+            }
+        }
+        self.ring.state.callee_gone.store(true, Ordering::Release); // CS-6
+        // Resources held by questions go now; what is asked during this falls under CS-7.
+        // Bounded: a caller that has not yet seen the flag could keep pace with an open loop.
+        let this = Record(self);
+        for _ in 0..this.0.slots.len() {
+            if this.0.try_next().is_none() {
+                break;
+            }
+        }
+    }
+}

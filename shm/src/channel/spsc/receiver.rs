@@ -1,0 +1,161 @@
+//! The receiving end of a packed ring.
+//!
+//! Layout and rules: module doc of `spsc`.
+#![allow(
+    unsafe_code,
+    reason = "moves values through slots that two threads own in turn"
+)]
+
+use super::lines::Cursor;
+use super::ring::Ring;
+use crate::channel::{Arc, TryRecvError};
+use crate::sync::atomic::Ordering;
+
+/// The receiving end of a [`channel`](super::channel).
+pub struct Receiver<T> {
+    /// Where message `head` lies.
+    cursor: Cursor<T>,
+    /// Messages received.
+    head: u64,
+    /// End of the messages of this line known to be there.
+    ready: u64,
+    capacity: u64,
+    ring: Arc<Ring<T>>,
+}
+
+// SAFETY: CH-1: the receiver touches only slots it owns; values move from the other thread.
+unsafe impl<T: Send> Send for Receiver<T> {}
+
+impl<T> Receiver<T> {
+    pub(super) fn new(ring: Arc<Ring<T>>, capacity: u64) -> Self {
+        Self {
+            cursor: ring.lines.cursor(0),
+            head: 0,
+            ready: 0,
+            capacity,
+            ring,
+        }
+    }
+
+    /// Takes the oldest value.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`], or [`TryRecvError::Closed`] once everything sent was received and
+    /// the sender is gone.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        if self.head == self.ready && !self.refresh() {
+            self.settle_empty()?;
+        }
+        // SAFETY: CH-1, CH-2: `head < ready`; the lines live as long as `self.ring`. Advancing
+        // `head` makes this the only move out of the slot.
+        let value = unsafe { self.cursor.value().with(|cell| (*cell).assume_init_read()) };
+        self.advance(1);
+        Ok(value)
+    }
+
+    /// Hands up to `max` values to `f` in order; returns how many. Slots are given back line by
+    /// line, or when `f` panics.
+    #[inline]
+    pub fn try_recv_batch(&mut self, max: usize, mut f: impl FnMut(T)) -> usize {
+        let mut received = 0;
+        while received < max && (self.head != self.ready || self.refresh()) {
+            received += self.drain_line(max - received, &mut f);
+        }
+        received
+    }
+
+    /// Whether a value is there: at most one load.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        // SAFETY: the lines live as long as `self.ring`.
+        self.head != self.ready
+            || unsafe { self.cursor.written() }.load(Ordering::Acquire) > self.head // CH-2
+    }
+
+    /// The oldest value, left in place.
+    #[inline]
+    pub fn peek(&mut self) -> Option<&T> {
+        if self.head == self.ready && !self.refresh() {
+            return None;
+        }
+        // SAFETY: CH-1, CH-2: `head < ready`, so the value is here and ours until `head` passes
+        // it, which needs `&mut self`, borrowed by the answer; the lines live as long as the ring.
+        Some(unsafe { self.cursor.value().with(|cell| (*cell).assume_init_ref()) })
+    }
+
+    /// Whether the sender is gone; values it sent may still be here.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.ring.state.sender_gone.load(Ordering::Acquire) // CH-4
+    }
+
+    /// Values the ring holds at most.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.capacity as usize
+    }
+
+    /// Hands the known values of this line to `f`, at most `max`; returns how many.
+    #[inline(always)]
+    fn drain_line(&mut self, max: usize, f: &mut impl FnMut(T)) -> usize {
+        /// Gives back what was moved out, even if `f` panics.
+        struct GiveBack<'a, T>(&'a mut Receiver<T>, usize);
+        impl<T> Drop for GiveBack<'_, T> {
+            #[inline(always)]
+            fn drop(&mut self) {
+                self.0.advance(self.1);
+            }
+        }
+        let here = max.min((self.ready - self.head) as usize);
+        let mut batch = GiveBack(self, 0);
+        while batch.1 < here {
+            // SAFETY: CH-1, CH-2: `head + moved < ready`, and inside the line; counting it first
+            // makes this the only move out. The lines live as long as the ring.
+            let cell = unsafe { batch.0.cursor.value_at(batch.1) };
+            batch.1 += 1;
+            // SAFETY: as above.
+            f(cell.with(|cell| unsafe { (*cell).assume_init_read() }));
+        }
+        here
+    }
+
+    /// Rereads `written` of this line; whether a value is there.
+    #[inline(always)]
+    fn refresh(&mut self) -> bool {
+        // SAFETY: the lines live as long as `self.ring`.
+        let written = unsafe { self.cursor.written() }.load(Ordering::Acquire); // CH-2
+        self.ready = written.clamp(self.head, self.head + self.cursor.left_in_line() as u64);
+        self.head != self.ready
+    }
+
+    /// Gives `values` slots back.
+    #[inline(always)]
+    fn advance(&mut self, values: usize) {
+        self.head += values as u64;
+        self.cursor.advance(values);
+        self.ring.head.store(self.head, Ordering::Release); // CH-3
+    }
+
+    /// Tells empty from closed (CH-4); `Ok` if a value came meanwhile.
+    #[inline]
+    fn settle_empty(&mut self) -> Result<(), TryRecvError> {
+        if !self.is_closed() {
+            Err(TryRecvError::Empty)
+        } else if self.refresh() {
+            Ok(())
+        } else {
+            Err(TryRecvError::Closed)
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.ring.state.receiver_gone.store(true, Ordering::Relaxed);
+        // Resources held by unread values go now; what is sent during this falls under CH-5.
+        // Bounded: a sender that has not yet seen the flag could keep pace with an open loop.
+        self.try_recv_batch(self.capacity(), drop);
+    }
+}

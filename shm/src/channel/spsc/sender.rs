@@ -1,0 +1,150 @@
+//! The sending end of a packed ring.
+//!
+//! Layout and rules: module doc of `spsc`.
+#![allow(
+    unsafe_code,
+    reason = "moves values through slots that two threads own in turn"
+)]
+
+use super::lines::Cursor;
+use super::ring::Ring;
+use crate::channel::{Arc, TrySendError};
+use crate::sync::atomic::Ordering;
+
+/// The sending end of a [`channel`](super::channel).
+pub struct Sender<T> {
+    /// Where message `tail` goes.
+    cursor: Cursor<T>,
+    /// Messages sent.
+    tail: u64,
+    /// First position that must not be written: the last `head` seen, plus the capacity.
+    limit: u64,
+    capacity: u64,
+    ring: Arc<Ring<T>>,
+}
+
+// SAFETY: CH-1: the sender touches only slots it owns; values move to the other thread.
+unsafe impl<T: Send> Send for Sender<T> {}
+
+impl<T> Sender<T> {
+    pub(super) fn new(ring: Arc<Ring<T>>, capacity: u64) -> Self {
+        Self {
+            cursor: ring.lines.cursor(0),
+            tail: 0,
+            limit: capacity,
+            capacity,
+            ring,
+        }
+    }
+
+    /// Puts `value` into the ring.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] or [`TrySendError::Closed`], with the value.
+    #[inline]
+    pub fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
+        if self.is_closed() {
+            return Err(TrySendError::Closed(value));
+        }
+        if self.is_full() {
+            return Err(TrySendError::Full(value));
+        }
+        // SAFETY: CH-1, CH-3: `tail < limit`; the lines live as long as `self.ring`.
+        unsafe {
+            self.cursor.value().with_mut(|cell| (*cell).write(value));
+            self.cursor
+                .written()
+                .store(self.tail + 1, Ordering::Release); // CH-2
+        }
+        self.tail += 1;
+        self.cursor.advance(1);
+        Ok(())
+    }
+
+    /// Sends values of `values` until the ring is full or closed or there are no more; returns
+    /// how many. No value is taken from the iterator that is not sent. Values of one line become
+    /// visible together.
+    #[inline]
+    pub fn try_send_batch(&mut self, values: &mut impl Iterator<Item = T>) -> usize {
+        let first = self.tail;
+        if !self.is_closed() {
+            while !self.is_full() && self.fill_line(values) {}
+        }
+        (self.tail - first) as usize
+    }
+
+    /// Whether `try_send` would now answer [`TrySendError::Full`].
+    #[inline]
+    pub fn is_full(&mut self) -> bool {
+        self.tail == self.limit && !self.refresh()
+    }
+
+    /// Whether the receiver is gone.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.ring.state.receiver_gone.load(Ordering::Relaxed)
+    }
+
+    /// Values the ring holds at most.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.capacity as usize
+    }
+
+    /// Writes up to the end of the line or the limit; whether `values` may have more. The ring is
+    /// not full.
+    #[inline(always)]
+    fn fill_line(&mut self, values: &mut impl Iterator<Item = T>) -> bool {
+        /// Publishes what was written, even if the iterator panics.
+        struct Publish<'a, T>(&'a mut Sender<T>, usize);
+        impl<T> Drop for Publish<'_, T> {
+            #[inline(always)]
+            fn drop(&mut self) {
+                let Self(sender, written) = self;
+                if *written == 0 {
+                    return;
+                }
+                sender.tail += *written as u64;
+                // SAFETY: the lines live as long as `sender.ring`.
+                let line = unsafe { sender.cursor.written() };
+                line.store(sender.tail, Ordering::Release); // CH-2
+                sender.cursor.advance(*written);
+            }
+        }
+        let room = self
+            .cursor
+            .left_in_line()
+            .min((self.limit - self.tail) as usize);
+        let mut batch = Publish(self, 0);
+        while batch.1 < room {
+            let Some(value) = values.next() else {
+                return false;
+            };
+            // SAFETY: CH-1, CH-3: `tail + written < limit`, and inside the line; the lines live
+            // as long as the ring.
+            unsafe {
+                batch
+                    .0
+                    .cursor
+                    .value_at(batch.1)
+                    .with_mut(|cell| (*cell).write(value))
+            };
+            batch.1 += 1;
+        }
+        true
+    }
+
+    /// Rereads `head`; whether a slot is free.
+    #[cold]
+    fn refresh(&mut self) -> bool {
+        self.limit = self.ring.head.load(Ordering::Acquire) + self.capacity; // CH-3
+        self.tail < self.limit
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.ring.state.sender_gone.store(true, Ordering::Release); // CH-4
+    }
+}
