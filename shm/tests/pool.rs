@@ -152,6 +152,19 @@ fn a_thread_that_ends_leaves_its_free_blocks_to_others() {
     assert_eq!(pool::stats(), before, "PL-2");
 }
 
+/// Takes and returns blocks when the thread's other destructors have perhaps run.
+struct Late;
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let blocks: Vec<Block> = SizeClass::ALL
+            .iter()
+            .flat_map(|&c| (0..300).map(move |_| Block::take(c)))
+            .collect();
+        blocks.iter().for_each(|block| block.fill(1));
+    }
+}
+
 #[test]
 fn destructors_of_thread_locals_may_take_and_return_blocks() {
     thread_local!(static EARLIER: Late = const { Late });
