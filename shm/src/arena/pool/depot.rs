@@ -3,19 +3,18 @@
 //! One depot a class, each under a lock of its own that is held for a few loads and stores, or
 //! while a chunk is mapped. `free_blocks` and `carved_blocks` are exact under the lock.
 
-use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::chunk::Chunks;
 use super::magazine::{Magazine, Stack, capacity};
 use super::{CLASSES, SizeClass};
-use crate::os::map::{HUGE_PAGE_BYTES, Mapping};
 use crate::sync::CachePadded;
 
-/// The first chunk of a class: starting up touches one page of it, not a huge one.
-const CHUNK_BYTES_MIN: usize = 64 << 10;
-/// From here on chunks are huge pages.
-const CHUNK_BYTES_MAX: usize = HUGE_PAGE_BYTES;
+/// The first chunk of blocks: what a thread takes of the larger classes at once.
+const FIRST_BLOCK_CHUNK_BYTES: usize = 64 << 10;
+/// The first chunk of magazines: enough for four threads.
+const FIRST_MAGAZINE_CHUNK_BYTES: usize = 16 << 10;
 
 /// What one class has that no thread has.
 pub(super) struct Depot {
@@ -28,11 +27,8 @@ pub(super) struct Depot {
     free_blocks: usize,
     /// Blocks ever cut from chunks.
     carved_blocks: usize,
-    /// The uncut rest of the newest chunk: `rest_bytes` from `rest`.
-    rest: NonNull<u8>,
-    rest_bytes: usize,
-    next_chunk_bytes: usize,
-    chunk_bytes: usize,
+    blocks: Chunks,
+    magazines: Chunks,
 }
 
 // SAFETY: PL-1, PL-2: what the depot points to is the depot's, and the lock's holder alone uses it.
@@ -46,10 +42,8 @@ static DEPOTS: [CachePadded<Mutex<Depot>>; CLASSES] = {
             empty: Stack::new(),
             free_blocks: 0,
             carved_blocks: 0,
-            rest: NonNull::dangling(),
-            rest_bytes: 0,
-            next_chunk_bytes: CHUNK_BYTES_MIN,
-            chunk_bytes: 0,
+            blocks: Chunks::new(FIRST_BLOCK_CHUNK_BYTES),
+            magazines: Chunks::new(FIRST_MAGAZINE_CHUNK_BYTES),
         }))
     }
     let [a, b, c, d, e] = SizeClass::ALL;
@@ -89,38 +83,18 @@ impl Depot {
 
     /// Takes a magazine with no block.
     pub(super) fn take_empty(&mut self) -> NonNull<Magazine> {
-        self.empty
-            .pop()
-            .map_or_else(Magazine::new, |(magazine, _)| magazine)
+        match self.empty.pop() {
+            Some((magazine, _)) => magazine,
+            // Zero is an empty magazine in no list (MG-2).
+            None => self.magazines.cut(1, size_of::<Magazine>()).0.cast(),
+        }
     }
 
     /// Cuts 1 to `wanted` blocks, side by side, that the caller then has (PL-1).
     pub(super) fn carve(&mut self, wanted: u32) -> (NonNull<u8>, u32) {
-        let block_bytes = self.class.bytes();
-        if self.rest_bytes == 0 {
-            self.map_chunk();
-        }
-        let count = (wanted as usize).min(self.rest_bytes / block_bytes);
-        let start = self.rest;
-        // SAFETY: within the rest of the chunk, or its end.
-        self.rest = unsafe { start.add(count * block_bytes) };
-        self.rest_bytes -= count * block_bytes;
-        self.carved_blocks += count;
-        (start, count as u32)
-    }
-
-    /// Chunks are whole pages and blocks powers of two, so no rest is ever smaller than a block.
-    fn map_chunk(&mut self) {
-        let bytes = self.next_chunk_bytes;
-        let Ok(chunk) = Mapping::anonymous(bytes, bytes >= CHUNK_BYTES_MAX) else {
-            std::alloc::handle_alloc_error(
-                Layout::from_size_align(bytes, self.class.bytes()).expect("both powers of two"),
-            );
-        };
-        self.rest_bytes = chunk.bytes();
-        self.chunk_bytes += chunk.bytes();
-        self.rest = chunk.leak(); // PL-3
-        self.next_chunk_bytes = (bytes * 2).min(CHUNK_BYTES_MAX);
+        let (start, count) = self.blocks.cut(wanted, self.class.bytes());
+        self.carved_blocks += count as usize;
+        (start, count)
     }
 
     /// Takes one block, for a thread that has no magazines any more (PL-2).
@@ -159,6 +133,7 @@ impl Depot {
 
     /// Blocks that are not in this depot, and bytes mapped.
     pub(super) fn usage(&self) -> (usize, usize) {
-        (self.carved_blocks - self.free_blocks, self.chunk_bytes)
+        let mapped_bytes = self.blocks.mapped_bytes() + self.magazines.mapped_bytes();
+        (self.carved_blocks - self.free_blocks, mapped_bytes)
     }
 }

@@ -80,19 +80,19 @@ fn registry() -> MutexGuard<'static, Vec<Listed>> {
 
 #[inline(always)]
 pub(super) fn alloc(class: SizeClass) -> NonNull<u8> {
-    LOCAL.with(|local| {
+    // A raw pointer out of the closure: a `NonNull` would be checked against `with`'s own niche.
+    let block = LOCAL.with(|local| {
         let shelf = &local.shelves[class.index()];
         let count = shelf.count.load(Ordering::Relaxed);
         if count == 0 {
-            return alloc_slow(local, class);
+            return alloc_slow(local, class).as_ptr();
         }
         shelf.count.store(count - 1, Ordering::Relaxed);
         // SAFETY: LC-2: a count above zero means a magazine; MG-1: the slot holds a block.
-        unsafe {
-            let loaded = NonNull::new_unchecked(shelf.loaded.get());
-            NonNull::new_unchecked(Magazine::slot(loaded, count - 1).read())
-        }
-    })
+        unsafe { Magazine::slot(NonNull::new_unchecked(shelf.loaded.get()), count - 1).read() }
+    });
+    // SAFETY: MG-1.
+    unsafe { NonNull::new_unchecked(block) }
 }
 
 /// # Safety

@@ -1,9 +1,9 @@
 //! An array of pointers to free blocks of one class.
 //!
 //! - MG-1 `slots[..count]` are blocks of the pool (PL-1); the rest is unspecified.
-//! - MG-2 magazines are never freed, so the depot's lists need no reclamation.
+//! - MG-2 magazines are cut from chunks of their own, where zero is an empty one, and are never
+//!   freed, so the depot's lists need no reclamation.
 
-use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
 use super::SizeClass;
@@ -35,22 +35,6 @@ pub(super) const fn capacity(class: SizeClass) -> u32 {
 }
 
 impl Magazine {
-    /// Makes an empty magazine (MG-2).
-    pub(super) fn new() -> NonNull<Self> {
-        let layout = Layout::new::<Self>();
-        // SAFETY: not of size zero.
-        let magazine = unsafe { std::alloc::alloc(layout) }.cast::<Self>();
-        let Some(magazine) = NonNull::new(magazine) else {
-            std::alloc::handle_alloc_error(layout);
-        };
-        // SAFETY: just allocated; MG-1 leaves the slots alone.
-        unsafe {
-            (&raw mut (*magazine.as_ptr()).next).write(ptr::null_mut());
-            (&raw mut (*magazine.as_ptr()).count).write(0);
-        }
-        magazine
-    }
-
     /// Address of slot `index`.
     ///
     /// # Safety

@@ -30,6 +30,8 @@
 #![allow(unsafe_code, reason = "hands out raw memory")]
 
 #[cfg(not(any(loom, miri)))]
+mod chunk;
+#[cfg(not(any(loom, miri)))]
 mod depot;
 #[cfg(not(any(loom, miri)))]
 mod local;
