@@ -5,17 +5,20 @@
 //! | `line` | a cache line between two cores: a line each way, one line in turn, chains |
 //! | `local` | one core: virtual call, clock, system call |
 //! | `memory` | copies of 64 B to 1 MiB |
+//! | `sleep` | waking a thread |
 //! | `jitter` | gaps of a bare spin loop |
 
 mod jitter;
 mod line;
 mod local;
 mod memory;
+mod sleep;
 
 pub use jitter::{Jitter, jitter};
 pub use line::{LineChain, LinePair, LineTurn};
 pub use local::{ClockRead, NoopCall, Syscall};
 pub use memory::Memcpy;
+pub use sleep::{ASLEEP_NS, Wake, let_sleep};
 
 use crate::harness::Contender;
 

@@ -22,6 +22,7 @@ mod result;
 mod row;
 mod stats;
 mod suite;
+mod summed;
 mod table;
 mod window;
 
@@ -32,8 +33,9 @@ pub use cores::Cores;
 pub use error::{BenchError, Offer, Skip, check};
 pub use partner::{Answer, Partner};
 pub use result::{FloorFigure, PeerFigure, RowResult};
-pub use row::{Contender, Floor, Lineup, Measure, Peer, Row, Unit};
+pub use row::{Contender, Floor, Lineup, Measure, Peer, Process, Row, Unit};
 pub use stats::{FLOOR_JUMP_MAX, Percentiles, median};
 pub use suite::{Options, budget_ns, list, run, run_row, select};
+pub use summed::Summed;
 pub use table::{header, line};
 pub use window::{Shape, Window};

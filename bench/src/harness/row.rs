@@ -164,6 +164,18 @@ pub enum Measure {
     Whole(fn(&Context, &Row) -> Result<Offer<RowResult>, BenchError>),
 }
 
+/// Where a row runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// In the process of the suite.
+    Suite,
+    /// In a process of its own, as the root task of a runtime with that many schedulers.
+    Runtime {
+        /// Schedulers; scheduler 0 is the driver.
+        schedulers: usize,
+    },
+}
+
 /// One row of the suite.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -175,8 +187,8 @@ pub struct Row {
     pub about: &'static str,
     /// Cores it needs.
     pub cores: usize,
-    /// Whether it runs in a process of its own.
-    pub own_process: bool,
+    /// Where it runs.
+    pub process: Process,
     /// How it is measured.
     pub measure: Measure,
 }
@@ -195,7 +207,7 @@ impl Row {
             unit: Unit::Ns,
             about,
             cores,
-            own_process: false,
+            process: Process::Suite,
             measure,
         }
     }
@@ -213,10 +225,10 @@ impl Row {
         }
     }
 
-    /// The same row in a process of its own.
-    pub const fn in_own_process(self) -> Self {
+    /// The same row as the root task of a runtime of its own with `schedulers` schedulers.
+    pub const fn in_runtime(self, schedulers: usize) -> Self {
         Self {
-            own_process: true,
+            process: Process::Runtime { schedulers },
             ..self
         }
     }

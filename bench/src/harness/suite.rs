@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use super::context::{Context, Effort};
 use super::error::BenchError;
 use super::result::RowResult;
-use super::row::{Measure, Row};
+use super::row::{Measure, Process, Row};
 use super::{alternate, table};
 use crate::child;
 
@@ -112,11 +112,12 @@ pub fn run(
     writeln!(out, "{}", table::header()).map_err(to_table)?;
     let mut results = Vec::new();
     for row in chosen {
-        let measured = if row.own_process && row.lacks(context.cores.count()).is_none() {
-            child::measure(&context, row)
-        } else {
-            run_row(&context, row)
-        };
+        let measured =
+            if row.process != Process::Suite && row.lacks(context.cores.count()).is_none() {
+                child::measure(&context, row)
+            } else {
+                run_row(&context, row)
+            };
         let result = measured.unwrap_or_else(|error| RowResult::failed(row, &error));
         writeln!(out, "{}", table::line(&result)).map_err(to_table)?;
         out.flush().map_err(to_table)?;

@@ -3,12 +3,12 @@
 use std::hint::spin_loop;
 
 use maser_shm::channel::call_slot::call_ring;
-use maser_shm::channel::spsc::{LineReceiver, LineSender, line_channel};
+use maser_shm::channel::spsc::{LineReceiver, LineSender, Receiver, Sender, channel, line_channel};
 
 use crate::floors::{self, LinePair};
 use crate::harness::{BenchError, Contender, Lineup, Peer, Row, Window, check};
-use crate::link::{Link, RoundTrip};
-use crate::peers::{Crossbeam, Disruptor, Rtrb};
+use crate::link::{Batch100, BatchLink, Link, OneWay, RoundTrip};
+use crate::peers::{Crossbeam, Disruptor, Rtrb, RtrbChunks};
 
 /// The ring whose sequence and value share a line.
 #[derive(Debug, Default)]
@@ -37,6 +37,82 @@ impl Link for LineRing {
                 return value;
             }
             spin_loop();
+        }
+    }
+}
+
+/// The ring of packed values, one value at a time.
+#[derive(Debug, Default)]
+struct PackedRing;
+
+impl Link for PackedRing {
+    const NAME: &'static str = "maser";
+    type Sender = Sender<u64>;
+    type Receiver = Receiver<u64>;
+
+    fn open(depth: usize) -> (Self::Sender, Self::Receiver) {
+        channel(depth).expect("a ring of the suite's depth")
+    }
+
+    #[inline]
+    fn send(sender: &mut Self::Sender, value: u64) {
+        while sender.try_send(value).is_err() {
+            spin_loop();
+        }
+    }
+
+    #[inline]
+    fn recv(receiver: &mut Self::Receiver) -> u64 {
+        loop {
+            if let Ok(value) = receiver.try_recv() {
+                return value;
+            }
+            spin_loop();
+        }
+    }
+}
+
+/// The same ring with the receiver taking all there is.
+#[derive(Debug, Default)]
+struct PackedBatches;
+
+impl Link for PackedBatches {
+    const NAME: &'static str = "maser";
+    type Sender = Sender<u64>;
+    type Receiver = Receiver<u64>;
+
+    fn open(depth: usize) -> (Self::Sender, Self::Receiver) {
+        PackedRing::open(depth)
+    }
+
+    #[inline]
+    fn send(sender: &mut Self::Sender, value: u64) {
+        PackedRing::send(sender, value);
+    }
+
+    #[inline]
+    fn recv(receiver: &mut Self::Receiver) -> u64 {
+        PackedRing::recv(receiver)
+    }
+
+    #[inline]
+    fn recv_some(receiver: &mut Self::Receiver, max: u64, f: impl FnMut(u64)) -> u64 {
+        let taken = receiver.try_recv_batch(max as usize, f);
+        if taken == 0 {
+            spin_loop();
+        }
+        taken as u64
+    }
+}
+
+impl BatchLink for PackedBatches {
+    #[inline]
+    fn send_batch(sender: &mut Self::Sender, first: u64, count: u64) {
+        let mut values = first..first + count;
+        while !values.is_empty() {
+            if sender.try_send_batch(&mut values) == 0 {
+                spin_loop();
+            }
         }
     }
 }
@@ -82,6 +158,23 @@ impl Contender for CallSlot {
 
 /// Rows of the channels.
 pub const ROWS: &[Row] = &[
+    Row::rate("channel/spsc", 2, "values one way, one by one", |_| {
+        Ok(Ok(Lineup::of(OneWay::<PackedRing>::default())
+            .guard(LinePair::default())
+            .peer(Peer::of(OneWay::<Rtrb>::default()))
+            .peer(Peer::of(OneWay::<Disruptor>::default()))))
+    }),
+    Row::rate(
+        "channel/spsc_batch100",
+        2,
+        "values one way, 100 at a time",
+        |_| {
+            Ok(Ok(Lineup::of(Batch100::<PackedBatches>::default())
+                .guard(LinePair::default())
+                .peer(Peer::of(Batch100::<Disruptor>::default()))
+                .peer(Peer::of(Batch100::<RtrbChunks>::default()))))
+        },
+    ),
     Row::latency(
         "channel/spsc_rtt",
         2,

@@ -1,7 +1,9 @@
 //! The floors themselves, so that they can be read without a subject.
 
-use crate::floors::{ClockRead, LineChain, LinePair, LineTurn, Memcpy, NoopCall, Syscall, jitter};
-use crate::harness::{Lineup, Measure, Row, Unit};
+use crate::floors::{
+    ClockRead, LineChain, LinePair, LineTurn, Memcpy, NoopCall, Syscall, Wake, jitter,
+};
+use crate::harness::{Lineup, Measure, Process, Row, Unit};
 
 /// Rows of the bare machine.
 pub const ROWS: &[Row] = &[
@@ -42,6 +44,12 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::latency(
+        "floor/wake",
+        2,
+        "unpark of a sleeping thread and its answer",
+        |_| Ok(Ok(Lineup::of(Wake::default()).floor(LinePair::default()))),
+    ),
+    Row::latency(
         "floor/noop_call",
         1,
         "push, pop and a virtual call on one core",
@@ -76,7 +84,7 @@ pub const ROWS: &[Row] = &[
         unit: Unit::Ns,
         about: "gaps of a bare spin loop",
         cores: 1,
-        own_process: false,
+        process: Process::Suite,
         measure: Measure::Whole(jitter),
     },
 ];

@@ -1,0 +1,116 @@
+//! A contender made of a closure.
+
+use std::fmt::Display;
+
+use super::error::{BenchError, check};
+use super::row::Contender;
+use super::window::Window;
+
+/// Calls `operation`, which does `per_call` operations and says how many of their answers were
+/// right; all must be.
+pub struct Summed<F> {
+    name: &'static str,
+    note: Option<&'static str>,
+    per_call: u64,
+    operation: F,
+}
+
+impl<F, E> Summed<F>
+where
+    F: FnMut() -> Result<u64, E>,
+    E: Display,
+{
+    /// A contender of one operation a call.
+    pub fn new(name: &'static str, operation: F) -> Self {
+        Self::many(name, 1, operation)
+    }
+
+    /// A contender of `per_call` operations a call.
+    pub fn many(name: &'static str, per_call: u64, operation: F) -> Self {
+        Self {
+            name,
+            note: None,
+            per_call,
+            operation,
+        }
+    }
+
+    /// The same with a note for the reader.
+    pub fn note(self, note: &'static str) -> Self {
+        Self {
+            note: Some(note),
+            ..self
+        }
+    }
+}
+
+impl<F, E> Contender for Summed<F>
+where
+    F: FnMut() -> Result<u64, E>,
+    E: Display,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn note(&self) -> Option<&'static str> {
+        self.note
+    }
+
+    fn window(&mut self, window: &mut Window<'_>) -> Result<(), BenchError> {
+        let (mut right, mut failed) = (0, None);
+        window.time_many(self.per_call, || match (self.operation)() {
+            Ok(count) => right += count,
+            Err(error) => failed = Some(error),
+        });
+        match failed {
+            Some(error) => Err(BenchError::contender(self.name, error)),
+            None => check(self.name, window.calls() * self.per_call, right),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Context, Effort, Shape};
+    use super::*;
+
+    fn window<E: Display>(operation: impl FnMut() -> Result<u64, E> + Send) -> Option<String> {
+        std::thread::scope(|scope| {
+            let run = || {
+                let context = Context::start(Effort::quick()).unwrap();
+                let shape = Shape {
+                    warm: 0,
+                    batches: 1,
+                    batch: 4,
+                };
+                let mut contender = Summed::many("x", 3, operation);
+                context.window(&mut contender, shape).err()
+            };
+            scope
+                .spawn(run)
+                .join()
+                .unwrap()
+                .map(|error| error.to_string())
+        })
+    }
+
+    #[test]
+    fn one_wrong_answer_voids_the_window() {
+        assert_eq!(window(|| Ok::<_, String>(3)), None);
+        let mut call = 0;
+        let wrong = window(|| {
+            call += 1;
+            Ok::<_, String>(if call == 2 { 2 } else { 3 })
+        });
+        assert_eq!(
+            wrong.unwrap(),
+            "x: expected 12, found 11; the figure is void"
+        );
+    }
+
+    #[test]
+    fn an_error_of_an_operation_is_the_windows() {
+        assert_eq!(window(|| Err("no slot")).unwrap(), "x: no slot");
+    }
+}
