@@ -60,6 +60,7 @@ fn generate(block: &mut ItemImpl, args: &Args, errors: &mut Errors) -> TokenStre
     let mut constructor = None;
     let mut methods = Vec::new();
     let mut has_new = false;
+    let mut is_free = true;
     for item in &mut block.items {
         let ImplItem::Fn(function) = item else {
             continue;
@@ -77,6 +78,7 @@ fn generate(block: &mut ItemImpl, args: &Args, errors: &mut Errors) -> TokenStre
         }
         let name = function.sig.ident.unraw();
         if name == "remote" || name == "options" {
+            is_free = false;
             errors.push(
                 &function.sig.ident,
                 format!("`{name}` is generated for every actor (it creates one): give this function another name"),
@@ -107,7 +109,15 @@ fn generate(block: &mut ItemImpl, args: &Args, errors: &mut Errors) -> TokenStre
             "an actor is made where it lives: give this block a constructor, `fn new(..) -> Self` or `fn new(..) -> Result<Self, E>`",
         );
     }
-    assemble(block, args, &actor, &name, constructor, &methods)
+    // The generated functions of the same names would be a second error.
+    assemble(
+        block,
+        args,
+        &actor,
+        &name,
+        constructor.filter(|_| is_free),
+        &methods,
+    )
 }
 
 fn assemble(
@@ -250,9 +260,7 @@ impl Constructor {
         let checks = method::argument_checks(params, args.local);
         let create = |options: TokenStream| {
             quote! {
-                ::maser::__private::create::<#actor, _, _>(
-                    <#actor as ::maser::ActorType>::META, #options, #holders, #run,
-                )
+                ::maser::__private::create::<#actor, _, _>(#options, #holders, #run)
             }
         };
         let create_plain = create(quote!(::core::default::Default::default()));

@@ -6,6 +6,9 @@ use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
 use syn::{Lit, LitFloat, LitInt, Token};
 
+/// Results a call can have; `maser::__private::Returns` is implemented for tuples up to this length.
+const RETURNS_MAX: usize = 8;
+
 /// Where the arguments stand; decides which are known.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
@@ -126,9 +129,9 @@ impl Args {
             }
             "max_retries" => self.max_retries = Some(retries(meta)?),
             _ => {
-                let count: usize = whole(meta, &name, "a whole number from 1 to 12")?;
-                if !(1..=12).contains(&count) {
-                    return Err(meta.error("`num_returns` is a whole number from 1 to 12"));
+                let count: usize = whole(meta, &name, "a whole number from 1 to 8")?;
+                if !(1..=RETURNS_MAX).contains(&count) {
+                    return Err(meta.error("`num_returns` is a whole number from 1 to 8"));
                 }
                 self.num_returns = Some(count);
             }

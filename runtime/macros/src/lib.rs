@@ -56,7 +56,7 @@ use proc_macro::TokenStream;
 /// | `num_gpus = 0.5` | GPUs it takes | 0 |
 /// | `max_retries = 3` | how often it is started again when its worker dies; -1 = without limit | the runtime's |
 /// | `max_calls = 10` | its worker process is replaced after that many calls; 0 = never | 0 |
-/// | `num_returns = 2` | the function returns a tuple of that length, and each part has a `Ref` of its own | 1 |
+/// | `num_returns = 2` | the function returns a tuple of that length (up to 8), and each part has a `Ref` of its own | 1 |
 /// | `stream` | the function returns an iterator, and each item has a `Ref` of its own as soon as it is made | |
 /// | `local` | values need not be `Serialize`; the task stays in this process | |
 #[proc_macro_attribute]

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    GenericArgument, PathArguments, PathSegment, ReturnType, Type, TypeParamBound, TypePath,
+    GenericArgument, Ident, PathArguments, PathSegment, ReturnType, Type, TypeParamBound, TypePath,
     parse_quote, parse_quote_spanned,
 };
 
@@ -145,11 +145,13 @@ impl Output {
     fn std_result(&self, fallible: bool, value: TokenStream) -> TokenStream {
         if fallible {
             let span = Span::call_site().located_at(self.span);
-            let into_failure = quote_spanned!(span=> ::maser::__private::user_error);
+            // The span of the call's argument is where an error about the error type points.
+            let error = Ident::new("error", span);
+            let convert = quote_spanned!(span=> ::maser::__private::user_error(#error));
             quote! {
                 ::core::result::Result::map_err(
                     ::maser::__private::ResultLike::into_std(#value),
-                    #into_failure,
+                    |#error| #convert,
                 )
             }
         } else {

@@ -114,10 +114,14 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         Shape::Many => quote!(spawn_many),
         Shape::Stream => quote!(spawn_stream),
     };
+    let types = match output.shape {
+        Shape::Stream => quote!(#name, _, _, _, _),
+        _ => quote!(#name, _, _, _),
+    };
     let start_plain = match output.shape {
-        Shape::One => quote!(::maser::__private::spawn::<#name, _, _, _>(#holders, #run)),
+        Shape::One => quote!(::maser::__private::spawn::<#types>(#holders, #run)),
         _ => quote! {
-            ::maser::__private::#spawn::<#name, _, _, _>(
+            ::maser::__private::#spawn::<#types>(
                 ::core::default::Default::default(), #holders, #run
             )
         },
@@ -137,7 +141,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         quote! {
             #[doc = #about_start]
             #visibility fn #remote(self, #parameters) -> #refs {
-                ::maser::__private::#spawn::<#name, _, _, _>(self.0, #holders, #run)
+                ::maser::__private::#spawn::<#types>(self.0, #holders, #run)
             }
         },
     );

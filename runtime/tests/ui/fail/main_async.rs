@@ -1,0 +1,4 @@
+#[maser::main]
+async fn main() -> maser::Result<()> {
+    Ok(())
+}

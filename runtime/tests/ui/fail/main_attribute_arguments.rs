@@ -1,0 +1,2 @@
+#[maser::main(num_cpus = 2)]
+fn main() {}

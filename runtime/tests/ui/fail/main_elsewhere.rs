@@ -1,0 +1,6 @@
+#[maser::main]
+fn start() {}
+
+fn main() {
+    start();
+}

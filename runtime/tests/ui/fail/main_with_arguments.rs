@@ -1,0 +1,4 @@
+#[maser::main]
+fn main(arguments: Vec<String>) {
+    drop(arguments);
+}

@@ -1,0 +1,6 @@
+#[maser::task]
+fn forever() -> ! {
+    loop {}
+}
+
+fn main() {}

@@ -1,0 +1,20 @@
+use std::rc::Rc;
+
+struct Plain(u64);
+
+#[maser::task]
+fn unwrap(plain: Plain) -> u64 {
+    plain.0
+}
+
+#[maser::task]
+fn wrap(value: u64) -> Result<Plain, std::io::Error> {
+    Ok(Plain(value))
+}
+
+#[maser::task(local)]
+fn shared() -> Rc<u64> {
+    Rc::new(1)
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[maser::task(stream)]
+fn one() -> u64 {
+    1
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+#[maser::task]
+unsafe fn trust_me() {}
+
+#[maser::task]
+extern "C" fn callback() {}
+
+fn main() {}
