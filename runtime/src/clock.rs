@@ -1,7 +1,7 @@
 //! Time, behind a trait: the only file of the workspace's libraries that reads a clock.
 //!
-//! - CK-1 a clock never goes backwards, seen from any one thread.
-//! - CK-2 its zero is arbitrary: only differences mean anything. All [`MonotonicClock`]s of one
+//! - TI-1 a clock never goes backwards, seen from any one thread.
+//! - TI-2 its zero is arbitrary: only differences mean anything. All [`MonotonicClock`]s of one
 //!   machine share their zero (the kernel's), so stamps of two processes can be compared.
 //!
 //! Whatever waits or stamps takes a `&dyn Clock`, so that the same code runs under a
@@ -49,7 +49,7 @@ impl ManualClock {
     ///
     /// # Panics
     ///
-    /// If the time would leave 64 bits of nanoseconds (584 years): CK-1.
+    /// If the time would leave 64 bits of nanoseconds (584 years): TI-1.
     pub fn advance(&self, by: Duration) -> u64 {
         let by_ns = u64::try_from(by.as_nanos()).expect("a step below 584 years");
         let before_ns = self.now_ns.fetch_add(by_ns, Ordering::AcqRel);
@@ -75,7 +75,7 @@ mod tests {
         let mut last_ns = clock.now_ns();
         for _ in 0..10_000 {
             let now_ns = clock.now_ns();
-            assert!(now_ns >= last_ns, "CK-1: {last_ns} then {now_ns}");
+            assert!(now_ns >= last_ns, "TI-1: {last_ns} then {now_ns}");
             last_ns = now_ns;
         }
     }

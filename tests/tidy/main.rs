@@ -3,6 +3,7 @@
 //! | file | finds |
 //! |---|---|
 //! | [`docs`] | source files that do not say what they are for; documents that name what is gone |
+//! | [`labels`] | rules whose label means two things or nothing |
 //! | [`length`] | files that have grown past one noun |
 //! | [`banned`] | names that have a replacement in this workspace |
 //! | [`unsafety`] | unsafe code outside the modules that are known to hold it |
@@ -16,6 +17,7 @@ mod banned;
 mod dead;
 mod docs;
 mod folders;
+mod labels;
 mod length;
 mod source;
 mod tree;
@@ -54,6 +56,11 @@ fn every_source_file_says_what_it_is_for() {
 #[test]
 fn documents_name_only_what_exists() {
     none(docs::dangling_paths(&Tree::of_the_workspace()));
+}
+
+#[test]
+fn labels_of_rules_mean_one_thing() {
+    none(labels::broken(&Tree::of_the_workspace()));
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub fn strays(tree: &Tree) -> Vec<String> {
 pub fn not_in_the_architecture(tree: &Tree) -> Vec<String> {
     let text = tree
         .get("ARCHITECTURE.md")
-        .map_or("", |file| file.text.as_str());
+        .map_or("", |file| section(&file.text));
     let is_listed = |path: &str| {
         let folders = path.match_indices('/').map(|(at, _)| &path[..=at]);
         folders
@@ -56,6 +56,14 @@ pub fn not_in_the_architecture(tree: &Tree) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// The list in the document: from its heading to the next.
+fn section(text: &str) -> &str {
+    let Some((_, after)) = text.split_once("\n## Unsafe code\n") else {
+        return "";
+    };
+    after.split("\n## ").next().unwrap_or_default()
 }
 
 /// The line of the first unsafe code of the file.
@@ -142,7 +150,10 @@ mod tests {
     fn a_file_the_architecture_does_not_list_is_found() {
         let text = format!("{HEADER}unsafe fn f() {{}}");
         let tree = Tree::planted(&[
-            ("ARCHITECTURE.md", "`a/x.rs` and `a/m/`"),
+            (
+                "ARCHITECTURE.md",
+                "`a/y.rs`\n## Unsafe code\n`a/x.rs`, `a/m/`\n## More\n`a/y.rs`",
+            ),
             ("a/x.rs", &text),
             ("a/m/z.rs", &text),
             ("a/y.rs", &text),

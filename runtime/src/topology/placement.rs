@@ -1,10 +1,10 @@
 //! The order in which schedulers get CPUs.
 //!
-//! - PL-1 the order is a permutation of the usable CPUs.
-//! - PL-2 no core gives its second hardware thread before every core has given its first.
-//! - PL-3 within one round of PL-2, CPUs of one NUMA node are together, and within a node those of
+//! - PN-1 the order is a permutation of the usable CPUs.
+//! - PN-2 no core gives its second hardware thread before every core has given its first.
+//! - PN-3 within one round of PN-2, CPUs of one NUMA node are together, and within a node those of
 //!   one L3 cache.
-//! - PL-4 the first node, and the first L3 cache of each node, is the smallest that holds what is
+//! - PN-4 the first node, and the first L3 cache of each node, is the smallest that holds what is
 //!   still to be placed, else the largest; further nodes follow by distance from the first.
 
 use super::{Cpu, NumaNode};
@@ -107,7 +107,7 @@ fn count(cores: &[&Cpu], group: impl Fn(&Cpu) -> usize) -> BTreeMap<usize, usize
     sizes
 }
 
-/// PL-4: the smallest group that holds `wanted`, else the largest; of equals the lowest number.
+/// PN-4: the smallest group that holds `wanted`, else the largest; of equals the lowest number.
 fn best_fit(sizes: &BTreeMap<usize, usize>, wanted: usize) -> Option<usize> {
     let fits = sizes
         .iter()

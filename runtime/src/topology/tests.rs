@@ -160,7 +160,7 @@ fn fake_schedulers_get_whole_cores_before_sibling_threads() {
     assert_eq!(
         placement,
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
-        "PL-2"
+        "PN-2"
     );
 }
 
@@ -173,7 +173,7 @@ fn fake_few_schedulers_stay_under_one_cache_and_one_node() {
     assert_eq!(
         topology.placement(2),
         [2, 3],
-        "PL-4: the smallest node and cache that hold two"
+        "PN-4: the smallest node and cache that hold two"
     );
     assert_eq!(topology.placement(3), [2, 3, 1]);
     assert_eq!(
@@ -370,11 +370,11 @@ proptest! {
         prop_assert_eq!(placement.len(), wanted);
         for round in placement.chunks(count) {
             let distinct: BTreeSet<usize> = round.iter().copied().collect();
-            prop_assert_eq!(distinct.len(), round.len(), "PL-1");
+            prop_assert_eq!(distinct.len(), round.len(), "PN-1");
         }
         let cores: BTreeSet<usize> = topology.cpus.iter().map(|cpu| cpu.core).collect();
         let first: BTreeSet<usize> =
             placement.iter().take(cores.len()).map(|&id| topology.cpus[id].core).collect();
-        prop_assert_eq!(first.len(), cores.len().min(wanted), "PL-2");
+        prop_assert_eq!(first.len(), cores.len().min(wanted), "PN-2");
     }
 }
