@@ -32,7 +32,10 @@ fn a_slot_is_reused_in_turn() {
             (callee, served)
         });
         let first = caller.try_call(Box::new(1)).unwrap();
-        assert!(matches!(caller.try_call(Box::new(9)), Err(TryCallError::Full(_))));
+        assert!(matches!(
+            caller.try_call(Box::new(9)),
+            Err(TryCallError::Full(_))
+        ));
         let mut asked = 1;
         let mut answered = 0;
         if let Some(answer) = caller.try_take(first) {

@@ -59,7 +59,7 @@ macro_rules! spsc_models {
                 });
             }
 
-            /// CH-4, LR-4: `Closed` is never said while a value is left.
+            /// EN-1: `Closed` is never said while a value is left.
             #[test]
             fn nothing_sent_before_the_drop_is_lost() {
                 loom::model(|| {
@@ -83,7 +83,7 @@ macro_rules! spsc_models {
                 });
             }
 
-            /// CH-5, LR-5: the receiver's drop races with a send; every value is dropped once.
+            /// CH-5, LR-4: the receiver's drop races with a send; every value is dropped once.
             #[test]
             fn values_left_are_dropped_exactly_once() {
                 loom::model(|| {
@@ -104,7 +104,7 @@ macro_rules! spsc_models {
                 });
             }
 
-            /// Batches publish once, and never a slot that is not written or not read.
+            /// CH-4: batches publish once, and never a slot that is not written or not read.
             #[test]
             fn batches_are_seen_whole_and_in_order() {
                 loom::model(|| {
@@ -112,10 +112,8 @@ macro_rules! spsc_models {
                     let producer = thread::spawn(move || {
                         let mut values = (0..3).map(Box::new);
                         let first = sender.try_send_batch(&mut values);
-                        let second = sender.try_send_batch(&mut values);
-                        assert_eq!(first, 2);
-                        assert!(second <= 1);
-                        first + second
+                        assert!(first >= 2);
+                        first + sender.try_send_batch(&mut values)
                     });
                     let mut received = 0;
                     for _ in 0..2 {
@@ -155,5 +153,5 @@ macro_rules! spsc_models {
     };
 }
 
-spsc_models!(packed, channel);
+spsc_models!(positions, channel);
 spsc_models!(line, line_channel);

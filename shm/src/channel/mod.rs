@@ -2,7 +2,7 @@
 //!
 //! | module | from | to | line |
 //! |---|---|---|---|
-//! | [`spsc`] | one | one | `channel`: values packed, for rates; `line_channel`: sequence and value on one line, for latency |
+//! | [`spsc`] | one | one | `channel`: positions apart from the values, for rates; `line_channel`: news and value on one line, for latency |
 //! | [`call_slot`] | one | one, and back | question and answer in turn on one line |
 //!
 //! Every step is a bounded `try_*` function; `is_ready` and `is_answered` are one load each.
@@ -15,7 +15,9 @@
 //! sent before is still given out, and every value left is dropped exactly once.
 
 pub mod call_slot;
+mod ends;
 mod error;
+mod prefetch;
 mod slots;
 pub mod spsc;
 

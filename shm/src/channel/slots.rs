@@ -3,17 +3,45 @@
 //! - SA-1 the allocation is made once, never moves and is freed when the `Slots` is dropped; both
 //!   ends keep the raw base of it beside an `Arc` of the ring that owns it.
 //! - SA-2 the length is a power of two, so `position & mask` is always inside the allocation.
+//! - SA-3 it starts and ends on line boundaries, so no line is shared with other data.
 #![allow(
     unsafe_code,
     reason = "indexing by a masked position, with no bounds check"
 )]
 
+use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use super::ChannelError;
+use super::{ChannelError, LINE_BYTES};
 
 /// Most slots of a ring; positions are 64-bit, so the limit is only a sanity check.
 pub(super) const CAPACITY_MAX: usize = 1 << 31;
+
+/// Refuses capacities that no ring has.
+pub(super) fn check_capacity(capacity: usize) -> Result<(), ChannelError> {
+    match capacity {
+        0 => Err(ChannelError::ZeroCapacity),
+        1..=CAPACITY_MAX => Ok(()),
+        asked => Err(ChannelError::CapacityTooLarge {
+            asked,
+            max: CAPACITY_MAX,
+        }),
+    }
+}
+
+/// Layout of `count` times `stride_bytes`, in whole lines (SA-3); never empty.
+pub(super) fn lines_layout(
+    stride_bytes: usize,
+    align: usize,
+    count: usize,
+) -> Result<Layout, ChannelError> {
+    let bytes = stride_bytes.saturating_mul(count);
+    bytes
+        .max(1)
+        .checked_next_multiple_of(LINE_BYTES)
+        .and_then(|bytes| Layout::from_size_align(bytes, align.max(LINE_BYTES)).ok())
+        .ok_or(ChannelError::OutOfMemory { bytes })
+}
 
 /// Owner of a power-of-two array of slots.
 pub(super) struct Slots<S> {
@@ -24,24 +52,19 @@ pub(super) struct Slots<S> {
 impl<S> Slots<S> {
     /// Allocates at least `capacity` slots, rounded up to a power of two, each made by `make`.
     pub(super) fn new(capacity: usize, mut make: impl FnMut() -> S) -> Result<Self, ChannelError> {
-        if capacity == 0 {
-            return Err(ChannelError::ZeroCapacity);
-        }
-        if capacity > CAPACITY_MAX {
-            return Err(ChannelError::CapacityTooLarge {
-                asked: capacity,
-                max: CAPACITY_MAX,
-            });
-        }
+        check_capacity(capacity)?;
         let len = capacity.next_power_of_two();
-        let mut slots = Vec::new();
-        slots
-            .try_reserve_exact(len)
-            .map_err(|_| ChannelError::OutOfMemory {
-                bytes: len.saturating_mul(size_of::<S>()),
-            })?;
-        slots.resize_with(len, &mut make);
-        let base = NonNull::from(Box::leak(slots.into_boxed_slice())).cast();
+        let layout = lines_layout(size_of::<S>(), align_of::<S>(), len)?;
+        // SAFETY: the layout is not empty.
+        let base = NonNull::new(unsafe { std::alloc::alloc(layout) })
+            .ok_or(ChannelError::OutOfMemory {
+                bytes: layout.size(),
+            })?
+            .cast::<S>();
+        for index in 0..len {
+            // SAFETY: inside the new allocation, which is large enough and aligned for `S`.
+            unsafe { base.add(index).write(make()) };
+        }
         Ok(Self { base, len })
     }
 
@@ -62,8 +85,13 @@ impl<S> Slots<S> {
 impl<S> Drop for Slots<S> {
     fn drop(&mut self) {
         let slots = NonNull::slice_from_raw_parts(self.base, self.len);
-        // SAFETY: SA-1: base and length came from `Box::leak` in `new` and are freed only here.
-        drop(unsafe { Box::from_raw(slots.as_ptr()) });
+        let layout = lines_layout(size_of::<S>(), align_of::<S>(), self.len)
+            .expect("it was allocated with this layout");
+        // SAFETY: SA-1: made in `new` with this length and layout, and freed only here.
+        unsafe {
+            slots.as_ptr().drop_in_place();
+            std::alloc::dealloc(self.base.as_ptr().cast(), layout);
+        }
     }
 }
 
@@ -78,6 +106,14 @@ impl<S> View<S> {
     #[inline(always)]
     pub(super) fn len(&self) -> u64 {
         self.mask + 1
+    }
+
+    /// Address of the slot that `position` falls into.
+    #[inline(always)]
+    pub(super) fn address(&self, position: u64) -> *const S {
+        self.base
+            .as_ptr()
+            .wrapping_add((position & self.mask) as usize)
     }
 
     /// The slot that `position` falls into.
@@ -105,7 +141,7 @@ mod tests {
 
     #[test]
     fn impossible_capacities_are_typed_errors() {
-        let error = |capacity| Slots::new(capacity, || [0_u64; 1 << 29]).err().unwrap();
+        let error = |capacity| Slots::new(capacity, || 0_u64).err().unwrap();
         assert_eq!(error(0), ChannelError::ZeroCapacity);
         assert_eq!(
             error(usize::MAX),

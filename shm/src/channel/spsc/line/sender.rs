@@ -1,18 +1,18 @@
-//! The sending end of a packed ring.
+//! The sending end of the ring for latency.
 //!
-//! Layout and rules: module doc of `spsc`.
+//! Layout and rules: module doc of `line`.
 #![allow(
     unsafe_code,
     reason = "moves values through slots that two threads own in turn"
 )]
 
+use super::Ring;
 use super::lines::Cursor;
-use super::ring::Ring;
 use crate::channel::{Arc, TrySendError};
 use crate::sync::atomic::Ordering;
 
-/// The sending end of a [`channel`](super::channel).
-pub struct Sender<T> {
+/// The sending end of a [`line_channel`](super::line_channel).
+pub struct LineSender<T> {
     /// Where message `tail` goes.
     cursor: Cursor<T>,
     /// Messages sent.
@@ -23,10 +23,10 @@ pub struct Sender<T> {
     ring: Arc<Ring<T>>,
 }
 
-// SAFETY: CH-1: the sender touches only slots it owns; values move to the other thread.
-unsafe impl<T: Send> Send for Sender<T> {}
+// SAFETY: LR-1: the sender touches only slots it owns; values move to the other thread.
+unsafe impl<T: Send> Send for LineSender<T> {}
 
-impl<T> Sender<T> {
+impl<T> LineSender<T> {
     pub(super) fn new(ring: Arc<Ring<T>>, capacity: u64) -> Self {
         Self {
             cursor: ring.lines.cursor(0),
@@ -50,12 +50,12 @@ impl<T> Sender<T> {
         if self.is_full() {
             return Err(TrySendError::Full(value));
         }
-        // SAFETY: CH-1, CH-3: `tail < limit`; the lines live as long as `self.ring`.
+        // SAFETY: LR-1, LR-3: `tail < limit`; the lines live as long as `self.ring`.
         unsafe {
             self.cursor.value().with_mut(|cell| (*cell).write(value));
             self.cursor
                 .written()
-                .store(self.tail + 1, Ordering::Release); // CH-2
+                .store(self.tail + 1, Ordering::Release); // LR-2
         }
         self.tail += 1;
         self.cursor.advance(1);
@@ -83,7 +83,7 @@ impl<T> Sender<T> {
     /// Whether the receiver is gone.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.ring.state.receiver_gone.load(Ordering::Relaxed)
+        self.ring.ends.is_receiver_gone()
     }
 
     /// Values the ring holds at most.
@@ -97,7 +97,7 @@ impl<T> Sender<T> {
     #[inline(always)]
     fn fill_line(&mut self, values: &mut impl Iterator<Item = T>) -> bool {
         /// Publishes what was written, even if the iterator panics.
-        struct Publish<'a, T>(&'a mut Sender<T>, usize);
+        struct Publish<'a, T>(&'a mut LineSender<T>, usize);
         impl<T> Drop for Publish<'_, T> {
             #[inline(always)]
             fn drop(&mut self) {
@@ -108,7 +108,7 @@ impl<T> Sender<T> {
                 sender.tail += *written as u64;
                 // SAFETY: the lines live as long as `sender.ring`.
                 let line = unsafe { sender.cursor.written() };
-                line.store(sender.tail, Ordering::Release); // CH-2
+                line.store(sender.tail, Ordering::Release); // LR-2
                 sender.cursor.advance(*written);
             }
         }
@@ -121,7 +121,7 @@ impl<T> Sender<T> {
             let Some(value) = values.next() else {
                 return false;
             };
-            // SAFETY: CH-1, CH-3: `tail + written < limit`, and inside the line; the lines live
+            // SAFETY: LR-1, LR-3: `tail + written < limit`, and inside the line; the lines live
             // as long as the ring.
             unsafe {
                 batch
@@ -138,13 +138,13 @@ impl<T> Sender<T> {
     /// Rereads `head`; whether a slot is free.
     #[cold]
     fn refresh(&mut self) -> bool {
-        self.limit = self.ring.head.load(Ordering::Acquire) + self.capacity; // CH-3
+        self.limit = self.ring.head.load(Ordering::Acquire) + self.capacity; // LR-3
         self.tail < self.limit
     }
 }
 
-impl<T> Drop for Sender<T> {
+impl<T> Drop for LineSender<T> {
     fn drop(&mut self) {
-        self.ring.state.sender_gone.store(true, Ordering::Release); // CH-4
+        self.ring.ends.sender_leaves();
     }
 }

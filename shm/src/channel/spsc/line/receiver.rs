@@ -1,18 +1,18 @@
-//! The receiving end of a packed ring.
+//! The receiving end of the ring for latency.
 //!
-//! Layout and rules: module doc of `spsc`.
+//! Layout and rules: module doc of `line`.
 #![allow(
     unsafe_code,
     reason = "moves values through slots that two threads own in turn"
 )]
 
+use super::Ring;
 use super::lines::Cursor;
-use super::ring::Ring;
 use crate::channel::{Arc, TryRecvError};
 use crate::sync::atomic::Ordering;
 
-/// The receiving end of a [`channel`](super::channel).
-pub struct Receiver<T> {
+/// The receiving end of a [`line_channel`](super::line_channel).
+pub struct LineReceiver<T> {
     /// Where message `head` lies.
     cursor: Cursor<T>,
     /// Messages received.
@@ -23,10 +23,10 @@ pub struct Receiver<T> {
     ring: Arc<Ring<T>>,
 }
 
-// SAFETY: CH-1: the receiver touches only slots it owns; values move from the other thread.
-unsafe impl<T: Send> Send for Receiver<T> {}
+// SAFETY: LR-1: the receiver touches only slots it owns; values move from the other thread.
+unsafe impl<T: Send> Send for LineReceiver<T> {}
 
-impl<T> Receiver<T> {
+impl<T> LineReceiver<T> {
     pub(super) fn new(ring: Arc<Ring<T>>, capacity: u64) -> Self {
         Self {
             cursor: ring.lines.cursor(0),
@@ -48,7 +48,7 @@ impl<T> Receiver<T> {
         if self.head == self.ready && !self.refresh() {
             self.settle_empty()?;
         }
-        // SAFETY: CH-1, CH-2: `head < ready`; the lines live as long as `self.ring`. Advancing
+        // SAFETY: LR-1, LR-2: `head < ready`; the lines live as long as `self.ring`. Advancing
         // `head` makes this the only move out of the slot.
         let value = unsafe { self.cursor.value().with(|cell| (*cell).assume_init_read()) };
         self.advance(1);
@@ -66,12 +66,11 @@ impl<T> Receiver<T> {
         received
     }
 
-    /// Whether a value is there: at most one load.
+    /// Whether a value is there: one load.
     #[inline]
     pub fn is_ready(&self) -> bool {
         // SAFETY: the lines live as long as `self.ring`.
-        self.head != self.ready
-            || unsafe { self.cursor.written() }.load(Ordering::Acquire) > self.head // CH-2
+        unsafe { self.cursor.written() }.load(Ordering::Acquire) > self.head // LR-2
     }
 
     /// The oldest value, left in place.
@@ -80,7 +79,7 @@ impl<T> Receiver<T> {
         if self.head == self.ready && !self.refresh() {
             return None;
         }
-        // SAFETY: CH-1, CH-2: `head < ready`, so the value is here and ours until `head` passes
+        // SAFETY: LR-1, LR-2: `head < ready`, so the value is here and ours until `head` passes
         // it, which needs `&mut self`, borrowed by the answer; the lines live as long as the ring.
         Some(unsafe { self.cursor.value().with(|cell| (*cell).assume_init_ref()) })
     }
@@ -88,7 +87,7 @@ impl<T> Receiver<T> {
     /// Whether the sender is gone; values it sent may still be here.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.ring.state.sender_gone.load(Ordering::Acquire) // CH-4
+        self.ring.ends.is_sender_gone()
     }
 
     /// Values the ring holds at most.
@@ -101,7 +100,7 @@ impl<T> Receiver<T> {
     #[inline(always)]
     fn drain_line(&mut self, max: usize, f: &mut impl FnMut(T)) -> usize {
         /// Gives back what was moved out, even if `f` panics.
-        struct GiveBack<'a, T>(&'a mut Receiver<T>, usize);
+        struct GiveBack<'a, T>(&'a mut LineReceiver<T>, usize);
         impl<T> Drop for GiveBack<'_, T> {
             #[inline(always)]
             fn drop(&mut self) {
@@ -111,7 +110,7 @@ impl<T> Receiver<T> {
         let here = max.min((self.ready - self.head) as usize);
         let mut batch = GiveBack(self, 0);
         while batch.1 < here {
-            // SAFETY: CH-1, CH-2: `head + moved < ready`, and inside the line; counting it first
+            // SAFETY: LR-1, LR-2: `head + moved < ready`, and inside the line; counting it first
             // makes this the only move out. The lines live as long as the ring.
             let cell = unsafe { batch.0.cursor.value_at(batch.1) };
             batch.1 += 1;
@@ -125,7 +124,7 @@ impl<T> Receiver<T> {
     #[inline(always)]
     fn refresh(&mut self) -> bool {
         // SAFETY: the lines live as long as `self.ring`.
-        let written = unsafe { self.cursor.written() }.load(Ordering::Acquire); // CH-2
+        let written = unsafe { self.cursor.written() }.load(Ordering::Acquire); // LR-2
         self.ready = written.clamp(self.head, self.head + self.cursor.left_in_line() as u64);
         self.head != self.ready
     }
@@ -135,10 +134,10 @@ impl<T> Receiver<T> {
     fn advance(&mut self, values: usize) {
         self.head += values as u64;
         self.cursor.advance(values);
-        self.ring.head.store(self.head, Ordering::Release); // CH-3
+        self.ring.head.store(self.head, Ordering::Release); // LR-3
     }
 
-    /// Tells empty from closed (CH-4); `Ok` if a value came meanwhile.
+    /// Tells empty from closed (EN-1); `Ok` if a value came meanwhile.
     #[inline]
     fn settle_empty(&mut self) -> Result<(), TryRecvError> {
         if !self.is_closed() {
@@ -151,10 +150,10 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Drop for Receiver<T> {
+impl<T> Drop for LineReceiver<T> {
     fn drop(&mut self) {
-        self.ring.state.receiver_gone.store(true, Ordering::Relaxed);
-        // Resources held by unread values go now; what is sent during this falls under CH-5.
+        self.ring.ends.receiver_leaves();
+        // Resources held by unread values go now; what is sent during this falls under LR-4.
         // Bounded: a sender that has not yet seen the flag could keep pace with an open loop.
         self.try_recv_batch(self.capacity(), drop);
     }

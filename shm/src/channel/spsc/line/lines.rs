@@ -1,6 +1,6 @@
-//! The lines of a packed ring, and a cursor that walks over them.
+//! The lines of a line ring, and a cursor that walks over them.
 //!
-//! Layout: module doc of `spsc`.
+//! Layout: module doc of `line`.
 //!
 //! - PL-1 the allocation is made once, never moves and is freed when the `Lines` is dropped; both
 //!   ends keep cursors into it beside an `Arc` of the ring that owns it.
@@ -8,12 +8,11 @@
 //!   masked number of strides, its `index` always below `PER_LINE`.
 #![allow(unsafe_code, reason = "slots at computed offsets of a raw allocation")]
 
-use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use crate::channel::ChannelError;
-use crate::channel::slots::CAPACITY_MAX;
+use crate::channel::slots::check_capacity;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::cell::UnsafeCell;
 
@@ -22,8 +21,11 @@ pub(super) use memory::Line;
 /// How values are laid out in memory.
 #[cfg(not(loom))]
 mod memory {
+    use std::marker::PhantomData;
+
     use super::*;
     use crate::channel::LINE_BYTES;
+    use crate::channel::slots::lines_layout;
 
     /// The first bytes of a line; values follow at `FIRST_BYTES`.
     #[repr(C)]
@@ -47,12 +49,12 @@ mod memory {
 
         /// Allocates and clears `lines` lines.
         pub(super) fn allocate(lines: usize) -> Result<NonNull<Self>, ChannelError> {
-            let short = |bytes| ChannelError::OutOfMemory { bytes };
-            let layout =
-                Self::layout(lines).ok_or_else(|| short(Self::STRIDE.saturating_mul(lines)))?;
-            // SAFETY: the layout is not empty: a stride is at least a line.
+            let layout = lines_layout(Self::STRIDE, Self::ALIGN, lines)?;
+            // SAFETY: the layout is not empty.
             let base = NonNull::new(unsafe { std::alloc::alloc(layout) })
-                .ok_or(short(layout.size()))?
+                .ok_or(ChannelError::OutOfMemory {
+                    bytes: layout.size(),
+                })?
                 .cast::<Self>();
             for index in 0..lines {
                 // SAFETY: inside the new allocation. Writing every line also faults its page in.
@@ -68,14 +70,10 @@ mod memory {
         ///
         /// `base` came from `allocate(lines)` and is not used again.
         pub(super) unsafe fn free(base: NonNull<Self>, lines: usize) {
-            let layout = Self::layout(lines).expect("it was allocated with this layout");
+            let layout = lines_layout(Self::STRIDE, Self::ALIGN, lines)
+                .expect("it was allocated with this layout");
             // SAFETY: this function's contract.
             unsafe { std::alloc::dealloc(base.as_ptr().cast(), layout) };
-        }
-
-        fn layout(lines: usize) -> Option<std::alloc::Layout> {
-            let bytes = Self::STRIDE.checked_mul(lines)?;
-            std::alloc::Layout::from_size_align(bytes, Self::ALIGN).ok()
         }
 
         /// # Safety
@@ -155,7 +153,10 @@ mod memory {
         /// # Safety
         ///
         /// `line` points to a live line.
-        pub(super) unsafe fn written<'a>(line: NonNull<Self>) -> &'a AtomicU64 {
+        pub(super) unsafe fn written<'a>(line: NonNull<Self>) -> &'a AtomicU64
+        where
+            T: 'a,
+        {
             // SAFETY: this function's contract.
             unsafe { &line.as_ref().written }
         }
@@ -183,15 +184,7 @@ pub(super) struct Lines<T> {
 impl<T> Lines<T> {
     /// Enough lines for `capacity` values.
     pub(super) fn new(capacity: usize) -> Result<Self, ChannelError> {
-        if capacity == 0 {
-            return Err(ChannelError::ZeroCapacity);
-        }
-        if capacity > CAPACITY_MAX {
-            return Err(ChannelError::CapacityTooLarge {
-                asked: capacity,
-                max: CAPACITY_MAX,
-            });
-        }
+        check_capacity(capacity)?;
         let count = capacity.div_ceil(Line::<T>::PER_LINE).next_power_of_two();
         Ok(Self {
             base: Line::allocate(count)?,
