@@ -151,8 +151,8 @@ mod tests {
             }
         );
         assert_eq!(
-            error(CAPACITY_MAX),
-            ChannelError::OutOfMemory { bytes: 1 << 63 }
+            lines_layout(1 << 32, 8, CAPACITY_MAX),
+            Err(ChannelError::OutOfMemory { bytes: 1 << 63 })
         );
     }
 }
