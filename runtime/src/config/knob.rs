@@ -52,7 +52,7 @@ knobs! {
         "tasks that may be blocked at once";
     PIN: "pin" "MASER_PIN" [""]
         "true", "true or false",
-        "pin each scheduler to a CPU";
+        "pin each scheduler to a CPU, unless there are more of them than usable CPUs";
     SPIN: "spin" "MASER_SPIN_US" ["microseconds"]
         "by schedulers and usable CPUs", "0 to 60000000",
         "how long an idle scheduler spins before it parks";

@@ -130,8 +130,9 @@ impl Config {
         self
     }
 
-    /// Whether each scheduler is pinned to a CPU. Switch it off where several runtimes share a
-    /// machine without affinity masks.
+    /// Whether each scheduler is pinned to a CPU; never done where there are more schedulers than
+    /// the usable parallelism. Switch it off where several runtimes share a machine without
+    /// affinity masks.
     ///
     /// Default true; `MASER_PIN`.
     pub fn pin(mut self, pin: bool) -> Self {

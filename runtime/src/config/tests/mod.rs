@@ -213,6 +213,23 @@ fn the_message_names_field_value_origin_range_and_remedy() {
 }
 
 #[test]
+fn the_readme_has_a_row_for_every_knob() {
+    let readme = include_str!("../../../../README.md");
+    for Knob {
+        field,
+        env,
+        unit,
+        default,
+        range,
+        what,
+    } in KNOBS
+    {
+        let row = format!("| `{field}` | `{env}` | {what} | {unit} | {range} | {default} |");
+        assert!(readme.contains(&row), "README.md lacks this row:\n{row}");
+    }
+}
+
+#[test]
 fn unknown_variables_are_listed_with_the_knob_they_resemble() {
     let names = [
         "PATH",
