@@ -169,6 +169,8 @@ pub enum Measure {
 pub enum Process {
     /// In the process of the suite.
     Suite,
+    /// In a process of its own.
+    Own,
     /// In a process of its own, as the root task of a runtime with that many schedulers.
     Runtime {
         /// Schedulers; scheduler 0 is the driver.
@@ -230,6 +232,25 @@ impl Row {
         Self {
             process: Process::Runtime { schedulers },
             ..self
+        }
+    }
+
+    /// A row with a measurement of its own shape.
+    pub const fn whole(
+        name: &'static str,
+        unit: Unit,
+        process: Process,
+        about: &'static str,
+        measure: fn(&Context, &Row) -> Result<Offer<RowResult>, BenchError>,
+    ) -> Self {
+        let measure = Measure::Whole(measure);
+        Self {
+            name,
+            unit,
+            about,
+            cores: 1,
+            process,
+            measure,
         }
     }
 

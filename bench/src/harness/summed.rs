@@ -12,6 +12,7 @@ pub struct Summed<F> {
     name: &'static str,
     note: Option<&'static str>,
     per_call: u64,
+    settle_ns: f64,
     operation: F,
 }
 
@@ -31,8 +32,15 @@ where
             name,
             note: None,
             per_call,
+            settle_ns: 0.0,
             operation,
         }
+    }
+
+    /// The same with a pause of `settle_ns` after each window, in which threads that it kept busy
+    /// fall asleep instead of spinning into the next contender's window.
+    pub fn settle(self, settle_ns: f64) -> Self {
+        Self { settle_ns, ..self }
     }
 
     /// The same with a note for the reader.
@@ -63,6 +71,10 @@ where
             Ok(count) => right += count,
             Err(error) => failed = Some(error),
         });
+        let (clock, ended) = (window.clock(), window.clock().now());
+        while clock.ns_between(ended, clock.now()) < self.settle_ns {
+            std::hint::spin_loop();
+        }
         match failed {
             Some(error) => Err(BenchError::contender(self.name, error)),
             None => check(self.name, window.calls() * self.per_call, right),

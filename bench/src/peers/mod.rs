@@ -15,4 +15,6 @@ pub use self::glommio::Glommio;
 pub use self::monoio::Monoio;
 pub use self::rayon::{ForkJoin, ScopeSpawn};
 pub use self::rtrb::{Rtrb, RtrbChunks};
-pub use self::tokio::{ActorCross, ActorLocal, ActorPipelined, SpawnBatch, SpawnJoin};
+pub use self::tokio::{
+    ActorCallers, ActorCross, ActorLocal, ActorPipelined, SpawnBatch, SpawnJoin,
+};

@@ -11,6 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::harness::{BenchError, Contender, Offer, Skip, Window, check};
 
+/// Said of every contender here that crosses cores.
+const ASLEEP: &str = "two current-thread runtimes; neither can spin, both sleep and are woken";
+
 fn runtime() -> Offer<Runtime> {
     Builder::new_current_thread()
         .build()
@@ -180,7 +183,7 @@ impl Contender for ActorCross {
     }
 
     fn note(&self) -> Option<&'static str> {
-        Some("two current-thread runtimes; neither can spin, both sleep and are woken")
+        Some(ASLEEP)
     }
 
     fn window(&mut self, window: &mut Window<'_>) -> Result<(), BenchError> {
@@ -254,11 +257,11 @@ impl ActorPipelined {
 
 impl Contender for ActorPipelined {
     fn name(&self) -> &'static str {
-        if self.across {
-            "tokio"
-        } else {
-            "tokio (one core)"
-        }
+        "tokio"
+    }
+
+    fn note(&self) -> Option<&'static str> {
+        self.across.then_some(ASLEEP)
     }
 
     fn window(&mut self, window: &mut Window<'_>) -> Result<(), BenchError> {
@@ -282,6 +285,79 @@ impl Contender for ActorPipelined {
             "tokio actor, pipelined",
             (2 * expected, expected),
             (sum, asked),
+        )
+    }
+}
+
+/// Tasks on the driver's thread that each call one actor on the other core, one call after the
+/// other.
+#[derive(Debug)]
+pub struct ActorCallers {
+    runtime: Runtime,
+    callers: u64,
+    calls_each: u64,
+}
+
+impl ActorCallers {
+    /// `callers` tasks that make `calls_each` calls before new ones are started.
+    ///
+    /// # Errors
+    /// A skip if it cannot start.
+    pub fn new(callers: u64, calls_each: u64) -> Offer<Self> {
+        runtime().map(|runtime| Self {
+            runtime,
+            callers,
+            calls_each,
+        })
+    }
+}
+
+impl Contender for ActorCallers {
+    fn name(&self) -> &'static str {
+        "tokio"
+    }
+
+    fn note(&self) -> Option<&'static str> {
+        Some(ASLEEP)
+    }
+
+    fn window(&mut self, window: &mut Window<'_>) -> Result<(), BenchError> {
+        let (callers, calls_each) = (self.callers, self.calls_each);
+        let expected = window.calls() * callers * calls_each;
+        let (sender, questions) = mpsc::channel(64);
+        let there = runtime().map_err(|skip| BenchError::contender("tokio", skip.0))?;
+        let partner = window
+            .partner()
+            .run(move || there.block_on(actor(questions)));
+        let sum = self.runtime.block_on(async {
+            let mut sum = 0;
+            while let Some(calls) = window.start() {
+                for _ in 0..calls {
+                    let tasks: Vec<_> = (0..callers)
+                        .map(|_| {
+                            let sender = sender.clone();
+                            tokio::spawn(async move {
+                                let mut sum = 0;
+                                for _ in 0..calls_each {
+                                    sum += ask(&sender, 1).await;
+                                }
+                                sum
+                            })
+                        })
+                        .collect();
+                    for task in tasks {
+                        sum += task.await.unwrap_or(0);
+                    }
+                }
+                window.stop(callers * calls_each);
+            }
+            sum
+        });
+        drop(sender);
+        check(
+            "tokio actor with many callers",
+            (2 * expected, expected),
+            (sum, partner.join()?),
         )
     }
 }

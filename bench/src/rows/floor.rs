@@ -3,7 +3,7 @@
 use crate::floors::{
     ClockRead, LineChain, LinePair, LineTurn, Memcpy, NoopCall, Syscall, Wake, jitter,
 };
-use crate::harness::{Lineup, Measure, Process, Row, Unit};
+use crate::harness::{Lineup, Process, Row, Unit};
 
 /// Rows of the bare machine.
 pub const ROWS: &[Row] = &[
@@ -79,12 +79,11 @@ pub const ROWS: &[Row] = &[
     Row::latency("floor/memcpy_1m", 1, "copy of 1 MiB", |_| {
         Ok(Ok(Lineup::of(Memcpy::new("floor/memcpy_1m", 1 << 20))))
     }),
-    Row {
-        name: "jitter",
-        unit: Unit::Ns,
-        about: "gaps of a bare spin loop",
-        cores: 1,
-        process: Process::Suite,
-        measure: Measure::Whole(jitter),
-    },
+    Row::whole(
+        "jitter",
+        Unit::Ns,
+        Process::Suite,
+        "gaps of a bare spin loop",
+        jitter,
+    ),
 ];
