@@ -4,6 +4,7 @@
 //! in `shm/tests/loom_<name>.rs`.
 
 pub mod completion;
+pub mod deque;
 pub mod event;
 pub mod mailbox;
 
