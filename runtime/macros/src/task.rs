@@ -164,6 +164,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         #(#attributes)*
         #[doc = #about]
         #[allow(non_camel_case_types, dead_code)]
+        #[non_exhaustive]
         #visibility struct #name {}
 
         #(#cfgs)*

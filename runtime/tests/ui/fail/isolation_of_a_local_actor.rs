@@ -8,5 +8,7 @@ impl Local {
 }
 
 fn main() {
-    Local::options().isolation(maser::Isolation::Thread).remote();
+    Local::options()
+        .isolation(maser::Isolation::Thread)
+        .remote();
 }
