@@ -195,14 +195,23 @@ impl<T> Lines<T> {
     /// A cursor at `position`.
     pub(super) fn cursor(&self, position: u64) -> Cursor<T> {
         let per_line = Line::<T>::PER_LINE as u64;
-        let mask = (self.count - 1) * Line::<T>::STRIDE;
-        let offset = (position / per_line) as usize % self.count * Line::<T>::STRIDE;
+        let line = (position / per_line) as usize % self.count;
+        // SAFETY: PL-2: both indices are below `count`.
+        let (last, line) = unsafe { (self.line(self.count - 1), self.line(line)) };
         Cursor {
-            base: self.base,
-            last_offset: mask,
-            offset,
+            first: self.base,
+            last,
+            line,
             index: (position % per_line) as usize,
         }
+    }
+
+    /// # Safety
+    ///
+    /// `index < count`.
+    unsafe fn line(&self, index: usize) -> NonNull<Line<T>> {
+        // SAFETY: inside the allocation by this function's contract.
+        unsafe { self.base.byte_add(index * Line::<T>::STRIDE) }
     }
 }
 
@@ -215,22 +224,14 @@ impl<T> Drop for Lines<T> {
 
 /// The place of one position, which moves on from value to value and line to line.
 pub(super) struct Cursor<T> {
-    base: NonNull<Line<T>>,
-    /// Offset of the last line.
-    last_offset: usize,
-    /// Offset of the current line.
-    offset: usize,
+    first: NonNull<Line<T>>,
+    last: NonNull<Line<T>>,
+    line: NonNull<Line<T>>,
     /// Value within the line.
     index: usize,
 }
 
 impl<T> Cursor<T> {
-    #[inline(always)]
-    fn line(&self) -> NonNull<Line<T>> {
-        // SAFETY: PL-2: the offset is at most that of the last line.
-        unsafe { self.base.byte_add(self.offset) }
-    }
-
     /// The `written` word of the line.
     ///
     /// # Safety
@@ -239,7 +240,7 @@ impl<T> Cursor<T> {
     #[inline(always)]
     pub(super) unsafe fn written(&self) -> &AtomicU64 {
         // SAFETY: PL-2, and alive by this function's contract.
-        unsafe { Line::written(self.line()) }
+        unsafe { Line::written(self.line) }
     }
 
     /// The cell of the value.
@@ -261,26 +262,37 @@ impl<T> Cursor<T> {
     #[inline(always)]
     pub(super) unsafe fn value_at(&self, further: usize) -> &UnsafeCell<MaybeUninit<T>> {
         // SAFETY: PL-2, and this function's contract.
-        unsafe { Line::value(self.line(), self.index + further) }
+        unsafe { Line::value(self.line, self.index() + further) }
     }
 
     /// Values from here to the end of the line, at least 1.
     #[inline(always)]
-    pub(super) fn left_in_line(&self) -> usize {
-        Line::<T>::PER_LINE - self.index
+    pub(super) fn left_in_line(&self) -> u64 {
+        (Line::<T>::PER_LINE - self.index()) as u64
     }
 
     /// Moves `values` on, at most to the start of the next line.
     #[inline(always)]
     pub(super) fn advance(&mut self, values: usize) {
-        self.index += values;
-        if self.index == Line::<T>::PER_LINE {
+        self.index = self.index() + values;
+        if self.index() == Line::<T>::PER_LINE || Line::<T>::PER_LINE == 1 {
             self.index = 0;
-            self.offset = if self.offset == self.last_offset {
-                0
+            self.line = if self.line == self.last {
+                self.first
             } else {
-                self.offset + Line::<T>::STRIDE
+                // SAFETY: PL-2: a line other than the last has one after it.
+                unsafe { self.line.byte_add(Line::<T>::STRIDE) }
             };
+        }
+    }
+
+    /// The value within the line, 0 as a constant where a line has only one.
+    #[inline(always)]
+    fn index(&self) -> usize {
+        if Line::<T>::PER_LINE == 1 {
+            0
+        } else {
+            self.index
         }
     }
 }

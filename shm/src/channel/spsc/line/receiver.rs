@@ -43,7 +43,7 @@ impl<T> LineReceiver<T> {
     ///
     /// [`TryRecvError::Empty`], or [`TryRecvError::Closed`] once everything sent was received and
     /// the sender is gone.
-    #[inline]
+    #[inline(always)]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         if self.head == self.ready && !self.refresh() {
             self.settle_empty()?;
@@ -67,7 +67,7 @@ impl<T> LineReceiver<T> {
     }
 
     /// Whether a value is there: one load.
-    #[inline]
+    #[inline(always)]
     pub fn is_ready(&self) -> bool {
         // SAFETY: the lines live as long as `self.ring`.
         unsafe { self.cursor.written() }.load(Ordering::Acquire) > self.head // LR-2
@@ -125,8 +125,11 @@ impl<T> LineReceiver<T> {
     fn refresh(&mut self) -> bool {
         // SAFETY: the lines live as long as `self.ring`.
         let written = unsafe { self.cursor.written() }.load(Ordering::Acquire); // LR-2
-        self.ready = written.clamp(self.head, self.head + self.cursor.left_in_line() as u64);
-        self.head != self.ready
+        let is_ready = written > self.head;
+        if is_ready {
+            self.ready = written.min(self.head + self.cursor.left_in_line());
+        }
+        is_ready
     }
 
     /// Gives `values` slots back.
@@ -138,7 +141,7 @@ impl<T> LineReceiver<T> {
     }
 
     /// Tells empty from closed (EN-1); `Ok` if a value came meanwhile.
-    #[inline]
+    #[cold]
     fn settle_empty(&mut self) -> Result<(), TryRecvError> {
         if !self.is_closed() {
             Err(TryRecvError::Empty)

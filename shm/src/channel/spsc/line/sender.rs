@@ -42,7 +42,7 @@ impl<T> LineSender<T> {
     /// # Errors
     ///
     /// [`TrySendError::Full`] or [`TrySendError::Closed`], with the value.
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
         if self.is_closed() {
             return Err(TrySendError::Closed(value));
@@ -112,10 +112,7 @@ impl<T> LineSender<T> {
                 sender.cursor.advance(*written);
             }
         }
-        let room = self
-            .cursor
-            .left_in_line()
-            .min((self.limit - self.tail) as usize);
+        let room = self.cursor.left_in_line().min(self.limit - self.tail) as usize;
         let mut batch = Publish(self, 0);
         while batch.1 < room {
             let Some(value) = values.next() else {

@@ -55,7 +55,7 @@ impl<T> Receiver<T> {
     ///
     /// [`TryRecvError::Empty`], or [`TryRecvError::Closed`] once everything sent was received and
     /// the sender is gone.
-    #[inline]
+    #[inline(always)]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         if self.head == self.ready && !self.refresh() {
             self.settle_empty()?;
@@ -80,7 +80,7 @@ impl<T> Receiver<T> {
     }
 
     /// Whether a value is there: at most one load.
-    #[inline]
+    #[inline(always)]
     pub fn is_ready(&self) -> bool {
         self.head != self.ready || self.ring.tail.load(Ordering::Acquire) != self.head // CH-2
     }
@@ -168,7 +168,7 @@ impl<T> Receiver<T> {
     }
 
     /// Tells empty from closed (EN-1); `Ok` if a value came meanwhile.
-    #[inline]
+    #[cold]
     fn settle_empty(&mut self) -> Result<(), TryRecvError> {
         if !self.is_closed() {
             Err(TryRecvError::Empty)

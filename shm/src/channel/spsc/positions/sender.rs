@@ -41,7 +41,7 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// [`TrySendError::Full`] or [`TrySendError::Closed`], with the value.
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
         if self.is_closed() {
             return Err(TrySendError::Closed(value));
@@ -131,7 +131,7 @@ impl<T> Sender<T> {
     }
 
     /// Rereads `head`; whether a slot is free.
-    #[inline]
+    #[cold]
     fn refresh(&mut self) -> bool {
         self.limit = self.ring.head.load(Ordering::Acquire) + self.slots.len(); // CH-3
         self.tail != self.limit
