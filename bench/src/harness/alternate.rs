@@ -198,9 +198,9 @@ mod tests {
         }
 
         fn window(&mut self, window: &mut Window<'_>) -> Result<(), BenchError> {
-            // Long enough for one window of calibration to do.
+            // Longer than a quick window, so that calibration ends after three single calls.
             let (clock, began) = (window.clock(), window.clock().now());
-            while clock.ns_between(began, clock.now()) < 5e4 {}
+            while clock.ns_between(began, clock.now()) < 6e4 {}
             let next = self.script[self.window.min(self.script.len() - 1)];
             self.window += 1;
             window.record(next);
@@ -231,9 +231,11 @@ mod tests {
     #[test]
     fn windows_across_a_jump_are_dropped_and_counted() {
         on_its_own_thread(|context| {
-            // Calibration, then probes before and after each of two rounds: the second jumps.
-            let floor = scripted("floor/test", &[100.0, 100.0, 100.0, 300.0]);
-            let lineup = Lineup::of(scripted("subject", &[1.0, 150.0, 999.0])).floor(floor);
+            // Three windows of calibration, then probes before and after each of two rounds; the
+            // second jumps.
+            let floor = scripted("floor/test", &[0.0, 0.0, 0.0, 100.0, 100.0, 300.0]);
+            let lineup =
+                Lineup::of(scripted("subject", &[0.0, 0.0, 0.0, 150.0, 999.0])).floor(floor);
             let result = alternate(context, &row(), lineup).unwrap();
             assert_eq!((result.windows, result.dropped), (1, 1));
             assert_eq!((result.p50, result.p999), (Some(150.0), Some(150.0)));

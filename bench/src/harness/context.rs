@@ -124,25 +124,41 @@ impl Context {
         contender: &mut dyn Contender,
         unit: Unit,
     ) -> Result<Shape, BenchError> {
-        let enough_ns = self.effort.window_ns / 10.0;
-        let mut batch = 1;
-        loop {
-            let shape = Shape {
-                warm: 1,
-                batches: 4,
-                batch,
-            };
+        let window_ns = self.effort.window_ns;
+        let timed_ns = |contender: &mut dyn Contender, shape: Shape| {
             let mut window = Window::new(self.clock, &self.cores, &self.partner, shape);
             contender.window(&mut window)?;
-            let batch_ns = window.batch_ns();
-            if batch_ns * 4.0 >= enough_ns || batch >= 1 << 16 {
-                return Ok(shape_for(
-                    batch_ns / batch as f64,
-                    unit,
-                    self.effort.window_ns,
-                ));
+            Ok(window.batch_ns() * shape.batches as f64)
+        };
+        // Single cold calls only tell whether the contender is of the slow kind; all three must
+        // say so, because any one may have been interrupted.
+        let mut shape = Shape {
+            warm: 0,
+            batches: 1,
+            batch: 1,
+        };
+        let mut fastest_ns = f64::INFINITY;
+        for _ in 0..3 {
+            fastest_ns = timed_ns(contender, shape)?.min(fastest_ns);
+            if fastest_ns < window_ns {
+                break;
             }
-            batch *= 8;
+        }
+        if fastest_ns >= window_ns {
+            return Ok(shape_for(fastest_ns, unit, window_ns));
+        }
+        shape = Shape {
+            warm: 1,
+            batches: 4,
+            batch: 1,
+        };
+        loop {
+            let spent_ns = timed_ns(contender, shape)?;
+            if spent_ns >= window_ns / 10.0 || shape.batch >= 1 << 16 {
+                let calls = (shape.batches * shape.batch) as f64;
+                return Ok(shape_for(spent_ns / calls, unit, window_ns));
+            }
+            shape.batch *= 8;
         }
     }
 }
