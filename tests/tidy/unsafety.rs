@@ -40,11 +40,21 @@ pub fn not_in_the_architecture(tree: &Tree) -> Vec<String> {
     let text = tree
         .get("ARCHITECTURE.md")
         .map_or("", |file| section(&file.text));
+    // A module stands for those below it.
     let is_listed = |path: &str| {
-        let folders = path.match_indices('/').map(|(at, _)| &path[..=at]);
-        folders
-            .chain([path])
-            .any(|path| text.contains(&format!("`{path}`")))
+        let around = path
+            .match_indices('/')
+            .map(|(at, _)| &path[..at])
+            .flat_map(|folder| {
+                [
+                    format!("`{folder}/`"),
+                    format!("`{folder}.rs`"),
+                    format!("`{folder}/mod.rs`"),
+                ]
+            });
+        around
+            .chain([format!("`{path}`")])
+            .any(|quoted| text.contains(&quoted))
     };
     tree.rust()
         .filter(|file| first_unsafe(file).is_some() && !file.is_program())
@@ -152,10 +162,11 @@ mod tests {
         let tree = Tree::planted(&[
             (
                 "ARCHITECTURE.md",
-                "`a/y.rs`\n## Unsafe code\n`a/x.rs`, `a/m/`\n## More\n`a/y.rs`",
+                "`a/y.rs`\n## Unsafe code\n`a/x.rs`, `a/m/`, `a/n.rs`\n## More\n`a/y.rs`",
             ),
             ("a/x.rs", &text),
             ("a/m/z.rs", &text),
+            ("a/n/z.rs", &text),
             ("a/y.rs", &text),
             ("a/tests/z.rs", &text),
         ]);
