@@ -1,1 +1,110 @@
-//! Tasks, actors, objects and compiled graphs at hardware speed.
+//! maser: tasks, actors, objects and compiled graphs at hardware speed, in one process.
+//!
+//! ```
+//! use maser::prelude::*;
+//!
+//! #[maser::task]
+//! fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! struct Echo;
+//!
+//! #[maser::actor]
+//! impl Echo {
+//!     fn new() -> Self {
+//!         Echo
+//!     }
+//!     fn echo(&mut self, msg: String) -> String {
+//!         msg
+//!     }
+//! }
+//!
+//! #[maser::main]
+//! fn main() -> maser::Result<()> {
+//!     let maser = maser::init()?;
+//!
+//!     let x = add::remote(1, 2);
+//!     assert_eq!(add::remote(&x, 10).get()?, 13);
+//!
+//!     let a = Echo::remote();
+//!     assert_eq!(a.echo().remote("hi").get()?, "hi");
+//!
+//!     let graph = Graph::new(|msg: Node<String>| a.echo().bind(msg)).compile()?;
+//!     assert_eq!(graph.execute("hello")?.get()?, "hello");
+//!     graph.teardown()
+//! }
+//! ```
+#![deny(unsafe_code)]
+
+mod actor;
+pub mod clock;
+pub mod config;
+mod error;
+mod error_log;
+mod executor;
+mod graph;
+mod node;
+mod object;
+mod panic_hook;
+mod pause;
+#[doc(hidden)]
+pub mod private;
+pub mod process;
+pub mod random;
+mod resources;
+mod runtime;
+pub mod sync;
+mod task;
+pub mod topology;
+mod wait_graph;
+
+#[doc(hidden)]
+pub use private as __private;
+
+pub use crate::actor::call::CallOptions;
+pub use crate::actor::create::ActorOptions;
+pub use crate::actor::handle::{Actor, ActorType, actor_id, get_actor, kill};
+pub use crate::config::{Config, Isolation, Mode, Timeout};
+pub use crate::error::{Cause, Error, Frame, Result, TaskError};
+pub use crate::error_log::ErrorEvent;
+pub use crate::graph::bind::{IntoNode, Source};
+pub use crate::graph::build::{Graph, Node};
+pub use crate::graph::compiled::{CompileOptions, CompiledGraph};
+pub use crate::graph::reference::{GraphRef, get_graph};
+pub use crate::graph::shape::{InputNodes, IntoInputs, OutputNodes};
+pub use crate::graph::slot::GraphValue;
+pub use crate::object::codec;
+pub use crate::object::future::RefFuture;
+pub use crate::object::reference::Ref;
+pub use crate::object::select::{get, get_timeout, put, wait};
+pub use crate::pause::{sleep, yield_now};
+pub use crate::runtime::{Maser, error_info, init, run};
+pub use crate::task::args::{IntoArg, IntoArgRef};
+pub use crate::task::options::TaskOptions;
+pub use crate::task::stream::RefStream;
+pub use maser_macros::{actor, main, task};
+
+/// What can be passed between tasks: any `Send + Sync` type that serde can encode and decode.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be passed between tasks",
+    note = "derive serde's `Serialize` and `Deserialize`, or use `#[maser::task(local)]` / `#[maser::actor(local)]` to stay in one process"
+)]
+pub trait Value: Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static {}
+impl<T: Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static> Value for T {}
+
+/// What can be passed between tasks that stay in one process.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be passed between threads",
+    note = "arguments and results are `Send + Sync + 'static`"
+)]
+pub trait LocalValue: Send + Sync + 'static {}
+impl<T: Send + Sync + 'static> LocalValue for T {}
+
+/// What most programs need.
+pub mod prelude {
+    pub use crate::{
+        Actor, CompileOptions, CompiledGraph, Config, Error, Graph, GraphRef, Isolation, Maser,
+        Mode, Node, Ref,
+    };
+}

@@ -1,0 +1,381 @@
+//! Making a call of an actor's method.
+//!
+//! A call takes one of four ways, all in the order in which its caller made them: into the queue
+//! of an actor of the same scheduler, over the lane to another scheduler, by letter from a foreign
+//! thread, or through `stalled` when an argument is not there yet.
+#![allow(unsafe_code, reason = "type-erased cells, questions and actor states")]
+
+use super::core::{Access, ActorCore};
+use super::handle::Actor;
+use super::lane::{ANSWER_WORDS, ARG_WORDS, Answer, Question, Ticket, fits};
+use super::stalled;
+use crate::error::{Error, Fault, Outcome};
+use crate::executor::block_on::block_on;
+use crate::executor::letter::{Letter, LetterKind};
+use crate::executor::local::{Frame, Local};
+use crate::object::reference::Ref;
+use crate::task::args::Params;
+use crate::task::failure::Failure;
+use crate::task::meta::Function;
+use crate::task::raw::{self, ActorWord, Header, VTable};
+use crate::task::spawn::run_guarded;
+use maser_shm::sync::completion::Completion;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ptr::{NonNull, null};
+
+/// Options of one call.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CallOptions {}
+
+/// How the code of a method gets at the state.
+pub trait Method<A, P, T>: Send + 'static {
+    #[doc(hidden)]
+    const ACCESS: Access;
+    #[doc(hidden)]
+    const IS_CONSTRUCTOR: bool = false;
+    /// # Safety
+    /// AC-3 for the access; `core` runs this call.
+    #[doc(hidden)]
+    unsafe fn invoke(
+        self,
+        state: *mut A,
+        params: P,
+        core: NonNull<ActorCore>,
+    ) -> Result<T, Failure>;
+}
+
+/// A constructor, which makes the state.
+pub struct Construct<F>(pub F);
+
+impl<A: 'static, P, F> Method<A, P, ()> for Construct<F>
+where
+    F: FnOnce(P) -> Result<A, Failure> + Send + 'static,
+{
+    const ACCESS: Access = Access::Exclusive;
+    const IS_CONSTRUCTOR: bool = true;
+    unsafe fn invoke(self, _: *mut A, params: P, core: NonNull<ActorCore>) -> Result<(), Failure> {
+        let state = (self.0)(params)?;
+        // SAFETY: AC-1, a call that runs.
+        unsafe { core.as_ref() }.install(state);
+        Ok(())
+    }
+}
+
+/// `&mut self`.
+pub struct ByMut<F>(pub F);
+/// `&self`.
+pub struct ByRef<F>(pub F);
+/// `async fn(&self)`.
+pub struct ByAsync<F>(pub F);
+/// `async fn(&mut self)`.
+pub struct ByAsyncMut<F>(pub F);
+
+impl<A, P, T, F> Method<A, P, T> for ByMut<F>
+where
+    F: FnOnce(&mut A, P) -> Result<T, Failure> + Send + 'static,
+{
+    const ACCESS: Access = Access::Exclusive;
+    #[inline(always)]
+    unsafe fn invoke(self, state: *mut A, params: P, _: NonNull<ActorCore>) -> Result<T, Failure> {
+        // SAFETY: AC-3, nothing else of the actor runs.
+        (self.0)(unsafe { &mut *state }, params)
+    }
+}
+
+impl<A, P, T, F> Method<A, P, T> for ByRef<F>
+where
+    F: FnOnce(&A, P) -> Result<T, Failure> + Send + 'static,
+{
+    const ACCESS: Access = Access::Shared;
+    #[inline(always)]
+    unsafe fn invoke(self, state: *mut A, params: P, _: NonNull<ActorCore>) -> Result<T, Failure> {
+        // SAFETY: AC-3, only others with `&self` run.
+        (self.0)(unsafe { &*state }, params)
+    }
+}
+
+impl<A: 'static, P, T, F> Method<A, P, T> for ByAsync<F>
+where
+    F: AsyncFnOnce(&A, P) -> Result<T, Failure> + Send + 'static,
+{
+    const ACCESS: Access = Access::Async;
+    unsafe fn invoke(self, state: *mut A, params: P, _: NonNull<ActorCore>) -> Result<T, Failure> {
+        // SAFETY: AC-3, only others with `&self` run.
+        let state = unsafe { &*state };
+        block_on((self.0)(state, params)).map_err(Failure::runtime)?
+    }
+}
+
+impl<A: 'static, P, T, F> Method<A, P, T> for ByAsyncMut<F>
+where
+    F: AsyncFnOnce(&mut A, P) -> Result<T, Failure> + Send + 'static,
+{
+    const ACCESS: Access = Access::Exclusive;
+    unsafe fn invoke(self, state: *mut A, params: P, _: NonNull<ActorCore>) -> Result<T, Failure> {
+        // SAFETY: AC-3, nothing else of the actor runs.
+        let state = unsafe { &mut *state };
+        block_on((self.0)(state, params)).map_err(Failure::runtime)?
+    }
+}
+
+/// The vtable of a call.
+struct Call<M, A, P, T, F>(PhantomData<(M, A, P, T, F)>);
+
+impl<M, A, P, T, F> Call<M, A, P, T, F>
+where
+    M: Function,
+    A: 'static,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: Method<A, P, T>,
+{
+    const VTABLE: VTable = VTable {
+        kind: LetterKind { deliver, undeliverable: Header::undeliverable },
+        run: Self::run,
+        fail: Self::fail,
+        drop_outcome: raw::drop_outcome::<T>,
+        progress,
+        accept: Self::accept,
+        refuse: Self::refuse,
+        access: F::ACCESS,
+        layout: raw::layout::<(P, F), T>(),
+        meta: M::META,
+    };
+    const ARGS_ON_LINE: bool = fits::<(P, F)>(ARG_WORDS);
+    const OUTCOME_ON_LINE: bool = fits::<Outcome<T>>(ANSWER_WORDS);
+
+    /// Runs the method; the caller has claimed the actor's turn.
+    #[inline(always)]
+    fn invoke(
+        cell: NonNull<Header>,
+        core: NonNull<ActorCore>,
+        (params, method): (P, F),
+        local: &Local,
+        ticket: *const Ticket<'_>,
+    ) -> Outcome<T> {
+        // SAFETY: AC-1, a call that runs.
+        let actor = unsafe { core.as_ref() };
+        actor.begin(F::ACCESS);
+        let frame = Frame {
+            header: cell.as_ptr(),
+            meta: M::META,
+            actor: core.as_ptr(),
+            ticket: ticket.cast(),
+            access: F::ACCESS,
+            below: local.frame.get(),
+        };
+        let state = actor.state::<A>();
+        // SAFETY: AC-3, `begin`; the handle's type is the state's type.
+        let outcome = run_guarded(local, &frame, || unsafe { method.invoke(state, params, core) });
+        if F::IS_CONSTRUCTOR {
+            Self::constructed(core, &outcome, local);
+        }
+        outcome
+    }
+
+    /// An actor without a state is dead.
+    #[cold]
+    fn constructed(core: NonNull<ActorCore>, outcome: &Outcome<T>, local: &Local) {
+        local.residents.borrow_mut().insert(core);
+        if let Err(fault) = outcome {
+            // SAFETY: AC-1, a call that runs.
+            let actor = unsafe { core.as_ref() }.display_name();
+            let reason = format!("its constructor failed: {}", fault.0);
+            ActorCore::die(core, Error::ActorDied { actor, reason });
+        }
+    }
+
+    /// Arguments in the cell.
+    unsafe fn run(cell: NonNull<Header>, local: &Local) {
+        // SAFETY: TC-1, TC-3; only actor calls have this vtable, so `actor` is set.
+        let (job, core, cancelled) = unsafe {
+            let header = cell.as_ref();
+            (
+                Header::args::<(P, F)>(cell).read(),
+                NonNull::new_unchecked(header.actor.core()),
+                header.completion.is_cancel_requested(),
+            )
+        };
+        if cancelled {
+            drop(job);
+            let error = Error::Cancelled { what: M::META.name.into() };
+            // SAFETY: TC-1, TC-3.
+            unsafe { Header::finish::<T>(cell, Err(Fault::new(error))) };
+            return;
+        }
+        let outcome = Self::invoke(cell, core, job, local, null());
+        ActorCore::end(core, F::ACCESS, local);
+        // SAFETY: TC-1, TC-3.
+        unsafe { Header::finish::<T>(cell, outcome) };
+    }
+
+    unsafe fn fail(cell: NonNull<Header>, fault: Fault) {
+        // SAFETY: TC-1, TC-3.
+        unsafe {
+            drop(Header::args::<(P, F)>(cell).read());
+            Header::finish::<T>(cell, Err(fault));
+        }
+    }
+
+    /// Serves a question of a lane.
+    unsafe fn serve(question: Question, ticket: &Ticket<'_>, local: &Local) {
+        let (cell, core) = (question.cell, question.actor);
+        // SAFETY: AC-1, a call that was sent.
+        let actor = unsafe { core.as_ref() };
+        if !actor.is_free_for(F::ACCESS) {
+            // SAFETY: TC-1, TC-3; fresh memory for the arguments in the cell.
+            unsafe {
+                if Self::ARGS_ON_LINE {
+                    let job = question.args.as_ptr().cast::<(P, F)>().read();
+                    Header::args::<(P, F)>(cell).write(job);
+                }
+            }
+            ticket.defer();
+            ActorCore::enqueue(core, cell, local);
+            return;
+        }
+        // SAFETY: TC-1, TC-3; written by `question_of`.
+        let job = unsafe {
+            if Self::ARGS_ON_LINE {
+                question.args.as_ptr().cast::<(P, F)>().read()
+            } else {
+                Header::args::<(P, F)>(cell).read()
+            }
+        };
+        let outcome = Self::invoke(cell, core, job, local, ticket);
+        ActorCore::end(core, F::ACCESS, local);
+        if Self::OUTCOME_ON_LINE && ticket.is_open() {
+            let mut words = [MaybeUninit::<u64>::uninit(); ANSWER_WORDS];
+            // SAFETY: it fits, by size and alignment.
+            unsafe { words.as_mut_ptr().cast::<Outcome<T>>().write(outcome) };
+            ticket.answer(Answer(words));
+        } else {
+            // Before the slot is free, so that the caller finds the cell done.
+            // SAFETY: TC-1, TC-3.
+            unsafe { Header::finish::<T>(cell, outcome) };
+            ticket.defer();
+        }
+    }
+
+    /// The answer of a lane arrived at the caller's scheduler.
+    unsafe fn accept(cell: NonNull<Header>, answer: Answer) {
+        // SAFETY: TC-3; `serve` wrote an `Outcome<T>` there.
+        unsafe { Header::finish::<T>(cell, answer.0.as_ptr().cast::<Outcome<T>>().read()) };
+    }
+
+    unsafe fn refuse(question: Question, fault: Fault) {
+        // SAFETY: TC-1, TC-3; as in `serve`.
+        unsafe {
+            if Self::ARGS_ON_LINE {
+                drop(question.args.as_ptr().cast::<(P, F)>().read());
+                Header::finish::<T>(question.cell, Err(fault));
+            } else {
+                Self::fail(question.cell, fault);
+            }
+        }
+    }
+}
+
+/// A call came by letter.
+unsafe fn deliver(letter: NonNull<Letter>, local: &Local) {
+    let cell = letter.cast::<Header>();
+    // SAFETY: TC-1; only actor calls have this kind, so `actor` is set.
+    let core = unsafe { NonNull::new_unchecked(cell.as_ref().actor.core()) };
+    ActorCore::enqueue(core, cell, local);
+}
+
+/// A waiter runs the call itself if the actor is at home here and the call is next; else it looks
+/// for the answer on the lane.
+unsafe fn progress(cell: NonNull<Header>, local: Option<&Local>, may_run: bool) {
+    let Some(local) = local else { return };
+    // SAFETY: the waiter holds a handle.
+    let actor = unsafe { cell.as_ref() }.actor;
+    if actor.home() != local.shared.index {
+        local.lanes.harvest(actor.home());
+    } else if may_run {
+        // SAFETY: AC-1: the call is pending and could only end on this very thread, so its actor
+        // is there; TC-1, taken from the queue.
+        unsafe {
+            let core = &*actor.core();
+            if !core.is_dead() && core.claim_first(cell) {
+                Header::run(cell, local);
+            }
+        }
+    }
+}
+
+/// Calls a method.
+#[inline(always)]
+pub fn call<M, A, P, T, F>(actor: &Actor<A>, params: P, method: F) -> Ref<T>
+where
+    M: Function,
+    A: 'static + super::handle::ActorType,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: Method<A, P, T>,
+{
+    let core = actor.core();
+    let vtable = &Call::<M, A, P, T, F>::VTABLE;
+    let cell = Header::alloc(vtable.layout);
+    // SAFETY: fresh memory of the vtable's layout; the one handle goes to the ref.
+    let result = unsafe {
+        cell.write(Header::pending(vtable, 1, ActorWord::new(core, core.as_ref().home)));
+        Ref::from_cell(cell)
+    };
+    if let Some(local) = Local::current()
+        && !stalled::any(local)
+        && !local.node.runs_inline()
+        && (!P::MAY_WAIT || crate::task::dependencies::of(&params).is_empty())
+    {
+        // SAFETY: AC-1, the handle.
+        let home = unsafe { core.as_ref() }.home;
+        if home != local.shared.index {
+            let mut args = [MaybeUninit::uninit(); ARG_WORDS];
+            // SAFETY: it fits on the line, or goes into the fresh cell.
+            unsafe {
+                if Call::<M, A, P, T, F>::ARGS_ON_LINE {
+                    args.as_mut_ptr().cast::<(P, F)>().write((params, method));
+                } else {
+                    Header::args::<(P, F)>(cell).write((params, method));
+                }
+            }
+            let serve = Call::<M, A, P, T, F>::serve;
+            local.lanes.send(local, home, Question { serve, cell, actor: core, args });
+            return result;
+        }
+        // SAFETY: fresh memory for the arguments.
+        unsafe { Header::args::<(P, F)>(cell).write((params, method)) };
+        ActorCore::enqueue(core, cell, local);
+        return result;
+    }
+    // SAFETY: as above.
+    unsafe { Header::args::<(P, F)>(cell).write((params, method)) };
+    // SAFETY: nobody else reaches the arguments yet.
+    let waits = unsafe { crate::task::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0) };
+    let serve = Call::<M, A, P, T, F>::serve_from_cell;
+    stalled::send(actor, cell, waits, serve);
+    result
+}
+
+impl<M, A, P, T, F> Call<M, A, P, T, F>
+where
+    M: Function,
+    A: 'static,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: Method<A, P, T>,
+{
+    /// As `serve`, with the arguments in the cell whatever their size.
+    unsafe fn serve_from_cell(question: Question, ticket: &Ticket<'_>, local: &Local) {
+        ticket.defer();
+        ActorCore::enqueue(question.actor, question.cell, local);
+    }
+}
+
+/// A completion to wait for a call that was just made, in inline mode.
+pub(crate) fn completion_of(cell: NonNull<Header>) -> *const Completion {
+    // SAFETY: the caller holds a handle.
+    unsafe { &raw const (*cell.as_ptr()).completion }
+}

@@ -1,0 +1,424 @@
+//! The block of an actor.
+//!
+//! - AC-1 these may follow a pointer to the block: handles, the home scheduler while it has a
+//!   running call, and calls that were sent but not served.
+//! - AC-2 everything but the atomics and `death` is touched by the home scheduler alone.
+//! - AC-3 a method with `&mut self` runs when nothing else of the actor runs, one with `&self`
+//!   beside others of its kind. `running` is -1, 0 or their number.
+//! - AC-4 when the last handle is gone the home scheduler serves what was sent before, then drops
+//!   the state and frees the block. A call that is sent holds no handle of its own: it was made
+//!   before its caller's handle was dropped, so it is visible when the last drop is.
+#![allow(unsafe_code, reason = "type-erased state and a block with a manual count")]
+
+use crate::error::{Error, Fault};
+use crate::executor::letter;
+use crate::executor::local::Local;
+use crate::node::Node;
+use crate::resources::Grant;
+use crate::task::meta::Meta;
+use crate::task::raw::Header;
+use maser_shm::arena::pool;
+use maser_shm::sync::atomic::{AtomicUsize, Ordering};
+use std::alloc::Layout;
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::VecDeque;
+use std::ptr::{NonNull, null_mut};
+use std::sync::{Arc, OnceLock};
+
+/// How a call uses the state (AC-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// `&mut self`.
+    Exclusive,
+    /// `&self`; this many at once.
+    Shared,
+    /// `async fn(&self)`.
+    Async,
+}
+
+/// Async methods under way at once, unless the class says otherwise.
+const ASYNC_CONCURRENCY: i32 = 1000;
+
+/// See the module's page.
+pub(crate) struct ActorCore {
+    pub(crate) node: Arc<Node>,
+    pub(crate) home: usize,
+    pub(crate) meta: &'static Meta,
+    pub(crate) id: u64,
+    pub(crate) name: Option<String>,
+    max_concurrency: i32,
+    handles: AtomicUsize,
+    death: OnceLock<Error>,
+    state: Cell<*mut ()>,
+    drop_state: Cell<Option<unsafe fn(*mut ())>>,
+    running: Cell<i32>,
+    queue: RefCell<VecDeque<NonNull<Header>>>,
+    scheduled: Cell<bool>,
+    /// The last handle is gone.
+    doomed: Cell<bool>,
+    grant: UnsafeCell<Option<Grant>>,
+}
+
+impl ActorCore {
+    const LAYOUT: Layout = Layout::new::<ActorCore>();
+
+    /// A block with one handle and no state yet.
+    pub(crate) fn new(
+        node: Arc<Node>,
+        home: usize,
+        meta: &'static Meta,
+        name: Option<String>,
+        max_concurrency: u32,
+        grant: Option<Grant>,
+    ) -> NonNull<ActorCore> {
+        let id = node.random.next_u64();
+        let core = pool::alloc_layout(Self::LAYOUT).cast::<ActorCore>();
+        // SAFETY: fresh memory of this layout.
+        unsafe {
+            core.write(ActorCore {
+                node,
+                home,
+                meta,
+                id,
+                name,
+                max_concurrency: i32::try_from(max_concurrency).unwrap_or(i32::MAX),
+                handles: AtomicUsize::new(1),
+                death: OnceLock::new(),
+                state: Cell::new(null_mut()),
+                drop_state: Cell::new(None),
+                running: Cell::new(0),
+                queue: RefCell::default(),
+                scheduled: Cell::new(false),
+                doomed: Cell::new(false),
+                grant: UnsafeCell::new(grant),
+            });
+        }
+        core
+    }
+
+    /// Name in errors: `Class "name"` or `Class#id`.
+    pub(crate) fn display_name(&self) -> String {
+        let class = self.meta.actor.unwrap_or(self.meta.name);
+        match &self.name {
+            Some(name) => format!("{class} {name:?}"),
+            None => format!("{class}#{:08x}", self.id >> 32),
+        }
+    }
+
+    /// Why it is dead, if it is.
+    #[inline(always)]
+    pub(crate) fn death(&self) -> Option<Error> {
+        self.death.get().cloned()
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_dead(&self) -> bool {
+        self.death.get().is_some()
+    }
+
+    /// One more handle.
+    pub(crate) fn retain(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One more handle, unless the last one is gone.
+    pub(crate) fn try_retain(&self) -> bool {
+        let mut handles = self.handles.load(Ordering::Relaxed);
+        while handles != 0 {
+            match self.handles.compare_exchange_weak(
+                handles,
+                handles + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => handles = now,
+            }
+        }
+        false
+    }
+
+    /// Gives a handle back (AC-4).
+    ///
+    /// # Safety
+    /// The caller owns a handle and uses it no more.
+    pub(crate) unsafe fn release(core: NonNull<ActorCore>) {
+        // SAFETY: AC-1, our handle.
+        let this = unsafe { core.as_ref() };
+        if this.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let node = this.node.clone();
+        let burial = Burial(core);
+        if node.is_closed() {
+            // The schedulers are gone, and the state with them: only the block is left.
+            drop(burial);
+            return;
+        }
+        let doom = letter::closure(move |local| {
+            let core = burial.take();
+            // SAFETY: AC-4, the block is freed by `bury` alone, which only this can start.
+            unsafe { core.as_ref() }.doomed.set(true);
+            local.doomed.borrow_mut().push(core);
+        });
+        // SAFETY: LT-1, a fresh letter.
+        unsafe { node.schedulers()[this.home].post(doom) };
+    }
+
+    /// Frees a doomed block if it is at rest; the lanes to this scheduler are empty. True if done.
+    pub(crate) fn bury(core: NonNull<ActorCore>, local: &Local) -> bool {
+        // SAFETY: AC-4, not freed before.
+        let this = unsafe { core.as_ref() };
+        if this.running.get() != 0 || !this.queue.borrow().is_empty() {
+            return false;
+        }
+        this.drop_state();
+        if this.scheduled.get() {
+            local.forget_actor(core);
+        }
+        if let Some(name) = &this.name {
+            this.node.names.remove(name, core);
+        }
+        local.residents.borrow_mut().remove(&core);
+        // SAFETY: AC-4, nobody can reach the block any more.
+        unsafe { Self::free(core) };
+        true
+    }
+
+    /// # Safety
+    /// Nobody can reach the block any more.
+    unsafe fn free(core: NonNull<ActorCore>) {
+        // SAFETY: the caller's promise; allocated by `new`.
+        unsafe {
+            core.drop_in_place();
+            pool::free_layout(core.cast(), Self::LAYOUT);
+        }
+    }
+
+    fn drop_state(&self) {
+        let state = self.state.replace(null_mut());
+        if let Some(drop_state) = self.drop_state.take()
+            && !state.is_null()
+        {
+            let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                // SAFETY: the pair was set together by `install`, and is taken out once.
+                unsafe { drop_state(state) }
+            }));
+            // A panicking destructor ends here: the state is gone either way.
+            drop(dropped);
+        }
+        // SAFETY: AC-2; the grant is touched here alone.
+        unsafe { *self.grant.get() = None };
+    }
+
+    /// Gives the actor its state.
+    pub(crate) fn install<A: 'static>(&self, state: A) {
+        unsafe fn drop_box<A>(state: *mut ()) {
+            // SAFETY: made by `Box::into_raw` of the same type below.
+            drop(unsafe { Box::from_raw(state.cast::<A>()) });
+        }
+        self.state.set(Box::into_raw(Box::new(state)).cast());
+        self.drop_state.set(Some(drop_box::<A>));
+    }
+
+    /// The state; null before construction and after death.
+    #[inline(always)]
+    pub(crate) fn state<A>(&self) -> *mut A {
+        self.state.get().cast()
+    }
+
+    /// Whether a call with `access` could run now (AC-3).
+    #[inline(always)]
+    pub(crate) fn admits(&self, access: Access) -> bool {
+        let running = self.running.get();
+        match access {
+            Access::Exclusive => running == 0,
+            Access::Shared => running >= 0 && running < self.max_concurrency.max(1),
+            Access::Async => {
+                let limit = if self.max_concurrency == 0 { ASYNC_CONCURRENCY } else { self.max_concurrency };
+                running >= 0 && running < limit
+            }
+        }
+    }
+
+    /// Whether a call with `access` that arrives now may run before anything else.
+    #[inline(always)]
+    pub(crate) fn is_free_for(&self, access: Access) -> bool {
+        self.admits(access)
+            && !self.state.get().is_null()
+            && self.queue.borrow().is_empty()
+            && !self.is_dead()
+    }
+
+    /// Whether a step of a graph may use the state now.
+    #[inline(always)]
+    pub(crate) fn can_step(&self) -> bool {
+        self.running.get() == 0 && !self.state.get().is_null() && !self.is_dead()
+    }
+
+    /// A call begins; `admits` said yes.
+    #[inline(always)]
+    pub(crate) fn begin(&self, access: Access) {
+        match access {
+            Access::Exclusive => self.running.set(-1),
+            Access::Shared | Access::Async => self.running.set(self.running.get() + 1),
+        }
+    }
+
+    /// A call is over: lets the next one in.
+    #[inline(always)]
+    pub(crate) fn end(core: NonNull<ActorCore>, access: Access, local: &Local) {
+        // SAFETY: AC-1, a block with a running call is not freed.
+        let this = unsafe { core.as_ref() };
+        match access {
+            Access::Exclusive => this.running.set(0),
+            Access::Shared | Access::Async => this.running.set(this.running.get() - 1),
+        }
+        if !this.queue.borrow().is_empty() {
+            Self::schedule(core, local);
+        }
+        if this.is_dead() {
+            this.settle_dead();
+        }
+    }
+
+    /// Puts a call at the end of the queue.
+    pub(crate) fn enqueue(core: NonNull<ActorCore>, cell: NonNull<Header>, local: &Local) {
+        // SAFETY: AC-1, a call that was sent.
+        let this = unsafe { core.as_ref() };
+        this.queue.borrow_mut().push_back(cell);
+        if this.is_dead() {
+            this.settle_dead();
+        } else {
+            Self::schedule(core, local);
+        }
+    }
+
+    #[inline]
+    fn schedule(core: NonNull<ActorCore>, local: &Local) {
+        // SAFETY: AC-1.
+        if !unsafe { core.as_ref() }.scheduled.replace(true) {
+            local.push_actor(core);
+        }
+    }
+
+    /// Takes `cell` out of the queue if it is the first and may run now.
+    #[inline]
+    pub(crate) fn claim_first(&self, cell: NonNull<Header>) -> bool {
+        let mut queue = self.queue.borrow_mut();
+        // SAFETY: a queued cell is not DONE, hence alive.
+        if queue.front() == Some(&cell) && self.admits(unsafe { cell.as_ref() }.vtable().access) {
+            queue.pop_front();
+            return true;
+        }
+        false
+    }
+
+    /// Runs the first call of the queue, if it may run now. From the loop.
+    pub(crate) fn run_next(core: NonNull<ActorCore>, local: &Local) {
+        // SAFETY: AC-1, a scheduled block is forgotten before it is freed.
+        let this = unsafe { core.as_ref() };
+        this.scheduled.set(false);
+        if this.is_dead() {
+            return this.settle_dead();
+        }
+        let Some(cell) = this.queue.borrow().front().copied() else { return };
+        if this.claim_first(cell) {
+            if !this.queue.borrow().is_empty() {
+                Self::schedule(core, local);
+            }
+            // SAFETY: TC-1, taken from the queue.
+            unsafe { Header::run(cell, local) };
+        }
+    }
+
+    /// Ends the actor; the first reason counts. Any thread.
+    pub(crate) fn die(core: NonNull<ActorCore>, error: Error) {
+        // SAFETY: AC-1, the caller has a handle or runs on it.
+        let this = unsafe { core.as_ref() };
+        if this.death.set(error).is_err() {
+            return;
+        }
+        if let Some(name) = &this.name {
+            this.node.names.remove(name, core);
+        }
+        if this.node.is_closed() {
+            return;
+        }
+        // The block must outlive the letter.
+        this.retain();
+        let address = SendCore(core);
+        let settle = letter::closure(move |local| {
+            let core = address.get();
+            // SAFETY: the handle taken above.
+            unsafe {
+                core.as_ref().settle_dead();
+                for co in local.coroutines.borrow().iter() {
+                    co.as_ref().wake_local(local);
+                }
+                ActorCore::release(core);
+            }
+        });
+        // SAFETY: LT-1, a fresh letter.
+        unsafe { this.node.schedulers()[this.home].post(settle) };
+        this.node.wake_graphs();
+    }
+
+    /// Fails what is queued and drops the state once nothing runs (AC-2).
+    fn settle_dead(&self) {
+        let Some(error) = self.death.get() else { return };
+        let queued = std::mem::take(&mut *self.queue.borrow_mut());
+        for cell in queued {
+            // SAFETY: TC-1, taken from the queue.
+            unsafe { (cell.as_ref().vtable().fail)(cell, Fault::new(error.clone())) };
+        }
+        if self.running.get() == 0 {
+            self.drop_state();
+        }
+    }
+
+    /// The shutdown of the node: as a death, on the home scheduler.
+    pub(crate) fn close(&self) {
+        drop(self.death.set(Error::ShutDown { what: self.display_name() }));
+        self.settle_dead();
+    }
+}
+
+/// A block without handles on its way to its home; freed where the way ends.
+struct Burial(NonNull<ActorCore>);
+
+// SAFETY: as for `SendCore`.
+unsafe impl Send for Burial {}
+
+impl Burial {
+    fn take(self) -> NonNull<ActorCore> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for Burial {
+    fn drop(&mut self) {
+        // SAFETY: AC-4: no handle is left and the home scheduler has ended, having dropped the
+        // state and failed every call.
+        unsafe { ActorCore::free(self.0) };
+    }
+}
+
+/// A block's address on its way to its home.
+pub(crate) struct SendCore(NonNull<ActorCore>);
+
+// SAFETY: the address is used on the home scheduler alone (AC-2), and the sender sees to it that
+// the block lives until then.
+unsafe impl Send for SendCore {}
+// SAFETY: as above.
+unsafe impl Sync for SendCore {}
+
+impl SendCore {
+    pub(crate) fn new(core: NonNull<ActorCore>) -> Self {
+        Self(core)
+    }
+
+    pub(crate) fn get(&self) -> NonNull<ActorCore> {
+        self.0
+    }
+}

@@ -1,0 +1,175 @@
+//! Options of an actor, and its construction on the scheduler where it will live.
+#![allow(unsafe_code, reason = "takes over the handle of a fresh block")]
+
+use super::call::{Construct, call};
+use super::core::ActorCore;
+use super::handle::{Actor, ActorType};
+use crate::config::Isolation;
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::resources::{CPU, Demand, GPU, Grant};
+use crate::task::args::Params;
+use crate::task::failure::Failure;
+use crate::task::meta::{Function, Meta};
+use crate::task::options::check_scheduler;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// What `A::options()` collects; the macros give every class a builder over it.
+#[derive(Clone, Debug, Default)]
+pub struct ActorOptions {
+    pub(crate) num_cpus: Option<f64>,
+    pub(crate) num_gpus: Option<f64>,
+    pub(crate) resources: Vec<(String, f64)>,
+    pub(crate) name: Option<String>,
+    pub(crate) max_concurrency: Option<u32>,
+    pub(crate) isolation: Option<Isolation>,
+    pub(crate) scheduler: Option<usize>,
+}
+
+impl ActorOptions {
+    /// CPUs for as long as it lives; default 0 (its methods run when its scheduler is free).
+    #[must_use]
+    pub fn num_cpus(mut self, cpus: impl Into<f64>) -> Self {
+        self.num_cpus = Some(cpus.into());
+        self
+    }
+
+    /// GPUs for as long as it lives; default 0.
+    #[must_use]
+    pub fn num_gpus(mut self, gpus: impl Into<f64>) -> Self {
+        self.num_gpus = Some(gpus.into());
+        self
+    }
+
+    /// A custom resource of the node for as long as it lives.
+    #[must_use]
+    pub fn resource(mut self, name: &str, quantity: impl Into<f64>) -> Self {
+        self.resources.push((name.to_owned(), quantity.into()));
+        self
+    }
+
+    /// A name under which `maser::get_actor` finds it.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// How many `&self` methods may be under way at once; default 1, and 1000 for `async` ones.
+    #[must_use]
+    pub fn max_concurrency(mut self, calls: u32) -> Self {
+        self.max_concurrency = Some(calls);
+        self
+    }
+
+    /// What a crash of it takes along.
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
+    /// The scheduler it lives on, `0..num_cpus`; default is the next in turn, the driver's last.
+    #[must_use]
+    pub fn scheduler(mut self, index: usize) -> Self {
+        self.scheduler = Some(index);
+        self
+    }
+
+    fn demand(&self, meta: &Meta) -> Result<Demand> {
+        let mut demand = Demand::default();
+        let cpus = self.num_cpus.or(meta.defaults.num_cpus).unwrap_or(0.0);
+        let gpus = self.num_gpus.unwrap_or(meta.defaults.num_gpus);
+        for (name, quantity) in [(CPU, cpus), (GPU, gpus)]
+            .into_iter()
+            .chain(self.resources.iter().map(|(name, quantity)| (name.as_str(), *quantity)))
+        {
+            Demand::check(name, quantity)?;
+            demand.set(name, quantity);
+        }
+        Ok(demand)
+    }
+}
+
+/// The constructor of `A`, as a function with a meta.
+struct New<A>(PhantomData<A>);
+
+impl<A: ActorType> Function for New<A> {
+    const META: &'static Meta = A::META;
+}
+
+/// Makes an actor. What stands in the way shows at its first call.
+pub fn create<A, P, F>(options: ActorOptions, params: P, construct: F) -> Actor<A>
+where
+    A: ActorType,
+    P: Params,
+    F: FnOnce(P) -> std::result::Result<A, Failure> + Send + 'static,
+{
+    let node = match Node::current("making an actor") {
+        Ok(node) => node,
+        Err(error) => return stillborn(error),
+    };
+    match prepare(&node, &options, A::META) {
+        Ok(grant) => {
+            let home = options.scheduler.unwrap_or_else(|| node.pick_home());
+            let limit = options.max_concurrency.unwrap_or(A::META.defaults.max_concurrency);
+            let name = options.name.clone();
+            let core = ActorCore::new(node.clone(), home, A::META, name, limit, grant);
+            if let Some(name) = &options.name
+                && !node.names.add(name, core)
+            {
+                ActorCore::die(core, Error::ActorNameTaken { name: name.clone() });
+            }
+            // SAFETY: a fresh block of class `A` with one handle.
+            let actor = unsafe { Actor::<A>::from_core(core) };
+            // The construction is the actor's first call; what comes of it is the actor's state.
+            drop(call::<New<A>, A, P, (), _>(&actor, params, Construct(construct)));
+            actor
+        }
+        Err(error) => {
+            let core = ActorCore::new(node, 0, A::META, None, 0, None);
+            ActorCore::die(core, error);
+            // SAFETY: a fresh block of class `A` with one handle.
+            unsafe { Actor::from_core(core) }
+        }
+    }
+}
+
+fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Result<Option<Grant>> {
+    if options.isolation == Some(Isolation::Process) {
+        return Err(Error::InvalidArgument {
+            argument: "isolation",
+            problem: "Isolation::Process is not available yet".into(),
+            remedy: "use Isolation::Thread".into(),
+        });
+    }
+    check_scheduler(options.scheduler, node)?;
+    if let Some(name) = &options.name
+        && node.names.is_taken(name)
+    {
+        return Err(Error::ActorNameTaken { name: name.clone() });
+    }
+    let demand = options.demand(meta)?;
+    if demand.is_empty() {
+        return Ok(None);
+    }
+    node.resources.check_feasible(&demand, meta.name)?;
+    if !node.resources.try_take(&demand) {
+        return Err(Error::ActorUnavailable {
+            actor: meta.name.into(),
+            reason: "its resources are in use by others; end some of them first".into(),
+        });
+    }
+    let mut grant = Grant::pending(demand, node.clone());
+    grant.mark_held();
+    Ok(Some(grant))
+}
+
+/// A handle whose every call fails.
+fn stillborn<A: ActorType>(error: Error) -> Actor<A> {
+    let core = ActorCore::new(Node::nowhere(), 0, A::META, None, 0, None);
+    ActorCore::die(core, error);
+    // SAFETY: a fresh block of class `A` with one handle.
+    unsafe { Actor::from_core(core) }
+}

@@ -1,0 +1,296 @@
+//! Calls between two schedulers: question and answer are written in turn on one cache line.
+//!
+//! Each ordered pair of schedulers has one ring of call slots, made at its first call. A question
+//! carries the function that serves it, the result's cell, the actor and up to 32 bytes of
+//! arguments; an answer is up to 48 bytes of outcome. What does not fit lies in the cell.
+//!
+//! - LN-1 answers come in the order of the questions, except for those that are *deferred*
+//!   (abandoned on the ring): the slot is free again and the callee completes the cell itself.
+//!   A call is deferred when it cannot run at once, when its outcome does not fit, and when its
+//!   method blocks (`Local::block` does it): so a full ring always drains.
+//! - LN-2 the caller's end is used on the caller's scheduler alone, the callee's end on the
+//!   callee's.
+//! - LN-3 while the ring is full further calls wait in the caller's overflow, in their order, and
+//!   hold a handle of their actor there (AC-4).
+#![allow(unsafe_code, reason = "type-erased questions and answers: the cell's vtable tells the types")]
+
+use super::core::ActorCore;
+use crate::error::Fault;
+use crate::executor::letter;
+use crate::executor::local::{Local, Source};
+use crate::executor::shared::Shared;
+use crate::task::raw::Header;
+use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Slots of a lane: deep enough to keep both sides busy, small enough for the first-level cache.
+const DEPTH: usize = 64;
+/// Bytes of arguments in a question.
+pub(crate) const ARG_WORDS: usize = 4;
+/// Bytes of outcome in an answer.
+pub(crate) const ANSWER_WORDS: usize = 7;
+/// Questions served in a row before the loop looks elsewhere.
+const SERVE_BATCH: usize = 32;
+
+/// 56 bytes, so that it shares a line with the slot's stage.
+#[repr(C)]
+pub(crate) struct Question {
+    /// Serves it on the callee's scheduler; gets the ticket to answer with.
+    pub(crate) serve: unsafe fn(Question, &Ticket<'_>, &Local),
+    pub(crate) cell: NonNull<Header>,
+    pub(crate) actor: NonNull<ActorCore>,
+    pub(crate) args: [MaybeUninit<u64>; ARG_WORDS],
+}
+
+// SAFETY: a question is the right to start the call (TC-1), made of `Send` arguments.
+unsafe impl Send for Question {}
+
+/// The bytes of an `Outcome<T>`.
+#[repr(C)]
+pub(crate) struct Answer(pub(crate) [MaybeUninit<u64>; ANSWER_WORDS]);
+
+const _: () = assert!(size_of::<Question>() == 56 && size_of::<Answer>() == 56);
+
+/// Whether a `T` travels inside `WORDS` words.
+pub(crate) const fn fits<T>(words: usize) -> bool {
+    size_of::<T>() <= words * 8 && align_of::<T>() <= 8
+}
+
+/// The caller's ends of one scheduler's lanes, by the callee's index.
+pub(crate) struct LanesOut {
+    lanes: Vec<OnceCell<Rc<LaneOut>>>,
+}
+
+/// The caller's end.
+pub(crate) struct LaneOut {
+    ring: RefCell<Caller<Question, Answer>>,
+    /// Cells of the questions in flight, oldest first; the oldest has number `oldest`.
+    cells: RefCell<VecDeque<NonNull<Header>>>,
+    oldest: Cell<u64>,
+    overflow: RefCell<VecDeque<Question>>,
+    callee: Arc<Shared>,
+}
+
+/// The callee's end.
+pub(crate) struct LaneIn {
+    ring: RefCell<Callee<Question, Answer>>,
+    caller: Arc<Shared>,
+}
+
+/// The right to answer one question; used up by `answer` or `defer`.
+pub(crate) struct Ticket<'a> {
+    lane: &'a LaneIn,
+    number: u64,
+    open: Cell<bool>,
+}
+
+impl LanesOut {
+    pub(crate) fn new(schedulers: usize) -> Self {
+        Self { lanes: (0..schedulers).map(|_| OnceCell::new()).collect() }
+    }
+
+    /// Sends a question to scheduler `index`.
+    #[inline(always)]
+    pub(crate) fn send(&self, local: &Local, index: usize, question: Question) {
+        let lane = match self.lanes[index].get() {
+            Some(lane) => lane,
+            None => self.open(local, index),
+        };
+        lane.send(question);
+    }
+
+    #[cold]
+    fn open(&self, local: &Local, index: usize) -> &Rc<LaneOut> {
+        self.lanes[index].get_or_init(|| {
+            let callee = local.node.schedulers()[index].clone();
+            let (ring, far) = match call_ring(DEPTH) {
+                Ok(ends) => ends,
+                Err(error) => unreachable!("a constant depth is valid: {error}"),
+            };
+            let lane = Rc::new(LaneOut {
+                ring: RefCell::new(ring),
+                cells: RefCell::new(VecDeque::with_capacity(DEPTH)),
+                oldest: Cell::new(0),
+                overflow: RefCell::default(),
+                callee: callee.clone(),
+            });
+            local.sources.borrow_mut().push(lane.clone());
+            let caller = local.shared.clone();
+            let install = letter::closure(move |there: &Local| {
+                there.sources.borrow_mut().push(Rc::new(LaneIn { ring: RefCell::new(far), caller }));
+            });
+            // SAFETY: LT-1, a fresh letter.
+            unsafe { callee.post(install) };
+            lane
+        })
+    }
+
+    /// Takes the answers that are there from the lane to `index`.
+    #[inline(always)]
+    pub(crate) fn harvest(&self, index: usize) {
+        if let Some(lane) = self.lanes.get(index).and_then(OnceCell::get) {
+            lane.harvest();
+        }
+    }
+}
+
+impl LaneOut {
+    #[inline(always)]
+    fn send(&self, question: Question) {
+        if !self.overflow.borrow().is_empty() {
+            return self.keep(question);
+        }
+        let cell = question.cell;
+        let sent = self.ring.borrow_mut().try_call(question);
+        match sent {
+            Ok(_) => {
+                self.cells.borrow_mut().push_back(cell);
+                self.callee.event.notify();
+            }
+            Err(full) => self.keep(full.into_inner()),
+        }
+    }
+
+    /// LN-3.
+    #[cold]
+    fn keep(&self, question: Question) {
+        // SAFETY: AC-1, the caller that just made the call has a handle.
+        unsafe { question.actor.as_ref() }.retain();
+        self.overflow.borrow_mut().push_back(question);
+        self.harvest();
+        self.flush();
+    }
+
+    #[cold]
+    fn flush(&self) {
+        loop {
+            let Some(question) = self.overflow.borrow_mut().pop_front() else { return };
+            let (cell, actor) = (question.cell, question.actor);
+            let sent = self.ring.borrow_mut().try_call(question);
+            match sent {
+                Ok(_) => {
+                    self.cells.borrow_mut().push_back(cell);
+                    self.callee.event.notify();
+                    // SAFETY: LN-3, the handle taken by `keep`; the question is visible now.
+                    unsafe { ActorCore::release(actor) };
+                }
+                Err(full) => {
+                    self.overflow.borrow_mut().push_front(full.into_inner());
+                    return;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn has_answer(&self) -> bool {
+        !self.cells.borrow().is_empty() && self.ring.borrow().is_answered(self.oldest.get())
+    }
+
+    /// Completes the cells whose answers are there (LN-1: in order).
+    #[inline(always)]
+    fn harvest(&self) -> bool {
+        let mut any = false;
+        loop {
+            if self.cells.borrow().is_empty() {
+                return any;
+            }
+            let Some(settled) = self.ring.borrow_mut().try_settle(self.oldest.get()) else { return any };
+            let Some(cell) = self.cells.borrow_mut().pop_front() else { return any };
+            self.oldest.set(self.oldest.get() + 1);
+            any = true;
+            if let Ok(answer) = settled {
+                // SAFETY: TC-1, the callee ran the call and left its outcome to us: the answer
+                // holds the outcome of this very cell's type.
+                unsafe { (cell.as_ref().vtable().accept)(cell, answer) };
+            }
+        }
+    }
+}
+
+impl Source for LaneOut {
+    #[inline(always)]
+    fn is_ready(&self) -> bool {
+        self.has_answer()
+    }
+
+    fn serve(self: Rc<Self>, _: &Local) -> bool {
+        let any = self.harvest();
+        if any && !self.overflow.borrow().is_empty() {
+            self.flush();
+        }
+        any
+    }
+
+    fn close(&self) {
+        for question in self.overflow.take() {
+            // SAFETY: TC-1, never sent; its handle is given back.
+            unsafe {
+                question.fail(crate::error::Error::ShutDown { what: "an actor call".into() });
+            }
+        }
+    }
+}
+
+impl Question {
+    /// Drops the arguments and fails the call.
+    ///
+    /// # Safety
+    /// TC-1: the question was not served.
+    pub(crate) unsafe fn fail(self, error: crate::error::Error) {
+        let cell = self.cell;
+        // SAFETY: the caller's promise; `refuse` knows where the arguments are.
+        unsafe { (cell.as_ref().vtable().refuse)(self, Fault::new(error)) };
+    }
+}
+
+impl Source for LaneIn {
+    #[inline(always)]
+    fn is_ready(&self) -> bool {
+        self.ring.borrow().is_ready()
+    }
+
+    #[inline]
+    fn serve(self: Rc<Self>, local: &Local) -> bool {
+        let mut any = false;
+        for _ in 0..SERVE_BATCH {
+            let next = self.ring.borrow_mut().try_next();
+            let Some((number, question)) = next else { break };
+            any = true;
+            let ticket = Ticket { lane: &self, number, open: Cell::new(true) };
+            // SAFETY: the question came from this ring and is served once.
+            unsafe { (question.serve)(question, &ticket, local) };
+        }
+        any
+    }
+}
+
+impl Ticket<'_> {
+    /// Whether it can still be answered on the line.
+    #[inline(always)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.get()
+    }
+
+    /// Answers on the line.
+    #[inline(always)]
+    pub(crate) fn answer(&self, answer: Answer) {
+        self.open.set(false);
+        self.lane.ring.borrow_mut().answer(self.number, answer);
+        self.lane.caller.event.notify();
+    }
+
+    /// Frees the slot; the cell is completed in another way (LN-1).
+    #[inline]
+    pub(crate) fn defer(&self) {
+        if self.open.replace(false) {
+            self.lane.ring.borrow_mut().abandon(self.number);
+            self.lane.caller.event.notify();
+        }
+    }
+}

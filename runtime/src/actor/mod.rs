@@ -1,0 +1,19 @@
+//! Actors: state on one scheduler, methods called from anywhere.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `core` | the actor's block: state, queue of calls, who runs, death |
+//! | `call` | making a call: its cell, and the way it takes |
+//! | `lane` | calls between two schedulers, question and answer on one cache line |
+//! | `stalled` | calls that wait for their arguments, in the caller's order |
+//! | `create` | options and construction |
+//! | `handle` | `Actor<A>` |
+//! | `registry` | named actors |
+
+pub(crate) mod call;
+pub(crate) mod core;
+pub(crate) mod create;
+pub(crate) mod handle;
+pub(crate) mod lane;
+pub(crate) mod registry;
+pub(crate) mod stalled;

@@ -1,0 +1,69 @@
+//! Named actors of the node.
+#![allow(unsafe_code, reason = "takes handles of blocks that are registered")]
+
+use super::core::{ActorCore, SendCore};
+use crate::task::meta::Meta;
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Names and the actors that have them. A name is taken off before its block is freed, under the
+/// same lock, so a registered block is alive.
+#[derive(Default)]
+pub(crate) struct Names {
+    actors: Mutex<BTreeMap<String, SendCore>>,
+}
+
+/// Why a name leads nowhere.
+pub(crate) enum Missing {
+    /// Nobody has it; these names are there.
+    Unknown(Vec<String>),
+    /// An actor of this class has it.
+    OtherClass(&'static str),
+}
+
+impl Names {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, SendCore>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a live actor has the name.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.lock().contains_key(name)
+    }
+
+    /// Gives `core` the name; false if it is taken.
+    pub(crate) fn add(&self, name: &str, core: NonNull<ActorCore>) -> bool {
+        let mut actors = self.lock();
+        if actors.contains_key(name) {
+            return false;
+        }
+        actors.insert(name.to_owned(), SendCore::new(core));
+        true
+    }
+
+    /// Takes the name off `core`, if it has it.
+    pub(crate) fn remove(&self, name: &str, core: NonNull<ActorCore>) {
+        let mut actors = self.lock();
+        if actors.get(name).is_some_and(|have| have.get() == core) {
+            actors.remove(name);
+        }
+    }
+
+    /// A new handle of the actor of class `meta` with this name.
+    pub(crate) fn find(&self, name: &str, meta: &'static Meta) -> Result<NonNull<ActorCore>, Missing> {
+        let actors = self.lock();
+        let Some(core) = actors.get(name) else {
+            return Err(Missing::Unknown(actors.keys().cloned().collect()));
+        };
+        // SAFETY: registered, hence alive while we have the lock.
+        let block = unsafe { core.get().as_ref() };
+        if !std::ptr::eq(block.meta, meta) {
+            return Err(Missing::OtherClass(block.meta.name));
+        }
+        if !block.try_retain() {
+            return Err(Missing::Unknown(Vec::new()));
+        }
+        Ok(core.get())
+    }
+}

@@ -1,0 +1,405 @@
+//! One scheduler, as its own thread sees it: run queues, coroutines, timers and what it polls.
+//!
+//! - SC-1 a [`Local`] is reached through a thread-local pointer that is set for as long as its
+//!   hub runs, so a reference from [`Local::current`] is good for the rest of the call.
+//! - SC-2 no borrow of a `RefCell` here is held across a switch of coroutines or a call of user
+//!   code.
+#![allow(unsafe_code, reason = "the thread-local pointer to the running scheduler")]
+
+use super::coroutine::Co;
+use super::shared::Shared;
+use super::timers::Timers;
+use crate::actor::core::{Access, ActorCore};
+use crate::actor::lane::{LanesOut, Ticket};
+use crate::actor::stalled::StalledHere;
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::task::meta::Meta;
+use crate::task::raw::Header;
+use maser_shm::sync::deque::Worker;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
+use std::ptr::{NonNull, null};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A running task, on its own stack; the innermost one is `Local::frame`.
+pub(crate) struct Frame {
+    /// Its result; null for the root task.
+    pub(crate) header: *const Header,
+    pub(crate) meta: &'static Meta,
+    /// The actor whose method it is; null for a task.
+    pub(crate) actor: *const ActorCore,
+    /// How it uses the actor.
+    pub(crate) access: Access,
+    /// The question it answers, if it came over a lane.
+    pub(crate) ticket: *const Ticket<'static>,
+    /// The task below it on the same stack.
+    pub(crate) below: *const Frame,
+}
+
+impl Frame {
+    /// Whether it keeps every other method of its actor out.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        !self.actor.is_null() && self.access == Access::Exclusive
+    }
+}
+
+/// Something a scheduler looks at on every turn: a graph's segment, a lane of calls.
+pub(crate) trait Source {
+    /// Whether [`serve`](Self::serve) would do something. A few loads.
+    fn is_ready(&self) -> bool;
+    /// Does what is ready; may run user code and block. True if something was done.
+    fn serve(self: Rc<Self>, local: &Local) -> bool;
+    /// Whether it is part of this graph.
+    fn belongs_to(&self, _graph: u64) -> bool {
+        false
+    }
+    /// The node shuts down.
+    fn close(&self) {}
+}
+
+/// A result that the loop polls for a blocked task.
+pub(crate) trait Pollable {
+    /// Whether the task should look again.
+    fn is_ready(&self, run: u64) -> bool;
+    /// Asks for a notification of the scheduler, or no more.
+    fn arm(&self, scheduler: &Arc<Shared>, armed: bool);
+}
+
+/// A task that is blocked on a [`Pollable`].
+pub(crate) struct Watch {
+    pub(crate) result: Arc<dyn Pollable>,
+    pub(crate) run: u64,
+    pub(crate) co: NonNull<Co>,
+}
+
+impl Watch {
+    #[inline(always)]
+    fn is_ready(&self) -> bool {
+        self.result.is_ready(self.run)
+    }
+}
+
+/// See the module's page.
+pub(crate) struct Local {
+    pub(crate) node: Arc<Node>,
+    pub(crate) shared: Arc<Shared>,
+    /// Tasks that have not started, newest last; others may steal the oldest.
+    pub(crate) tasks: Worker,
+    ready: RefCell<VecDeque<NonNull<Co>>>,
+    /// Actors with calls that can start.
+    actors: RefCell<VecDeque<NonNull<ActorCore>>>,
+    pub(crate) sources: RefCell<Vec<Rc<dyn Source>>>,
+    pub(crate) watches: RefCell<Vec<Watch>>,
+    pub(crate) timers: Timers,
+    current: Cell<NonNull<Co>>,
+    idle_loops: RefCell<Vec<NonNull<Co>>>,
+    pub(crate) coroutines: RefCell<Vec<NonNull<Co>>>,
+    pub(crate) frame: Cell<*const Frame>,
+    /// A task may be run on the present stack while the stack pointer is above this.
+    inline_floor: Cell<usize>,
+    pub(crate) blocked: Cell<usize>,
+    /// Set at shutdown: the loop ends once nothing is blocked.
+    pub(crate) stopping: Cell<bool>,
+    handovers: Cell<u64>,
+    /// The lanes of calls to other schedulers, by index.
+    pub(crate) lanes: LanesOut,
+    pub(crate) stalled: StalledHere,
+    /// Actors that live here.
+    pub(crate) residents: RefCell<HashSet<NonNull<ActorCore>>>,
+    /// Actors without handles that are not at rest yet.
+    pub(crate) doomed: RefCell<Vec<NonNull<ActorCore>>>,
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Local> = const { Cell::new(null()) };
+}
+
+impl Local {
+    pub(crate) fn new(node: Arc<Node>, shared: Arc<Shared>, tasks: Worker) -> Self {
+        let lanes = LanesOut::new(node.schedulers_planned());
+        Self {
+            node,
+            shared,
+            tasks,
+            ready: RefCell::default(),
+            actors: RefCell::default(),
+            sources: RefCell::default(),
+            watches: RefCell::default(),
+            timers: Timers::default(),
+            current: Cell::new(NonNull::dangling()),
+            idle_loops: RefCell::default(),
+            coroutines: RefCell::default(),
+            frame: Cell::new(null()),
+            inline_floor: Cell::new(usize::MAX),
+            blocked: Cell::new(0),
+            stopping: Cell::new(false),
+            handovers: Cell::new(0),
+            lanes,
+            stalled: StalledHere::default(),
+            residents: RefCell::default(),
+            doomed: RefCell::default(),
+        }
+    }
+
+    /// The scheduler that runs on this thread.
+    #[inline(always)]
+    pub(crate) fn current<'a>() -> Option<&'a Local> {
+        let pointer = CURRENT.with(Cell::get);
+        // SAFETY: SC-1; the lifetime ends with the caller, which runs on the scheduler.
+        unsafe { pointer.as_ref() }
+    }
+
+    /// Makes `local` this thread's scheduler, or takes it away.
+    pub(crate) fn set_current(local: *const Local) {
+        CURRENT.with(|current| current.set(local));
+    }
+
+    /// The hub: runs coroutines from `first` on until one of them ends.
+    pub(crate) fn run_hub(&self, first: NonNull<Co>) {
+        let mut next = first;
+        loop {
+            self.enter(next);
+            // SAFETY: CO-2, control blocks outlive the hub.
+            match unsafe { next.as_ref() }.resume() {
+                Some(other) => next = other,
+                None => return,
+            }
+        }
+    }
+
+    /// Notes that the hub is about to resume `co`.
+    pub(crate) fn enter(&self, co: NonNull<Co>) {
+        // SAFETY: CO-2.
+        let block = unsafe { co.as_ref() };
+        self.current.set(co);
+        let (base, limit) = (block.stack_base.get(), block.stack_limit.get());
+        // A quarter of the stack stays for what runs on top.
+        self.inline_floor.set(limit + (base - limit) / 4);
+    }
+
+    /// The running coroutine.
+    #[inline(always)]
+    pub(crate) fn current_co(&self) -> NonNull<Co> {
+        self.current.get()
+    }
+
+    /// Whether the present stack has room to run another task on top.
+    #[inline(always)]
+    pub(crate) fn may_run_inline(&self) -> bool {
+        let here = 0_u8;
+        (&raw const here).addr() > self.inline_floor.get()
+    }
+
+    pub(crate) fn push_ready(&self, co: NonNull<Co>) {
+        self.ready.borrow_mut().push_back(co);
+    }
+
+    pub(crate) fn pop_ready(&self) -> Option<NonNull<Co>> {
+        self.ready.borrow_mut().pop_front()
+    }
+
+    pub(crate) fn push_actor(&self, actor: NonNull<ActorCore>) {
+        self.actors.borrow_mut().push_back(actor);
+    }
+
+    pub(crate) fn pop_actor(&self) -> Option<NonNull<ActorCore>> {
+        self.actors.borrow_mut().pop_front()
+    }
+
+    /// Whether the loop is to end now.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.stopping.get() && self.blocked.get() == 0 && !self.has_work()
+    }
+
+    /// A copy of the list of sources.
+    pub(crate) fn sources_snapshot(&self) -> Vec<Rc<dyn Source>> {
+        self.sources.borrow().clone()
+    }
+
+    /// Forgets the segments of a graph.
+    pub(crate) fn remove_graph(&self, graph: u64) {
+        let gone: Vec<Rc<dyn Source>> = {
+            let mut sources = self.sources.borrow_mut();
+            let (gone, kept) = std::mem::take(&mut *sources)
+                .into_iter()
+                .partition(|source| source.belongs_to(graph));
+            *sources = kept;
+            gone
+        };
+        // SC-2: values in flight are user types, dropped with nothing borrowed.
+        drop(gone);
+    }
+
+    /// Whether the loop would find something to do now. Reads no clock.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        self.shared.has_letters()
+            || !self.ready.borrow().is_empty()
+            || self.has_ready_source()
+            || self.tasks.peek().is_some()
+            || !self.actors.borrow().is_empty()
+    }
+
+    #[inline]
+    fn has_ready_source(&self) -> bool {
+        self.sources.borrow().iter().any(|source| source.is_ready())
+            || self.watches.borrow().iter().any(|watch| watch.is_ready())
+    }
+
+    /// Wakes the tasks whose graph results are there.
+    pub(crate) fn serve_watches(&self) -> bool {
+        let mut any = false;
+        let mut at = 0;
+        loop {
+            let co = {
+                let watches = self.watches.borrow();
+                let Some(watch) = watches.get(at) else { return any };
+                watch.is_ready().then_some(watch.co)
+            };
+            if let Some(co) = co {
+                self.watches.borrow_mut().swap_remove(at);
+                // SAFETY: CO-2.
+                unsafe { co.as_ref() }.wake_local(self);
+                any = true;
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// Arms or disarms the wake-up of every graph a task here waits for.
+    pub(crate) fn arm_watches(&self, armed: bool) {
+        for watch in self.watches.borrow().iter() {
+            watch.result.arm(&self.shared, armed);
+        }
+    }
+
+    /// Blocks the running task until its coroutine is woken; the loop goes on in another one.
+    /// May return early: look at the condition again.
+    pub(crate) fn block(&self) -> Result<()> {
+        let me = self.current.get();
+        // SAFETY: CO-2; `me` is the running coroutine.
+        let block = unsafe { me.as_ref() };
+        if block.take_token() {
+            return Ok(());
+        }
+        // Hand over directly, but let the loop have its turn now and then: coroutines that wake
+        // each other for ever must not keep it from letters, timers and sources.
+        let handovers = self.handovers.get() + 1;
+        self.handovers.set(handovers);
+        let direct = if handovers % 8 == 0 { None } else { self.pop_ready() };
+        let next = match direct {
+            Some(ready) => ready,
+            None => self.idle_loop()?,
+        };
+        self.defer_lane_calls();
+        self.blocked.set(self.blocked.get() + 1);
+        block.set_parked(true);
+        let frame = self.frame.get();
+        block.switch_to(next);
+        self.frame.set(frame);
+        block.take_token();
+        self.blocked.set(self.blocked.get() - 1);
+        Ok(())
+    }
+
+    /// Lets other tasks have their turn; the loop comes back to this one.
+    pub(crate) fn yield_now(&self) -> Result<()> {
+        let me = self.current.get();
+        let next = self.idle_loop()?;
+        self.defer_lane_calls();
+        self.blocked.set(self.blocked.get() + 1);
+        self.push_ready(me);
+        let frame = self.frame.get();
+        // SAFETY: CO-2; `me` is the running coroutine.
+        unsafe { me.as_ref() }.switch_to(next);
+        self.frame.set(frame);
+        self.blocked.set(self.blocked.get() - 1);
+        Ok(())
+    }
+
+    /// LN-1: what came over a lane and blocks is answered in another way.
+    fn defer_lane_calls(&self) {
+        let mut frame = self.frame.get();
+        // SAFETY: frames and tickets live on the stack of the running coroutine.
+        while let Some(one) = unsafe { frame.as_ref() } {
+            // SAFETY: as above.
+            if let Some(ticket) = unsafe { one.ticket.as_ref() } {
+                ticket.defer();
+            }
+            frame = one.below;
+        }
+    }
+
+    /// Takes a block that is being freed out of the run queue.
+    pub(crate) fn forget_actor(&self, actor: NonNull<ActorCore>) {
+        self.actors.borrow_mut().retain(|other| *other != actor);
+    }
+
+    /// Frees the actors without handles that are at rest. The lanes were looked at before.
+    pub(crate) fn bury_doomed(&self) {
+        if self.doomed.borrow().is_empty() || self.has_ready_source() || self.shared.has_letters() {
+            return;
+        }
+        let doomed = self.doomed.take();
+        let left = doomed.into_iter().filter(|core| !ActorCore::bury(*core, self)).collect::<Vec<_>>();
+        self.doomed.borrow_mut().extend(left);
+    }
+
+    /// A coroutine to run the loop in: a pooled one, or a new one within the limit.
+    fn idle_loop(&self) -> Result<NonNull<Co>> {
+        if let Some(co) = self.idle_loops.borrow_mut().pop() {
+            return Ok(co);
+        }
+        self.node.count_stack()?;
+        let pointer: *const Local = self;
+        let made = Co::new(self.shared.clone(), self.node.settings.stack_bytes, move || {
+            // SAFETY: SC-1, the scheduler outlives its coroutines.
+            super::turn::run_loop(unsafe { &*pointer });
+        });
+        match made {
+            Ok(co) => {
+                self.coroutines.borrow_mut().push(co);
+                Ok(co)
+            }
+            Err(error) => {
+                self.node.uncount_stack();
+                Err(Error::System {
+                    what: "cannot map a coroutine's stack".into(),
+                    reason: format!("{error}; lower max_blocked_tasks or stack_bytes, or raise vm.max_map_count"),
+                })
+            }
+        }
+    }
+
+    /// Makes the coroutine that runs now one of this scheduler's.
+    pub(crate) fn adopt(&self, co: NonNull<Co>) {
+        // SAFETY: CO-2; the block was made by this thread and nobody else has it yet.
+        unsafe { (*co.as_ptr()).settle(self.shared.clone()) };
+        self.enter(co);
+    }
+
+    /// The first coroutine of a scheduler thread, which runs the loop.
+    pub(crate) fn first_loop(&self) -> Result<NonNull<Co>> {
+        self.idle_loop()
+    }
+
+    /// From the loop: goes on in `co`, and keeps the present coroutine as an idle loop.
+    pub(crate) fn resume_blocked(&self, co: NonNull<Co>) {
+        let me = self.current.get();
+        if me == co {
+            return;
+        }
+        self.idle_loops.borrow_mut().push(me);
+        // SAFETY: CO-2; the loop runs in `me`.
+        unsafe { me.as_ref() }.switch_to(co);
+    }
+
+    /// Name of the innermost running task.
+    pub(crate) fn running(&self) -> &'static str {
+        // SAFETY: frames live on the stack of the task they name, which runs.
+        unsafe { self.frame.get().as_ref() }.map_or("main", |frame| frame.meta.name)
+    }
+}

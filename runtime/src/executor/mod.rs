@@ -1,0 +1,27 @@
+//! Schedulers: one pinned thread per core, each with its run queue, coroutines, timers and
+//! mailbox.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `local` | the scheduler as its own thread sees it |
+//! | `shared` | the part other threads may touch |
+//! | `turn` | the loop |
+//! | `coroutine` | stackful coroutines and their wake-up |
+//! | `letter` | what travels in a mailbox |
+//! | `steal`, `timers`, `idle` | stealing, timers, the idle policy |
+//! | `wait` | blocking a task or a foreign thread until a result is there |
+//! | `thread` | starting and ending scheduler threads |
+
+pub(crate) mod block_on;
+pub(crate) mod coroutine;
+pub(crate) mod gate;
+pub(crate) mod idle;
+pub(crate) mod letter;
+pub(crate) mod local;
+pub(crate) mod overflow;
+pub(crate) mod shared;
+pub(crate) mod steal;
+pub(crate) mod thread;
+pub(crate) mod timers;
+pub(crate) mod turn;
+pub(crate) mod wait;

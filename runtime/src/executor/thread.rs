@@ -1,0 +1,118 @@
+//! Starting and ending the schedulers of a node.
+//!
+//! - TH-1 shutdown first marks the node as closing, which ends every wait with an error; each
+//!   scheduler then fails what is queued, drops its actors and runs until none of its tasks is
+//!   blocked, and only then ends.
+#![allow(unsafe_code, reason = "owns the control blocks of the scheduler's coroutines")]
+
+use super::coroutine::Co;
+use super::letter::{self, Letter};
+use super::local::Local;
+use super::turn::fire_timers;
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::task::raw::Header;
+use maser_shm::sync::deque::Worker;
+use std::ptr::{NonNull, null};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Starts the thread of scheduler `index`.
+pub(crate) fn start(node: &Arc<Node>, index: usize, tasks: Worker, cpu: Option<usize>) -> Result<JoinHandle<()>> {
+    let node = node.clone();
+    std::thread::Builder::new()
+        .name(format!("maser-{index}"))
+        .spawn(move || {
+            pin(cpu);
+            let shared = node.schedulers()[index].clone();
+            let local = Box::new(Local::new(node, shared, tasks));
+            Local::set_current(&raw const *local);
+            match local.first_loop() {
+                Ok(first) => local.run_hub(first),
+                Err(error) => eprintln!("maser: scheduler {index} cannot start: {error}"),
+            }
+            end(&local);
+        })
+        .map_err(|error| Error::System {
+            what: format!("cannot start the thread of scheduler {index}"),
+            reason: format!("{error}; lower num_cpus or raise the limit of processes"),
+        })
+}
+
+/// Pins the calling thread; a machine that refuses leaves it unpinned.
+pub(crate) fn pin(cpu: Option<usize>) {
+    if let Some(cpu) = cpu {
+        drop(maser_shm::os::affinity::pin(cpu));
+    }
+}
+
+/// Frees what a scheduler owned; its hub has ended.
+pub(crate) fn end(local: &Local) {
+    for letter in local.shared.close_mailbox() {
+        // SAFETY: LT-1, the last letters; nobody will deliver them.
+        unsafe { Letter::undeliverable(letter) };
+    }
+    local.sources.take();
+    for co in local.coroutines.take() {
+        // SAFETY: TH-1, none is blocked, so all are idle loops or have ended, and nobody waits
+        // for anything here any more.
+        unsafe { Co::destroy(co) };
+        local.node.uncount_stack();
+    }
+    Local::set_current(null());
+}
+
+/// Asks scheduler `index` to stop.
+pub(crate) fn ask_to_stop(node: &Node, index: usize) {
+    let stop = letter::closure(|local| {
+        close(local);
+        // The loop looks at this between turns; it goes on while tasks are blocked.
+        local.stopping.set(true);
+    });
+    // SAFETY: LT-1, a fresh letter.
+    unsafe { node.schedulers()[index].post(stop) };
+}
+
+/// TH-1 for one scheduler: nothing queued will start any more, everything blocked wakes.
+pub(crate) fn close(local: &Local) {
+    fail_queued(local);
+    for co in local.coroutines.borrow().iter() {
+        // SAFETY: CO-2.
+        unsafe { co.as_ref() }.wake_local(local);
+    }
+}
+
+fn fail_queued(local: &Local) {
+    local.stalled.fail_all();
+    for source in local.sources_snapshot() {
+        source.close();
+    }
+    for actor in local.residents.borrow().iter() {
+        // SAFETY: residents are taken off before they are freed.
+        unsafe { actor.as_ref() }.close();
+    }
+    while let Some(task) = local.tasks.take() {
+        let cell: NonNull<Header> = task.cast();
+        // SAFETY: TC-1, taken from the queue.
+        unsafe {
+            let what = cell.as_ref().meta().name.to_owned();
+            Header::fail(cell, Error::ShutDown { what });
+        }
+    }
+}
+
+/// The last turns of the root's scheduler: runs until nothing is blocked any more.
+pub(crate) fn drain_from_root(local: &Local) {
+    close(local);
+    let mut rounds = 0_u32;
+    while local.blocked.get() > 0 || local.has_work() {
+        if local.yield_now().is_err() {
+            break;
+        }
+        fire_timers(local);
+        rounds += 1;
+        if rounds > 100_000 {
+            break;
+        }
+    }
+}

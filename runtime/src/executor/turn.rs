@@ -1,0 +1,142 @@
+//! The loop of a scheduler: what runs next, and when to spin, yield and park.
+//!
+//! One turn looks, in this order, at resumable coroutines, sources (graph segments and lanes),
+//! letters, actors with calls, tasks and timers. A turn without work is a *look*: one `pause`,
+//! and no clock but every [`LOOKS_PER_CLOCK`]th time. After the spin budget come a few
+//! `sched_yield`, then the scheduler parks.
+//!
+//! - RL-1 parking: the event is armed first, then everything that could have been made visible
+//!   before is looked at once more, then the thread sleeps. Whoever makes something visible
+//!   notifies after it. So nothing is slept over (the event's rules EV-*).
+#![allow(unsafe_code, reason = "takes tasks from the run queue as raw cells")]
+
+use super::letter::Letter;
+use super::local::Local;
+use super::steal::Thief;
+use crate::actor::core::ActorCore;
+use crate::task::raw::Header;
+use maser_shm::sync::hint::spin_loop;
+use std::time::Duration;
+
+/// The clock costs as much as a graph node (28 ns measured), a look costs one `pause`.
+const LOOKS_PER_CLOCK: u32 = 32;
+/// Looks between two attempts to steal: a thief's look takes cache lines from the owner.
+const LOOKS_PER_STEAL: u32 = 128;
+/// Turns with work between two looks at the clock.
+const TURNS_PER_CLOCK: u32 = 64;
+/// `sched_yield` this often between spinning and parking.
+const YIELDS: u32 = 8;
+/// Tasks run in a row before the other queues get their turn.
+const TASKS_PER_TURN: usize = 32;
+
+/// Runs until the scheduler stops. The body of every loop coroutine.
+pub(crate) fn run_loop(local: &Local) {
+    let mut looks = 0_u32;
+    let mut turns = 0_u32;
+    let mut thief = Thief::default();
+    while !local.must_stop() {
+        if turn(local) {
+            looks = 0;
+            turns += 1;
+            if turns % TURNS_PER_CLOCK == 0 {
+                fire_timers(local);
+            }
+            continue;
+        }
+        looks += 1;
+        if looks % LOOKS_PER_CLOCK == 0 && fire_timers(local) {
+            looks = 0;
+            continue;
+        }
+        if looks % LOOKS_PER_STEAL == 1 && thief.look(local) {
+            looks = 0;
+            continue;
+        }
+        let budget = local.node.idle.spin_looks();
+        if looks <= budget {
+            spin_loop();
+        } else if looks <= budget + YIELDS {
+            maser_shm::os::sched_yield();
+        } else {
+            park(local);
+            looks = 0;
+            thief = Thief::default();
+        }
+    }
+}
+
+/// One turn; true if something was done.
+fn turn(local: &Local) -> bool {
+    let mut worked = false;
+    if let Some(co) = local.pop_ready() {
+        local.resume_blocked(co);
+        worked = true;
+    }
+    let mut at = 0;
+    loop {
+        let ready = {
+            let sources = local.sources.borrow();
+            let Some(source) = sources.get(at) else { break };
+            source.is_ready().then(|| source.clone())
+        };
+        if let Some(source) = ready {
+            worked |= source.serve(local);
+        }
+        at += 1;
+    }
+    worked |= local.serve_watches();
+    if local.shared.has_letters() {
+        for letter in local.shared.letters() {
+            // SAFETY: LT-1, the letter was just taken from this scheduler's mailbox.
+            unsafe { Letter::deliver(letter, local) };
+        }
+        worked = true;
+    }
+    if let Some(actor) = local.pop_actor() {
+        ActorCore::run_next(actor, local);
+        worked = true;
+    }
+    for _ in 0..TASKS_PER_TURN {
+        let Some(task) = local.tasks.take() else { break };
+        // SAFETY: what is in the deque are cells of tasks that have not started, and taking one
+        // out is the right to start it.
+        unsafe { Header::run(task.cast(), local) };
+        worked = true;
+    }
+    if !worked {
+        local.bury_doomed();
+    }
+    worked
+}
+
+/// Wakes everybody whose time has come; true if there was one.
+pub(crate) fn fire_timers(local: &Local) -> bool {
+    let Some(earliest) = local.timers.earliest_ns() else { return false };
+    let now = local.node.clock.now_ns();
+    if now < earliest {
+        return false;
+    }
+    while let Some(co) = local.timers.pop_due(now) {
+        // SAFETY: CO-2, control blocks live as long as their scheduler.
+        unsafe { co.as_ref() }.wake_local(local);
+    }
+    true
+}
+
+fn park(local: &Local) {
+    local.node.idle.enter_park();
+    local.arm_watches(true);
+    local.shared.event.prepare_park();
+    // RL-1: looked at after the event was armed.
+    if local.has_work() || local.stopping.get() || local.node.has_stealable(local.shared.index) {
+        local.shared.event.cancel_park();
+    } else {
+        let timeout = local.timers.earliest_ns().map(|at| {
+            Duration::from_nanos(at.saturating_sub(local.node.clock.now_ns()))
+        });
+        local.node.parker.park(&local.shared.event, timeout);
+    }
+    local.arm_watches(false);
+    local.node.idle.leave_park();
+    fire_timers(local);
+}

@@ -1,0 +1,680 @@
+//! The end of a graph that submits runs and keeps their results.
+//!
+//! - DR-1 everything in a `Cell` or `UnsafeCell` here is used under the core's lock alone. The
+//!   lock is held for a few loads and stores, never while waiting or running user code but
+//!   `Clone` and `Drop` of results.
+//! - DR-2 results arrive in the order of the runs and are found by their run's number: a run whose
+//!   `get` timed out keeps its place, and nothing is ever shifted. What nobody wants any more is
+//!   dropped when it arrives.
+//! - DR-3 a held ref keeps its result, not a place in a channel: results are moved into the
+//!   driver's own memory, so held results stall no run.
+//! - DR-4 waiting: a parked waiter registers first (`waiting`), then looks again after the heavy
+//!   barrier of its event; a segment sends first, then reads `waiting` after a light barrier.
+#![allow(unsafe_code, reason = "the driver's state is protected by a lock of its own")]
+
+use super::segment::Head;
+use super::shape::InputNodes;
+use super::slot::{GraphValue, Reader};
+use crate::actor::core::{ActorCore, SendCore};
+use crate::error::{Error, Outcome, Result};
+use crate::executor::gate::Gate;
+use crate::executor::letter;
+use crate::executor::local::{Local, Pollable, Watch};
+use crate::executor::shared::Shared;
+use crate::executor::wait::{check_may_block, deadline_ns, interrupted, thread_event};
+use crate::node::Node;
+use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
+use maser_shm::channel::spsc::LineReceiver;
+use maser_shm::os::membarrier;
+use maser_shm::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use maser_shm::sync::event::Event;
+use maser_shm::sync::hint::spin_loop;
+use std::cell::{Cell, UnsafeCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// Looks between two looks at the clock while spinning.
+const LOOKS_PER_CLOCK: u32 = 256;
+
+/// The part of a compiled graph that does not depend on its types.
+pub(crate) struct Core {
+    pub(crate) id: u64,
+    pub(crate) node: Arc<Node>,
+    lock: AtomicBool,
+    /// Number of the next run (DR-1).
+    next_run: Cell<u64>,
+    /// Every run below has all its results with the driver (DR-1); a lower bound.
+    finished: Cell<u64>,
+    pub(crate) max_inflight: usize,
+    pub(crate) max_buffered: usize,
+    pub(crate) submit_timeout: Option<Duration>,
+    pub(crate) get_timeout: Option<Duration>,
+    /// Waiters that may be asleep (DR-4).
+    waiting: AtomicU32,
+    sleepers: Mutex<Vec<Arc<Event>>>,
+    wakers: Mutex<Vec<Waker>>,
+    schedulers_waiting: Mutex<Vec<Arc<Shared>>>,
+    over: OnceLock<Error>,
+    is_over: AtomicBool,
+    /// Schedulers that still have segments.
+    pub(crate) installed: AtomicUsize,
+    pub(crate) removed: Gate,
+    pub(crate) actors: Vec<SendCore>,
+    pub(crate) homes: Vec<usize>,
+}
+
+// SAFETY: DR-1.
+unsafe impl Send for Core {}
+// SAFETY: DR-1.
+unsafe impl Sync for Core {}
+
+/// The limits of one graph.
+pub(crate) struct Limits {
+    pub(crate) max_inflight: usize,
+    pub(crate) max_buffered: usize,
+    pub(crate) submit_timeout: Option<Duration>,
+    pub(crate) get_timeout: Option<Duration>,
+}
+
+impl Core {
+    pub(crate) fn new(id: u64, node: Arc<Node>, limits: &Limits, actors: Vec<SendCore>, homes: Vec<usize>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            node,
+            lock: AtomicBool::new(false),
+            next_run: Cell::new(0),
+            finished: Cell::new(0),
+            max_inflight: limits.max_inflight,
+            max_buffered: limits.max_buffered,
+            submit_timeout: limits.submit_timeout,
+            get_timeout: limits.get_timeout,
+            waiting: AtomicU32::new(0),
+            sleepers: Mutex::default(),
+            wakers: Mutex::default(),
+            schedulers_waiting: Mutex::default(),
+            over: OnceLock::new(),
+            is_over: AtomicBool::new(false),
+            installed: AtomicUsize::new(homes.len()),
+            removed: Gate::default(),
+            actors,
+            homes,
+        })
+    }
+
+    /// Runs `body` under the lock (DR-1).
+    #[inline(always)]
+    pub(crate) fn locked<R>(&self, body: impl FnOnce() -> R) -> R {
+        struct Unlock<'a>(&'a AtomicBool);
+        impl Drop for Unlock<'_> {
+            #[inline(always)]
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Release);
+            }
+        }
+        while self.lock.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.contended();
+        }
+        let _unlock = Unlock(&self.lock);
+        body()
+    }
+
+    #[cold]
+    fn contended(&self) {
+        let mut looks = 0_u32;
+        while self.lock.load(Ordering::Relaxed) {
+            looks += 1;
+            if looks % 64 == 0 {
+                maser_shm::os::sched_yield();
+            }
+            spin_loop();
+        }
+    }
+
+    /// Why the graph takes no more runs, if it does not.
+    pub(crate) fn over(&self) -> Option<Error> {
+        if self.is_over.load(Ordering::Acquire) { self.over.get().cloned() } else { None }
+    }
+
+    /// Ends the graph: the first reason counts. Its segments are taken off their schedulers.
+    pub(crate) fn end(self: &Arc<Self>, reason: Error) -> bool {
+        if self.over.set(reason).is_err() {
+            return false;
+        }
+        self.is_over.store(true, Ordering::Release);
+        let id = self.id;
+        for home in &self.homes {
+            let core = self.clone();
+            let remove = letter::closure(move |local: &Local| {
+                local.remove_graph(id);
+                core.was_removed();
+            });
+            // SAFETY: LT-1, a fresh letter.
+            unsafe { self.node.schedulers()[*home].post(remove) };
+        }
+        self.wake_waiters();
+        true
+    }
+
+    fn was_removed(&self) {
+        self.installed.fetch_sub(1, Ordering::AcqRel);
+        self.removed.notify_all();
+    }
+
+    /// If one of its actors is dead the graph is over.
+    pub(crate) fn check_actors(self: &Arc<Self>) {
+        for actor in &self.actors {
+            // SAFETY: AC-1, the graph holds handles of its actors.
+            if let Some(death) = unsafe { actor.get().as_ref() }.death() {
+                self.end(death);
+                return;
+            }
+        }
+    }
+
+    /// A segment sent results.
+    #[inline(always)]
+    pub(crate) fn results_were_sent(&self) {
+        membarrier::light();
+        if self.waiting.load(Ordering::Relaxed) != 0 {
+            self.wake_waiters();
+        }
+    }
+
+    #[cold]
+    fn wake_waiters(&self) {
+        for event in self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            event.notify();
+        }
+        for scheduler in self.schedulers_waiting.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            scheduler.event.notify();
+        }
+        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        self.waiting.fetch_sub(wakers.len() as u32, Ordering::Relaxed);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// DR-4 for futures: looks, registers, looks again.
+    pub(crate) fn poll_until<R>(
+        &self,
+        context: &Context<'_>,
+        mut look: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        if let Some(value) = look() {
+            return Poll::Ready(value);
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        membarrier::heavy();
+        look().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Runs that were submitted and are not finished, as far as the driver has seen. Under the
+    /// lock.
+    pub(crate) fn in_flight(&self) -> usize {
+        (self.next_run.get() - self.finished.get()) as usize
+    }
+
+    pub(crate) fn set_finished(&self, runs: u64) {
+        self.finished.set(runs);
+    }
+
+    /// The oldest run that is not known to be finished. Under the lock.
+    pub(crate) fn oldest_run(&self) -> u64 {
+        self.finished.get()
+    }
+
+    /// Takes the number of a run that is being submitted. Under the lock.
+    #[inline(always)]
+    pub(crate) fn take_run(&self) -> u64 {
+        let run = self.next_run.get();
+        self.next_run.set(run + 1);
+        run
+    }
+
+    /// The error of a wait that reached its limit.
+    fn timed_out(&self, what: String, limit: Duration, knob: &'static str) -> Error {
+        Error::Timeout { what, from_whom: self.busy_actors(), waited: limit, knob }
+    }
+
+    fn busy_actors(&self) -> String {
+        // SAFETY: AC-1, the graph holds handles of its actors; the name never changes.
+        let names: Vec<String> =
+            self.actors.iter().map(|actor| unsafe { ActorCore::display_name(actor.get().as_ref()) }).collect();
+        if names.is_empty() { "a graph of tasks".into() } else { format!("a graph of {}", names.join(", ")) }
+    }
+}
+
+/// Where the results of one output come from, in the order of the runs.
+pub(crate) trait Arrivals<T>: Send {
+    fn is_ready(&self) -> bool;
+    fn take(&mut self) -> Option<Outcome<T>>;
+}
+
+impl<T: Send> Arrivals<T> for LineReceiver<Outcome<T>> {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        LineReceiver::is_ready(self)
+    }
+    #[inline]
+    fn take(&mut self) -> Option<Outcome<T>> {
+        self.try_recv().ok()
+    }
+}
+
+/// A result with the driver; `None` once it was taken or dropped.
+type Kept<T> = Option<Outcome<T>>;
+
+struct Results<T> {
+    arrivals: Box<dyn Arrivals<T>>,
+    /// Results of the runs `first..first + kept.len()`.
+    kept: VecDeque<Kept<T>>,
+    first: u64,
+    /// How many of `kept` are there.
+    held: usize,
+    /// Runs whose ref was dropped before the result came.
+    unwanted: BTreeSet<u64>,
+}
+
+/// One output of a graph, as the driver sees it.
+pub(crate) struct Output<T> {
+    pub(crate) core: Arc<Core>,
+    me: Weak<Self>,
+    results: UnsafeCell<Results<T>>,
+}
+
+// SAFETY: DR-1.
+unsafe impl<T: Send> Send for Output<T> {}
+// SAFETY: DR-1.
+unsafe impl<T: Send> Sync for Output<T> {}
+
+/// An [`Output`] of any type.
+#[doc(hidden)]
+pub trait AnyOutput {
+    /// Moves what has arrived to the driver; gives the number of runs that have. Under the lock.
+    fn pull(&self) -> u64;
+    /// Results that wait to be fetched. Under the lock.
+    fn held(&self) -> usize;
+    /// Waits until the result of `run` is with the driver. Not under the lock.
+    fn wait_arrived(&self, run: u64, limit: Option<Duration>) -> Result<()>;
+}
+
+impl<T: GraphValue> AnyOutput for Output<T> {
+    fn pull(&self) -> u64 {
+        // SAFETY: DR-1, the callers hold the lock.
+        unsafe { &mut *self.results.get() }.pull()
+    }
+    fn held(&self) -> usize {
+        // SAFETY: DR-1, the callers hold the lock.
+        unsafe { &*self.results.get() }.held
+    }
+    fn wait_arrived(&self, run: u64, limit: Option<Duration>) -> Result<()> {
+        match self.me.upgrade() {
+            Some(me) => me.wait(run, limit, "the submit timeout"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<T> Results<T> {
+    #[inline(always)]
+    fn arrived(&self) -> u64 {
+        self.first + self.kept.len() as u64
+    }
+
+    #[inline(always)]
+    fn pull(&mut self) -> u64 {
+        while let Some(outcome) = self.arrivals.take() {
+            let run = self.arrived();
+            if !self.unwanted.is_empty() && self.unwanted.remove(&run) {
+                self.kept.push_back(None);
+                self.trim();
+            } else {
+                self.kept.push_back(Some(outcome));
+                self.held += 1;
+            }
+        }
+        self.arrived()
+    }
+
+    #[inline(always)]
+    fn trim(&mut self) {
+        while let Some(None) = self.kept.front() {
+            self.kept.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// The result of `run`, if it is there.
+    #[inline(always)]
+    fn find(&mut self, run: u64) -> Option<&mut Kept<T>> {
+        if run >= self.arrived() {
+            self.pull();
+        }
+        let at = run.checked_sub(self.first)?;
+        self.kept.get_mut(at as usize)
+    }
+}
+
+impl<T: GraphValue> Output<T> {
+    pub(crate) fn new(core: Arc<Core>, arrivals: Box<dyn Arrivals<T>>) -> Arc<Self> {
+        let results = Results {
+            arrivals,
+            kept: VecDeque::with_capacity(core.max_inflight * 2),
+            first: 0,
+            held: 0,
+            unwanted: BTreeSet::new(),
+        };
+        Arc::new_cyclic(|me| Self { core, me: me.clone(), results: UnsafeCell::new(results) })
+    }
+
+    /// Looks once; `use_it` gets the result's place if it is there.
+    #[inline(always)]
+    pub(crate) fn try_with<R>(&self, run: u64, use_it: impl FnOnce(&mut Kept<T>) -> R) -> Option<R> {
+        self.core.locked(|| {
+            // SAFETY: DR-1, under the lock.
+            let results = unsafe { &mut *self.results.get() };
+            results.find(run).map(use_it)
+        })
+    }
+
+    /// Moves the result of `run` out; it is there.
+    #[inline(always)]
+    pub(crate) fn take(&self, run: u64) -> Option<Outcome<T>> {
+        self.core.locked(|| {
+            // SAFETY: DR-1, under the lock.
+            let results = unsafe { &mut *self.results.get() };
+            let taken = results.find(run).and_then(Option::take);
+            if taken.is_some() {
+                results.held -= 1;
+                results.trim();
+            }
+            taken
+        })
+    }
+
+    /// Nobody wants the result of `run` any more.
+    pub(crate) fn forget(&self, run: u64) {
+        let dropped = self.core.locked(|| {
+            // SAFETY: DR-1, under the lock.
+            let results = unsafe { &mut *self.results.get() };
+            if run >= results.arrived() {
+                results.unwanted.insert(run);
+                return None;
+            }
+            let taken = results.find(run).and_then(Option::take);
+            if taken.is_some() {
+                results.held -= 1;
+                results.trim();
+            }
+            taken
+        });
+        drop(dropped);
+    }
+
+    /// Whether the result of `run` has arrived.
+    #[inline(always)]
+    pub(crate) fn has(&self, run: u64) -> bool {
+        self.core.locked(|| {
+            // SAFETY: DR-1, under the lock.
+            let results = unsafe { &mut *self.results.get() };
+            run < results.arrived() || (results.arrivals.is_ready() && run < results.pull())
+        })
+    }
+
+    /// Waits until the result of `run` is there, or the graph is over.
+    #[inline(always)]
+    pub(crate) fn wait(self: &Arc<Self>, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+        if self.has(run) {
+            return Ok(());
+        }
+        self.wait_slow(run, limit, knob)
+    }
+
+    fn wait_slow(self: &Arc<Self>, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+        let local = Local::current();
+        if let Some(local) = local {
+            check_may_block(local, "the result of a graph")?;
+        }
+        let node = &self.core.node;
+        let mut deadline = None;
+        for look in 0..node.idle.spin_looks().max(1) {
+            if self.has(run) {
+                return Ok(());
+            }
+            if local.is_some_and(Local::has_work) {
+                break;
+            }
+            spin_loop();
+            if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
+                if self.core.over().is_some() {
+                    break;
+                }
+                let now = node.clock.now_ns();
+                let end = *deadline.get_or_insert_with(|| end_of(now, limit));
+                if now >= end {
+                    break;
+                }
+            }
+        }
+        match local {
+            Some(local) => self.block(local, run, limit, knob),
+            None => self.park(run, limit, knob),
+        }
+    }
+
+    /// The last look when the graph is over or the time is.
+    fn last_look(&self, run: u64, error: impl FnOnce() -> Error) -> Result<()> {
+        if self.has(run) { Ok(()) } else { Err(error()) }
+    }
+
+    fn too_late(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Error {
+        self.core.timed_out(format!("the result of run {run}"), limit.unwrap_or_default(), knob)
+    }
+
+    fn block(self: &Arc<Self>, local: &Local, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+        let me = local.current_co();
+        let deadline = deadline_ns(local, limit);
+        let timer = deadline.map(|deadline| local.timers.arm(deadline, me));
+        let outcome = loop {
+            if self.has(run) {
+                break Ok(());
+            }
+            if let Some(error) = self.core.over() {
+                break self.last_look(run, || error);
+            }
+            if deadline.is_some_and(|deadline| local.node.clock.now_ns() >= deadline) {
+                break self.last_look(run, || self.too_late(run, limit, knob));
+            }
+            local.watches.borrow_mut().push(Watch { result: self.clone(), run, co: me });
+            let blocked = interrupted(local, "the result of a graph").and_then(|()| local.block());
+            local.watches.borrow_mut().retain(|watch| watch.co != me);
+            if let Err(error) = blocked {
+                break Err(error);
+            }
+        };
+        if let Some(timer) = timer {
+            local.timers.disarm(timer);
+        }
+        outcome
+    }
+
+    fn park(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+        let clock = &self.core.node.clock;
+        let end = end_of(clock.now_ns(), limit);
+        let event = thread_event();
+        self.core.sleepers.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        self.core.waiting.fetch_add(1, Ordering::Relaxed);
+        let outcome = loop {
+            event.prepare_park();
+            let now = clock.now_ns();
+            let verdict = if self.has(run) {
+                Some(Ok(()))
+            } else if let Some(error) = self.core.over() {
+                Some(self.last_look(run, || error))
+            } else if now >= end {
+                Some(self.last_look(run, || self.too_late(run, limit, knob)))
+            } else {
+                None
+            };
+            if let Some(verdict) = verdict {
+                event.cancel_park();
+                break verdict;
+            }
+            event.park((end != u64::MAX).then(|| Duration::from_nanos(end - now)));
+        };
+        self.core.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.core
+            .sleepers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|other| !Arc::ptr_eq(other, &event));
+        outcome
+    }
+}
+
+impl<T: GraphValue> Output<T> {
+    /// Ready once the result of `run` is there or the graph is over.
+    pub(crate) fn poll_ready(&self, run: u64, context: &Context<'_>) -> Poll<Result<()>> {
+        self.core.poll_until(context, || {
+            if self.has(run) {
+                return Some(Ok(()));
+            }
+            self.core.over().map(|error| self.last_look(run, || error))
+        })
+    }
+}
+
+fn end_of(now_ns: u64, limit: Option<Duration>) -> u64 {
+    limit.map_or(u64::MAX, |limit| now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)))
+}
+
+impl<T: GraphValue> Pollable for Output<T> {
+    #[inline]
+    fn is_ready(&self, run: u64) -> bool {
+        self.has(run) || self.core.is_over.load(Ordering::Relaxed)
+    }
+
+    fn arm(&self, scheduler: &Arc<Shared>, armed: bool) {
+        let mut waiting = self.core.schedulers_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if armed {
+            waiting.push(scheduler.clone());
+            self.core.waiting.fetch_add(1, Ordering::Relaxed);
+        } else if let Some(at) = waiting.iter().position(|other| Arc::ptr_eq(other, scheduler)) {
+            waiting.swap_remove(at);
+            self.core.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Hands a run to the first segments. Under the lock.
+#[doc(hidden)]
+pub trait SubmitRun<V>: Send {
+    /// Gives the values back if there is no place, which the limit of runs in flight rules out.
+    fn submit(&mut self, values: V);
+}
+
+/// Runs that go over edges.
+pub(crate) struct SubmitEdges<I: InputNodes>(pub(crate) I::Ports);
+
+impl<I: InputNodes> SubmitRun<I::Values> for SubmitEdges<I> {
+    #[inline]
+    fn submit(&mut self, values: I::Values) {
+        I::send(&mut self.0, values);
+    }
+}
+
+/// The driver's end of a call slot, used by submitting and by taking results (DR-1).
+struct SlotEnd<V, T>(UnsafeCell<Caller<V, Outcome<T>>>);
+
+// SAFETY: DR-1.
+unsafe impl<V: Send, T: Send> Send for SlotEnd<V, T> {}
+// SAFETY: DR-1.
+unsafe impl<V: Send, T: Send> Sync for SlotEnd<V, T> {}
+
+struct SubmitSlot<V, T> {
+    end: Arc<SlotEnd<V, T>>,
+    target: Arc<Shared>,
+}
+
+impl<V: Send, T: Send> SubmitRun<V> for SubmitSlot<V, T> {
+    #[inline]
+    fn submit(&mut self, values: V) {
+        // SAFETY: DR-1, the callers hold the lock.
+        // There is a slot for every run that may be in flight.
+        drop(unsafe { &mut *self.end.0.get() }.try_call(values));
+        self.target.event.notify();
+    }
+}
+
+struct SlotArrivals<V, T> {
+    end: Arc<SlotEnd<V, T>>,
+    next: u64,
+}
+
+impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        // SAFETY: DR-1, the callers hold the lock.
+        unsafe { &*self.end.0.get() }.is_answered(self.next)
+    }
+    #[inline]
+    fn take(&mut self) -> Option<Outcome<T>> {
+        // SAFETY: DR-1, the callers hold the lock.
+        let taken = unsafe { &mut *self.end.0.get() }.try_take(self.next);
+        self.next += u64::from(taken.is_some());
+        taken
+    }
+}
+
+/// The segment's end of a call slot.
+struct SlotHead<I: InputNodes, T: GraphValue> {
+    callee: Callee<I::Values, Outcome<T>>,
+    slots: I::Slots,
+    reader: Reader<T>,
+    number: u64,
+    core: Arc<Core>,
+}
+
+impl<I: InputNodes, T: GraphValue> Head for SlotHead<I, T> {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        self.callee.is_ready()
+    }
+    #[inline]
+    fn load(&mut self) {
+        if let Some((number, values)) = self.callee.try_next() {
+            self.number = number;
+            I::fill(&self.slots, values);
+        }
+    }
+    #[inline]
+    fn finish(&mut self) {
+        self.callee.answer(self.number, self.reader.read());
+        self.core.results_were_sent();
+    }
+}
+
+type CallSlotEnds<I, T> =
+    (Box<dyn Head>, Box<dyn SubmitRun<<I as InputNodes>::Values>>, Box<dyn Arrivals<T>>);
+
+/// Both ends of a graph that is one segment with one output.
+pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
+    slots: I::Slots,
+    reader: Reader<T>,
+    target: Arc<Shared>,
+    depth: usize,
+    core: Arc<Core>,
+) -> CallSlotEnds<I, T> {
+    let (caller, callee) = match call_ring::<I::Values, Outcome<T>>(depth) {
+        Ok(ends) => ends,
+        Err(error) => unreachable!("the depth was checked at compile: {error}"),
+    };
+    let end = Arc::new(SlotEnd(UnsafeCell::new(caller)));
+    (
+        Box::new(SlotHead::<I, T> { callee, slots, reader, number: 0, core }),
+        Box::new(SubmitSlot { end: end.clone(), target }),
+        Box::new(SlotArrivals { end, next: 0 }),
+    )
+}

@@ -1,0 +1,29 @@
+//! Graphs: calls that are laid out once and run many times.
+//!
+//! `Graph::new` collects nodes; `execute` runs them as ordinary calls; `compile` turns them into
+//! *segments*, runs of steps on one scheduler that need nothing from elsewhere in between, joined
+//! by channels.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `build` | `Graph`, `Node<T>`, the list of nodes while a graph is written |
+//! | `bind` | what `method.bind(..)` puts into the list |
+//! | `shape` | tuples and vectors of nodes as inputs and outputs |
+//! | `slot` | where a value lies between two steps of a segment |
+//! | `plan` | checks, and which step goes into which segment |
+//! | `segment` | a segment and its steps on their scheduler |
+//! | `driver` | the end that submits runs and keeps their results |
+//! | `compiled` | `CompiledGraph` and its options |
+//! | `reference` | `GraphRef<T>` |
+//! | `registry` | the graphs of a node, for death and shutdown |
+
+pub(crate) mod bind;
+pub(crate) mod build;
+pub(crate) mod compiled;
+pub(crate) mod driver;
+pub(crate) mod plan;
+pub(crate) mod reference;
+pub(crate) mod registry;
+pub(crate) mod segment;
+pub(crate) mod shape;
+pub(crate) mod slot;

@@ -1,0 +1,270 @@
+//! A segment: steps of one graph that run one after the other on one scheduler.
+//!
+//! A segment waits for a value on each of its incoming edges (or for a question on its call slot),
+//! runs its steps in bind order, and sends each value on as soon as it is there. It is looked at
+//! on every turn of its scheduler's loop.
+//!
+//! - SG-1 a segment runs one run at a time, in the order of the runs. While a step is blocked the
+//!   segment is `running` and is left alone by the loop.
+//! - SG-2 an actor's steps of one run are over before its first step of the next: a segment whose
+//!   actor has later steps in another segment waits for that one (`after`).
+//! - SG-3 errors are values: a step whose input is an error passes it on, so every edge carries
+//!   exactly one value a run.
+#![allow(unsafe_code, reason = "steps call methods on type-erased actor states")]
+
+use super::bind::{InputFault, StepInputs};
+use super::driver::Core;
+use super::slot::{GraphValue, InPort, OutPort, Slot};
+use crate::actor::core::{Access, ActorCore};
+use crate::error::{Error, Fault};
+use crate::executor::local::{Frame, Local, Source};
+use crate::task::failure::Failure;
+use crate::task::meta::Function;
+use crate::task::spawn::run_guarded;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::ptr::{NonNull, null};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Runs of one segment in a row before the loop looks elsewhere.
+const RUNS_PER_TURN: usize = 16;
+
+/// One step of a segment.
+pub(crate) trait Step: Send {
+    /// Reads its inputs, runs, fills its slot.
+    fn run(&self, local: &Local);
+}
+
+/// A method as a step.
+pub(crate) struct MethodStep<M, A, I, T, F> {
+    core: NonNull<ActorCore>,
+    inputs: I,
+    body: F,
+    out: Arc<Slot<T>>,
+    function: PhantomData<fn(M, A)>,
+}
+
+// SAFETY: AC-2: it moves to the actor's home with its segment and is used there alone; the graph
+// holds a handle of the actor.
+unsafe impl<M, A, I: Send, T: Send, F: Send> Send for MethodStep<M, A, I, T, F> {}
+
+impl<M, A, I, T, F> MethodStep<M, A, I, T, F> {
+    pub(crate) fn new(core: NonNull<ActorCore>, inputs: I, body: F, out: Arc<Slot<T>>) -> Self {
+        Self { core, inputs, body, out, function: PhantomData }
+    }
+}
+
+impl<M, A, I, T, F> Step for MethodStep<M, A, I, T, F>
+where
+    M: Function,
+    A: 'static,
+    I: StepInputs,
+    T: GraphValue,
+    F: Fn(*mut A, I::Args) -> Result<T, Failure> + Send,
+{
+    #[inline]
+    fn run(&self, local: &Local) {
+        let args = match self.inputs.take() {
+            Ok(args) => args,
+            Err(fault) => return self.out.set(Err(pass_on::<M>(fault))),
+        };
+        // SAFETY: the graph holds a handle.
+        let actor = unsafe { self.core.as_ref() };
+        if !actor.can_step() {
+            if let Err(error) = wait_for_turn(actor, local) {
+                return self.out.set(Err(Fault::new(error)));
+            }
+        }
+        actor.begin(Access::Exclusive);
+        let frame = Frame {
+            header: null(),
+            meta: M::META,
+            actor: self.core.as_ptr(),
+            access: Access::Exclusive,
+            ticket: null(),
+            below: local.frame.get(),
+        };
+        let state = actor.state::<A>();
+        let outcome = run_guarded(local, &frame, || (self.body)(state, args));
+        ActorCore::end(self.core, Access::Exclusive, local);
+        self.out.set(outcome);
+    }
+}
+
+/// A task as a step.
+pub(crate) struct TaskStep<M, I, T, F> {
+    inputs: I,
+    body: F,
+    out: Arc<Slot<T>>,
+    function: PhantomData<fn(M)>,
+}
+
+impl<M, I, T, F> TaskStep<M, I, T, F> {
+    pub(crate) fn new(inputs: I, body: F, out: Arc<Slot<T>>) -> Self {
+        Self { inputs, body, out, function: PhantomData }
+    }
+}
+
+impl<M, I, T, F> Step for TaskStep<M, I, T, F>
+where
+    M: Function,
+    I: StepInputs,
+    T: GraphValue,
+    F: Fn(I::Args) -> Result<T, Failure> + Send,
+{
+    fn run(&self, local: &Local) {
+        let args = match self.inputs.take() {
+            Ok(args) => args,
+            Err(fault) => return self.out.set(Err(pass_on::<M>(fault))),
+        };
+        let frame = Frame {
+            header: null(),
+            meta: M::META,
+            actor: null(),
+            access: Access::Exclusive,
+            ticket: null(),
+            below: local.frame.get(),
+        };
+        self.out.set(run_guarded(local, &frame, || (self.body)(args)));
+    }
+}
+
+/// SG-3.
+#[cold]
+fn pass_on<M: Function>(InputFault(index, fault): InputFault) -> Fault {
+    Failure::argument(index, fault).into_fault(M::META, None).0
+}
+
+/// The actor is in the middle of a call that is blocked, not there yet, or dead.
+#[cold]
+fn wait_for_turn(actor: &ActorCore, local: &Local) -> Result<(), Error> {
+    while !actor.can_step() {
+        if let Some(error) = actor.death() {
+            return Err(error);
+        }
+        crate::executor::wait::interrupted(local, "a graph's step")?;
+        local.yield_now()?;
+    }
+    Ok(())
+}
+
+/// Where a segment's runs come from and, on a call slot, go to.
+pub(crate) trait Head: Send {
+    /// Whether the next run's inputs are there. A load or two.
+    fn is_ready(&self) -> bool;
+    /// Moves them into their slots.
+    fn load(&mut self);
+    /// The run is over.
+    fn finish(&mut self);
+}
+
+/// Runs that come over edges.
+pub(crate) struct Edges(pub(crate) Vec<Box<dyn InPort>>);
+
+impl Head for Edges {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        self.0.iter().all(|port| port.is_ready())
+    }
+
+    #[inline]
+    fn load(&mut self) {
+        for port in &mut self.0 {
+            port.load();
+        }
+    }
+
+    fn finish(&mut self) {}
+}
+
+/// A step and the edges its value leaves by.
+pub(crate) struct Stage {
+    pub(crate) step: Box<dyn Step>,
+    pub(crate) out: Vec<Box<dyn OutPort>>,
+}
+
+/// A segment on its way to its scheduler.
+pub(crate) struct SegmentParts {
+    pub(crate) index: usize,
+    pub(crate) head: Box<dyn Head>,
+    pub(crate) stages: Vec<Stage>,
+    /// Segments (by index) that must have finished a run before this one starts the next.
+    pub(crate) after: Vec<usize>,
+}
+
+/// See the module's page.
+pub(crate) struct Segment {
+    core: Arc<Core>,
+    head: RefCell<Box<dyn Head>>,
+    stages: RefCell<Vec<Stage>>,
+    after: RefCell<Vec<Rc<Segment>>>,
+    runs: Cell<u64>,
+    running: Cell<bool>,
+}
+
+/// Puts the segments of `core` that live on this scheduler into its list.
+pub(crate) fn install(parts: Vec<SegmentParts>, core: &Arc<Core>, local: &Local) {
+    let mut made: Vec<(usize, Vec<usize>, Rc<Segment>)> = Vec::new();
+    for part in parts {
+        let segment = Rc::new(Segment {
+            core: core.clone(),
+            head: RefCell::new(part.head),
+            stages: RefCell::new(part.stages),
+            after: RefCell::default(),
+            runs: Cell::new(0),
+            running: Cell::new(false),
+        });
+        made.push((part.index, part.after, segment));
+    }
+    for (_, after, segment) in &made {
+        for wanted in after {
+            if let Some((_, _, other)) = made.iter().find(|(index, ..)| index == wanted) {
+                segment.after.borrow_mut().push(other.clone());
+            }
+        }
+    }
+    local.sources.borrow_mut().extend(made.into_iter().map(|(_, _, segment)| segment as Rc<dyn Source>));
+}
+
+impl Source for Segment {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        !self.running.get()
+            && self.head.borrow().is_ready()
+            && self.after.borrow().iter().all(|other| other.runs.get() >= self.runs.get())
+    }
+
+    fn serve(self: Rc<Self>, local: &Local) -> bool {
+        for _ in 0..RUNS_PER_TURN {
+            self.running.set(true);
+            self.head.borrow_mut().load();
+            self.run_stages(local);
+            self.head.borrow_mut().finish();
+            self.running.set(false);
+            self.runs.set(self.runs.get() + 1);
+            if !self.is_ready() {
+                break;
+            }
+        }
+        true
+    }
+
+    fn belongs_to(&self, graph: u64) -> bool {
+        self.core.id == graph
+    }
+}
+
+impl Segment {
+    #[inline(always)]
+    fn run_stages(&self, local: &Local) {
+        // SG-1: only the one run borrows the list, also while a step of it is blocked.
+        let mut stages = self.stages.borrow_mut();
+        for stage in stages.iter_mut() {
+            stage.step.run(local);
+            for port in &mut stage.out {
+                port.send();
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Where a value lies between two steps of one segment, and the channels between segments.
+//!
+//! - SL-1 a slot belongs to one segment and is touched on that segment's scheduler alone, by one
+//!   run at a time. Each of its readers but the last clones; the last takes.
+#![allow(unsafe_code, reason = "type-erased slots: the node's type is fixed when the graph is written")]
+
+use crate::error::Outcome;
+use crate::executor::shared::Shared;
+use maser_shm::channel::spsc::{LineReceiver, LineSender, line_channel};
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+
+/// A value that can flow through a graph. Bulk types clone by count.
+pub trait GraphValue: Clone + Send + Sync + 'static {}
+impl<T: Clone + Send + Sync + 'static> GraphValue for T {}
+
+/// See the module's page.
+pub(crate) struct Slot<T>(UnsafeCell<Option<Outcome<T>>>);
+
+// SAFETY: SL-1; slots move to their scheduler with their segment.
+unsafe impl<T: Send> Send for Slot<T> {}
+// SAFETY: SL-1.
+unsafe impl<T: Send> Sync for Slot<T> {}
+
+impl<T> Slot<T> {
+    pub(crate) fn new() -> Self {
+        Self(UnsafeCell::new(None))
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, outcome: Outcome<T>) {
+        // SAFETY: SL-1.
+        unsafe { *self.0.get() = Some(outcome) };
+    }
+}
+
+impl<T: Clone> Slot<T> {
+    /// The value for one reader; `last` takes it.
+    #[inline(always)]
+    pub(crate) fn read(&self, last: bool) -> Outcome<T> {
+        // SAFETY: SL-1.
+        let slot = unsafe { &mut *self.0.get() };
+        let value = if last { slot.take() } else { slot.clone() };
+        match value {
+            Some(value) => value,
+            None => unreachable!("a step runs after the steps it reads from"),
+        }
+    }
+}
+
+/// One reader of a slot.
+pub(crate) struct Reader<T> {
+    pub(crate) slot: Arc<Slot<T>>,
+    pub(crate) last: bool,
+}
+
+impl<T: Clone> Reader<T> {
+    #[inline(always)]
+    pub(crate) fn read(&self) -> Outcome<T> {
+        self.slot.read(self.last)
+    }
+}
+
+/// The receiving end of an edge between two segments.
+pub(crate) trait InPort: Send {
+    fn is_ready(&self) -> bool;
+    /// Moves the next value into its slot.
+    fn load(&mut self);
+}
+
+struct LineIn<T: GraphValue> {
+    line: LineReceiver<Outcome<T>>,
+    slot: Arc<Slot<T>>,
+}
+
+impl<T: GraphValue> InPort for LineIn<T> {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        self.line.is_ready()
+    }
+
+    #[inline]
+    fn load(&mut self) {
+        if let Ok(outcome) = self.line.try_recv() {
+            self.slot.set(outcome);
+        }
+    }
+}
+
+/// The sending end of an edge between two segments.
+pub(crate) trait OutPort: Send {
+    fn send(&mut self);
+}
+
+struct LineOut<T: GraphValue> {
+    line: LineSender<Outcome<T>>,
+    reader: Reader<T>,
+    target: Arc<Shared>,
+}
+
+impl<T: GraphValue> OutPort for LineOut<T> {
+    #[inline]
+    fn send(&mut self) {
+        // An edge is as deep as there may be runs in flight, so it is never full; a closed one
+        // belongs to a graph that is being torn down.
+        drop(self.line.try_send(self.reader.read()));
+        self.target.event.notify();
+    }
+}
+
+/// What the graph needs to know of a node's type, made where the type is known.
+#[derive(Clone, Copy)]
+pub(crate) struct ValueType {
+    /// A new `Arc<Slot<T>>`.
+    pub(crate) new_slot: fn() -> Box<dyn Any + Send>,
+    pub(crate) clone_slot: fn(&(dyn Any + Send)) -> Box<dyn Any + Send>,
+    /// An edge from one slot to another: `(from, last, to, depth, receiving scheduler)`.
+    pub(crate) edge: fn(&(dyn Any + Send), bool, &(dyn Any + Send), usize, Arc<Shared>) -> Edge,
+}
+
+/// Both ends of an edge between segments.
+pub(crate) struct Edge {
+    pub(crate) sender: Box<dyn OutPort>,
+    pub(crate) receiver: Box<dyn InPort>,
+}
+
+/// The slot behind an erased one of a node of type `T`.
+pub(crate) fn slot_of<T: GraphValue>(slot: &(dyn Any + Send)) -> Arc<Slot<T>> {
+    match slot.downcast_ref::<Arc<Slot<T>>>() {
+        Some(slot) => slot.clone(),
+        None => unreachable!("a node's slots are of the node's type"),
+    }
+}
+
+/// A line between driver and segment, or between segments.
+pub(crate) fn line<T: Send>(depth: usize) -> (LineSender<T>, LineReceiver<T>) {
+    match line_channel(depth) {
+        Ok(ends) => ends,
+        Err(error) => unreachable!("the depth was checked at compile: {error}"),
+    }
+}
+
+/// A receiving end that fills `slot`.
+pub(crate) fn in_port<T: GraphValue>(line: LineReceiver<Outcome<T>>, slot: Arc<Slot<T>>) -> Box<dyn InPort> {
+    Box::new(LineIn { line, slot })
+}
+
+impl ValueType {
+    pub(crate) fn of<T: GraphValue>() -> Self {
+        Self {
+            new_slot: || Box::new(Arc::new(Slot::<T>::new())),
+            clone_slot: |slot| Box::new(slot_of::<T>(slot)),
+            edge: |from, last, to, depth, target| {
+                let (sender, receiver) = line::<Outcome<T>>(depth);
+                let reader = Reader { slot: slot_of::<T>(from), last };
+                Edge {
+                    sender: Box::new(LineOut { line: sender, reader, target }),
+                    receiver: in_port(receiver, slot_of::<T>(to)),
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The node: what all schedulers of this process share, from `init` to shutdown.
+#![allow(unsafe_code, reason = "queues untyped cells and letters")]
+
+use crate::actor::registry::Names;
+use crate::actor::stalled::StalledForeign;
+use crate::clock::{Clock, MonotonicClock};
+use crate::config::{Mode, Settings};
+use crate::error::{Error, Result};
+use crate::error_log::ErrorLog;
+use crate::executor::idle::{FutexParker, Idle, Parker};
+use crate::executor::letter;
+use crate::executor::local::Local;
+use crate::executor::shared::Shared;
+use crate::process::{OsProcess, ProcessControl};
+use crate::random::{Random, SeededRandom};
+use crate::resources::Resources;
+use crate::task::raw::Header;
+use crate::topology::Topology;
+use crate::wait_graph::WaitGraph;
+use maser_shm::os::membarrier;
+use maser_shm::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::ptr::NonNull;
+use std::sync::{Arc, PoisonError, RwLock};
+
+const OPEN: u8 = 0;
+const CLOSING: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// See the module's page.
+pub(crate) struct Node {
+    pub(crate) id: u64,
+    pub(crate) settings: Settings,
+    pub(crate) topology: Topology,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) process: Arc<dyn ProcessControl>,
+    pub(crate) parker: Box<dyn Parker>,
+    pub(crate) idle: Idle,
+    pub(crate) resources: Resources,
+    pub(crate) names: Names,
+    pub(crate) errors: ErrorLog,
+    pub(crate) waits: WaitGraph,
+    schedulers: Vec<Arc<Shared>>,
+    /// Written by shutdown, read by everybody; Release/Acquire.
+    state: AtomicU8,
+    /// Round-robin position for tasks and actors that come from foreign threads.
+    next: AtomicUsize,
+    next_home: AtomicUsize,
+    stacks: AtomicUsize,
+    pub(crate) stalled: StalledForeign,
+    pub(crate) graphs: crate::graph::registry::Graphs,
+}
+
+static CURRENT: RwLock<Option<Arc<Node>>> = RwLock::new(None);
+
+/// Name of this node in errors.
+pub(crate) fn name() -> String {
+    "node 0".to_owned()
+}
+
+impl Node {
+    /// A node with these schedulers, not yet current.
+    pub(crate) fn new(settings: Settings, topology: Topology, schedulers: Vec<Arc<Shared>>, spinners: usize) -> Arc<Self> {
+        membarrier::register();
+        let random = match settings.id_seed {
+            Some(seed) => SeededRandom::new(seed),
+            None => SeededRandom::from_os(),
+        };
+        let errors = ErrorLog::new(settings.error_log_len, settings.mode == Mode::Script);
+        let idle = Idle::new(spinners, topology.usable_parallelism(), settings.spin);
+        Arc::new(Self {
+            id: random.next_u64(),
+            idle,
+            resources: Resources::new(settings.num_cpus, settings.num_gpus, &settings.resources),
+            names: Names::default(),
+            errors,
+            waits: WaitGraph::default(),
+            topology,
+            clock: Arc::new(MonotonicClock),
+            random: Arc::new(random),
+            process: Arc::new(OsProcess),
+            parker: Box::new(FutexParker),
+            settings,
+            schedulers,
+            state: AtomicU8::new(OPEN),
+            next: AtomicUsize::new(0),
+            next_home: AtomicUsize::new(0),
+            stacks: AtomicUsize::new(0),
+            stalled: StalledForeign::default(),
+            graphs: crate::graph::registry::Graphs::default(),
+        })
+    }
+
+    /// Makes `node` the process's node.
+    pub(crate) fn install(node: &Arc<Node>) -> Result<()> {
+        let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
+        if current.is_some() {
+            return Err(Error::AlreadyRunning);
+        }
+        *current = Some(node.clone());
+        Ok(())
+    }
+
+    /// Whether the process has a node.
+    pub(crate) fn is_installed() -> bool {
+        CURRENT.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Takes it away again.
+    pub(crate) fn uninstall(node: &Arc<Node>) {
+        let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|installed| Arc::ptr_eq(installed, node)) {
+            *current = None;
+        }
+    }
+
+    /// The node of this thread's scheduler, else of the process.
+    pub(crate) fn current(what: &'static str) -> Result<Arc<Node>> {
+        if let Some(local) = Local::current() {
+            return Ok(local.node.clone());
+        }
+        let current = CURRENT.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone().ok_or(Error::NotRunning { what })
+    }
+
+    /// A node that is over, for handles that were made without one.
+    pub(crate) fn nowhere() -> Arc<Node> {
+        static NOWHERE: std::sync::OnceLock<Arc<Node>> = std::sync::OnceLock::new();
+        NOWHERE
+            .get_or_init(|| {
+                let settings = crate::config::Config::new()
+                    .num_cpus(1)
+                    .resolve(&|_| None)
+                    .unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"));
+                let node = Node::new(settings, Topology { cpus: Vec::new(), numa_nodes: Vec::new(), quota: None }, Vec::new(), 1);
+                node.finish_closing();
+                node
+            })
+            .clone()
+    }
+
+    /// The scheduler for the next actor: in turn, the driver's last.
+    pub(crate) fn pick_home(&self) -> usize {
+        (self.next_home.fetch_add(1, Ordering::Relaxed) + 1) % self.schedulers.len()
+    }
+
+    #[inline(always)]
+    pub(crate) fn schedulers(&self) -> &[Arc<Shared>] {
+        &self.schedulers
+    }
+
+    pub(crate) fn schedulers_planned(&self) -> usize {
+        self.schedulers.len()
+    }
+
+    /// Whether calls run at the call.
+    #[inline(always)]
+    pub(crate) fn runs_inline(&self) -> bool {
+        self.settings.mode == Mode::Inline
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state.load(Ordering::Acquire) != OPEN
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
+    }
+
+    /// No new work from now on; true for the first caller.
+    pub(crate) fn begin_closing(&self) -> bool {
+        self.state.compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    pub(crate) fn finish_closing(&self) {
+        self.state.store(CLOSED, Ordering::Release);
+    }
+
+    /// A task was put into this thread's queue: wakes somebody who could steal it.
+    #[inline(always)]
+    pub(crate) fn work_was_pushed(&self) {
+        membarrier::light();
+        if self.idle.any_parked() {
+            self.wake_one();
+        }
+    }
+
+    #[cold]
+    fn wake_one(&self) {
+        if let Some(parked) = self.schedulers.iter().find(|scheduler| scheduler.event.is_parked()) {
+            parked.event.notify();
+        }
+    }
+
+    /// Whether another scheduler than `index` has tasks that may be stolen.
+    pub(crate) fn has_stealable(&self, index: usize) -> bool {
+        self.schedulers.iter().any(|other| other.index != index && !other.stealer.is_empty())
+    }
+
+    /// An actor died: graphs that use it have to see it.
+    pub(crate) fn wake_graphs(&self) {
+        self.graphs.actor_died();
+    }
+
+    /// Wakes every blocked task, so that it looks whether it was cancelled.
+    pub(crate) fn wake_blocked(&self) {
+        for scheduler in &self.schedulers {
+            let wake = letter::closure(|local| {
+                for co in local.coroutines.borrow().iter() {
+                    // SAFETY: CO-2.
+                    unsafe { co.as_ref() }.wake_local(local);
+                }
+            });
+            // SAFETY: LT-1, a fresh letter.
+            unsafe { scheduler.post(wake) };
+        }
+    }
+
+    /// The scheduler for something that may run anywhere and comes from outside.
+    pub(crate) fn pick(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.schedulers.len()
+    }
+
+    /// Queues a task that was made on any thread.
+    pub(crate) fn start_task(&self, cell: NonNull<Header>) {
+        let index = match Local::current() {
+            Some(local) if self.runs_inline() => {
+                // SAFETY: TC-1, the caller hands the right to start over.
+                unsafe { Header::run(cell, local) };
+                return;
+            }
+            Some(local) => local.shared.index,
+            None => self.pick(),
+        };
+        self.start_task_on(cell, index);
+        if self.runs_inline() {
+            // SAFETY: the caller of `remote` holds a handle until it got its ref.
+            let completion = unsafe { &(*cell.as_ptr()).completion };
+            // The outcome is the ref's; a wait that fails here fails again at `get`.
+            drop(crate::executor::wait::wait_foreign(completion, None, "a task in inline mode"));
+        }
+    }
+
+    /// Queues a task whose demand was just met.
+    pub(crate) fn start_granted(&self, mut cell: NonNull<Header>) {
+        // SAFETY: TC-1, taken from the ledger's queue: its extra is ours until it starts.
+        let scheduler = unsafe {
+            match cell.as_mut().extra.as_mut() {
+                Some(extra) => {
+                    if let Some(grant) = &mut extra.grant {
+                        grant.mark_held();
+                    }
+                    extra.scheduler
+                }
+                None => None,
+            }
+        };
+        self.start_task_on(cell, scheduler.unwrap_or_else(|| self.pick()));
+    }
+
+    /// Queues a task on one scheduler.
+    pub(crate) fn start_task_on(&self, cell: NonNull<Header>, index: usize) {
+        if self.is_closing() {
+            let what = self.task_name(cell);
+            // SAFETY: TC-1, the caller hands the right to start over.
+            unsafe { Header::fail(cell, Error::ShutDown { what }) };
+            return;
+        }
+        match Local::current() {
+            Some(local) if local.shared.index == index => {
+                local.tasks.push(cell.cast());
+                self.work_was_pushed();
+            }
+            // SAFETY: LT-1; a cell begins with its letter, and is in no other queue.
+            _ => unsafe { self.schedulers[index].post(cell.cast()) },
+        }
+    }
+
+    fn task_name(&self, cell: NonNull<Header>) -> String {
+        // SAFETY: the caller of the callers holds the right to start, so the cell is alive.
+        unsafe { cell.as_ref() }.meta().name.to_owned()
+    }
+
+    /// One more coroutine, within the limit.
+    pub(crate) fn count_stack(&self) -> Result<()> {
+        let blocked = self.stacks.fetch_add(1, Ordering::Relaxed);
+        // Every scheduler has one that runs its loop.
+        let limit = self.settings.max_blocked_tasks;
+        if blocked >= limit + self.schedulers.len() {
+            self.stacks.fetch_sub(1, Ordering::Relaxed);
+            return Err(Error::TooManyBlockedTasks { blocked: blocked - self.schedulers.len(), limit });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn uncount_stack(&self) {
+        self.stacks.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,107 @@
+//! Refs and actor handles inside serialised values.
+//!
+//! A ref is an index into a table that travels beside the bytes: while a value is encoded in a
+//! [`scope`], each ref in it is put into the scope's table; decoding takes them out by index. So a
+//! ref never becomes a number that somebody could guess or keep.
+
+use super::reference::Ref;
+use crate::error::{Error, Result};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::any::Any;
+use std::cell::RefCell;
+
+thread_local! {
+    static SCOPE: RefCell<Option<Vec<Box<dyn Any + Send>>>> = const { RefCell::new(None) };
+}
+
+/// A value as bytes, and the refs it holds.
+pub struct Encoded {
+    bytes: Vec<u8>,
+    refs: Vec<Box<dyn Any + Send>>,
+}
+
+fn with_scope<R>(
+    table: Vec<Box<dyn Any + Send>>,
+    body: impl FnOnce() -> R,
+) -> (R, Vec<Box<dyn Any + Send>>) {
+    let outer = SCOPE.with(|scope| scope.borrow_mut().replace(table));
+    let result = body();
+    let table = SCOPE.with(|scope| std::mem::replace(&mut *scope.borrow_mut(), outer));
+    (result, table.unwrap_or_default())
+}
+
+fn codec_error(what: &str, error: &postcard::Error) -> Error {
+    Error::InvalidArgument {
+        argument: "value",
+        problem: format!("{what}: {error}"),
+        remedy: "check its Serialize and Deserialize implementations against each other".into(),
+    }
+}
+
+/// Encodes `value`, refs included.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] if its `Serialize` refuses.
+pub fn encode<T: Serialize>(value: &T) -> Result<Encoded> {
+    let (bytes, refs) = with_scope(Vec::new(), || postcard::to_stdvec(value));
+    let bytes = bytes.map_err(|error| codec_error("cannot be encoded", &error))?;
+    Ok(Encoded { bytes, refs })
+}
+
+/// Decodes what [`encode`] made.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] if its `Deserialize` refuses.
+pub fn decode<T: for<'a> Deserialize<'a>>(encoded: Encoded) -> Result<T> {
+    let Encoded { bytes, refs } = encoded;
+    let (value, _) = with_scope(refs, || postcard::from_bytes(&bytes));
+    value.map_err(|error| codec_error("cannot be decoded", &error))
+}
+
+fn put<E: Send + 'static>(entry: E) -> Option<u32> {
+    SCOPE.with(|scope| {
+        let mut scope = scope.borrow_mut();
+        let table = scope.as_mut()?;
+        table.push(Box::new(entry));
+        u32::try_from(table.len() - 1).ok()
+    })
+}
+
+fn get<E: Clone + 'static>(index: u32) -> Option<E> {
+    SCOPE.with(|scope| {
+        let scope = scope.borrow();
+        scope.as_ref()?.get(index as usize)?.downcast_ref::<E>().cloned()
+    })
+}
+
+const OUTSIDE: &str = "a ref or actor handle can only be encoded by maser itself, inside a value that is passed to a task, method or graph";
+
+impl<T: Send + Sync + 'static> Serialize for Ref<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let index = put(self.clone()).ok_or_else(|| S::Error::custom(OUTSIDE))?;
+        index.serialize(serializer)
+    }
+}
+
+impl<'de, T: Send + Sync + 'static> Deserialize<'de> for Ref<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let index = u32::deserialize(deserializer)?;
+        get(index).ok_or_else(|| D::Error::custom(OUTSIDE))
+    }
+}
+
+impl<A: crate::actor::handle::ActorType> Serialize for crate::actor::handle::Actor<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let index = put(self.clone()).ok_or_else(|| S::Error::custom(OUTSIDE))?;
+        index.serialize(serializer)
+    }
+}
+
+impl<'de, A: crate::actor::handle::ActorType> Deserialize<'de> for crate::actor::handle::Actor<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let index = u32::deserialize(deserializer)?;
+        get(index).ok_or_else(|| D::Error::custom(OUTSIDE))
+    }
+}

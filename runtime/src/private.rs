@@ -1,0 +1,212 @@
+//! What the macros expand to. Not for use by hand: it may change with any version.
+
+pub use crate::actor::call::{ByAsync, ByAsyncMut, ByMut, ByRef};
+pub use crate::actor::create::create;
+pub use crate::actor::handle::{MethodTable, RawActor, actor_of};
+pub use crate::graph::bind::{Source, bind_mut, bind_ref, bind_task};
+pub use crate::runtime::run_main;
+pub use crate::task::args::{AnyArg, Arg, ArgRef};
+pub use crate::task::failure::Failure;
+pub use crate::task::meta::{Defaults, Function, Meta};
+pub use crate::task::returns::Returns;
+pub use crate::task::spawn::{spawn, spawn_with};
+pub use crate::task::stream::spawn_stream;
+
+use crate::actor::call::{CallOptions, call};
+use crate::actor::handle::{Actor, ActorType};
+use crate::object::reference::Ref;
+use crate::task::args::Params;
+use crate::task::options::TaskOptions;
+use crate::task::returns::settle;
+use crate::task::stream::{Emit, RefStream, StreamMut, StreamRef, call_stream};
+
+/// A function's own error.
+#[cold]
+pub fn user_error<E: Into<Box<dyn std::error::Error + Send + Sync>>>(error: E) -> Failure {
+    Failure(crate::task::failure::Kind::Returned(error.into()))
+}
+
+/// `Result` under any name.
+pub trait ResultLike {
+    /// The value.
+    type Ok;
+    /// The error.
+    type Err;
+    /// The plain `Result`.
+    fn into_std(self) -> Result<Self::Ok, Self::Err>;
+}
+
+impl<T, E> ResultLike for Result<T, E> {
+    type Ok = T;
+    type Err = E;
+    #[inline(always)]
+    fn into_std(self) -> Result<T, E> {
+        self
+    }
+}
+
+/// Starts a task with several results.
+pub fn spawn_many<M, P, R, F>(options: TaskOptions, params: P, run: F) -> R::Refs
+where
+    M: Function,
+    P: Params,
+    R: Returns,
+    F: FnOnce(P) -> Result<R, Failure> + Send + 'static,
+{
+    let (promises, refs) = R::promise();
+    drop(spawn_with::<M, P, (), _>(options, params, move |params| {
+        let outcome = settled::<M, R>(|| run(params));
+        let result = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+        settle(promises, outcome);
+        result.map_err(|fault| Failure(crate::task::failure::Kind::Runtime(fault)))
+    }));
+    refs
+}
+
+/// The outcome of `run`, panics included.
+fn settled<M: Function, R>(run: impl FnOnce() -> Result<R, Failure>) -> crate::error::Outcome<R> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        Ok(Ok(values)) => Ok(values),
+        Ok(Err(failure)) => Err(failure.into_fault(M::META, None).0),
+        Err(payload) => Err(crate::task::failure::panicked(payload, M::META, None)),
+    }
+}
+
+/// Calls a method with `&mut self`.
+#[inline(always)]
+pub fn call_mut<M, A, P, T, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> Ref<T>
+where
+    M: Function,
+    A: ActorType,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(&mut A, P) -> Result<T, Failure> + Send + 'static,
+{
+    call::<M, A, P, T, _>(actor, params, ByMut(run))
+}
+
+/// Calls a method with `&self`.
+#[inline(always)]
+pub fn call_ref<M, A, P, T, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> Ref<T>
+where
+    M: Function,
+    A: ActorType,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(&A, P) -> Result<T, Failure> + Send + 'static,
+{
+    call::<M, A, P, T, _>(actor, params, ByRef(run))
+}
+
+/// Calls an `async fn` with `&self`.
+pub fn call_async<M, A, P, T, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> Ref<T>
+where
+    M: Function,
+    A: ActorType,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: AsyncFnOnce(&A, P) -> Result<T, Failure> + Send + 'static,
+{
+    call::<M, A, P, T, _>(actor, params, ByAsync(run))
+}
+
+/// Calls an `async fn` with `&mut self`.
+pub fn call_async_mut<M, A, P, T, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> Ref<T>
+where
+    M: Function,
+    A: ActorType,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: AsyncFnOnce(&mut A, P) -> Result<T, Failure> + Send + 'static,
+{
+    call::<M, A, P, T, _>(actor, params, ByAsyncMut(run))
+}
+
+/// Calls a method with `&mut self` and several results.
+pub fn call_many_mut<M, A, P, R, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> R::Refs
+where
+    M: Function,
+    A: ActorType,
+    P: Params,
+    R: Returns,
+    F: FnOnce(&mut A, P) -> Result<R, Failure> + Send + 'static,
+{
+    let (promises, refs) = R::promise();
+    let many = move |this: &mut A, params: P| {
+        let outcome = settled::<M, R>(|| run(this, params));
+        let result = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+        settle(promises, outcome);
+        result.map_err(|fault| Failure(crate::task::failure::Kind::Runtime(fault)))
+    };
+    drop(call::<M, A, P, (), _>(actor, params, ByMut(many)));
+    refs
+}
+
+/// Calls a method with `&self` and several results.
+pub fn call_many_ref<M, A, P, R, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> R::Refs
+where
+    M: Function,
+    A: ActorType,
+    P: Params,
+    R: Returns,
+    F: FnOnce(&A, P) -> Result<R, Failure> + Send + 'static,
+{
+    let (promises, refs) = R::promise();
+    let many = move |this: &A, params: P| {
+        let outcome = settled::<M, R>(|| run(this, params));
+        let result = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+        settle(promises, outcome);
+        result.map_err(|fault| Failure(crate::task::failure::Kind::Runtime(fault)))
+    };
+    drop(call::<M, A, P, (), _>(actor, params, ByRef(many)));
+    refs
+}
+
+/// Calls a streaming method with `&mut self`.
+pub fn call_stream_mut<M, A, P, T, F>(
+    actor: &Actor<A>,
+    _: CallOptions,
+    params: P,
+    run: F,
+) -> RefStream<T>
+where
+    M: Function,
+    A: ActorType,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(&mut A, P, Emit<'_, T>) -> Result<(), Failure> + Send + 'static,
+{
+    call_stream::<M, A, P, T, _, true>(actor, params, StreamMut(run))
+}
+
+/// Calls a streaming method with `&self`.
+pub fn call_stream_ref<M, A, P, T, F>(
+    actor: &Actor<A>,
+    _: CallOptions,
+    params: P,
+    run: F,
+) -> RefStream<T>
+where
+    M: Function,
+    A: ActorType,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(&A, P, Emit<'_, T>) -> Result<(), Failure> + Send + 'static,
+{
+    call_stream::<M, A, P, T, _, false>(actor, params, StreamRef(run))
+}
+
+/// Makes the methods type of a handle.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __method_table {
+    ($actor:ty, $table:ident) => {
+        #[doc(hidden)]
+        #[repr(transparent)]
+        pub struct $table($crate::__private::RawActor<$actor>);
+        // SAFETY: the type above is repr(transparent) over `RawActor<$actor>`.
+        unsafe impl $crate::__private::MethodTable<$actor> for $table {}
+    };
+}
+
+pub use crate::__method_table as method_table;

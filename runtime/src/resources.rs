@@ -1,0 +1,242 @@
+//! Accounting of CPUs, GPUs and custom resources of this node.
+//!
+//! A task of default demand holds the scheduler that runs it and is not counted here: the number
+//! of schedulers is the number of CPUs. What asks for anything else is admitted when all of its
+//! demand is free, in order of arrival, and keeps it until it ends; its CPUs are lent out while
+//! it is blocked in `get`, so that a parent never keeps its own children from running.
+//! Quantities are exact to 1/10,000.
+
+use crate::error::{Error, Result};
+use crate::task::raw::Header;
+use std::collections::{BTreeMap, VecDeque};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const UNIT: f64 = 10_000.0;
+/// Name under which CPUs are counted.
+pub(crate) const CPU: &str = "CPU";
+/// Name under which GPUs are counted.
+pub(crate) const GPU: &str = "GPU";
+
+/// How much of what: names with quantities in 1/10,000.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Demand(BTreeMap<String, i64>);
+
+impl Demand {
+    /// Adds `quantity` of `name`; 0 removes it.
+    pub(crate) fn set(&mut self, name: &str, quantity: f64) {
+        let units = (quantity * UNIT).round() as i64;
+        if units == 0 {
+            self.0.remove(name);
+        } else {
+            self.0.insert(name.to_owned(), units);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Rejects quantities that are not numbers of something.
+    pub(crate) fn check(name: &str, quantity: f64) -> Result<()> {
+        if quantity.is_finite() && quantity >= 0.0 {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument {
+            argument: "resource",
+            problem: format!("{name} = {quantity}"),
+            remedy: "give a finite quantity of 0 or more".into(),
+        })
+    }
+}
+
+struct Waiting {
+    demand: Demand,
+    start: NonNull<Header>,
+}
+
+#[allow(unsafe_code, reason = "a queued cell moves between threads")]
+// SAFETY: TC-1: a queued cell is the right to start it, which any thread may use; its arguments
+// are `Send`.
+unsafe impl Send for Waiting {}
+
+
+struct State {
+    total: BTreeMap<String, i64>,
+    free: BTreeMap<String, i64>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// The node's ledger.
+pub(crate) struct Resources {
+    state: Mutex<State>,
+}
+
+/// A demand that was met; gives everything back when dropped.
+pub(crate) struct Grant {
+    demand: Demand,
+    node: Arc<crate::node::Node>,
+    held: bool,
+}
+
+/// What became of a demand.
+pub(crate) enum Admission {
+    /// It is met.
+    Granted,
+    /// It waits its turn.
+    Queued,
+}
+
+impl Resources {
+    pub(crate) fn new(cpus: usize, gpus: f64, custom: &BTreeMap<String, f64>) -> Self {
+        let mut total = Demand::default();
+        total.set(CPU, cpus as f64);
+        total.set(GPU, gpus);
+        for (name, quantity) in custom {
+            total.set(name, *quantity);
+        }
+        Self { state: Mutex::new(State { free: total.0.clone(), total: total.0, waiting: VecDeque::new() }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All there is and all that is free, by name.
+    pub(crate) fn snapshot(&self) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
+        let state = self.lock();
+        let plain = |map: &BTreeMap<String, i64>| {
+            map.iter().map(|(name, units)| (name.clone(), *units as f64 / UNIT)).collect()
+        };
+        (plain(&state.total), plain(&state.free))
+    }
+
+    /// An error if `demand` can never be met.
+    pub(crate) fn check_feasible(&self, demand: &Demand, what: &str) -> Result<()> {
+        let state = self.lock();
+        for (name, asked) in &demand.0 {
+            let total = state.total.get(name).copied().unwrap_or(0);
+            if *asked > total {
+                return Err(Error::Infeasible {
+                    what: what.to_owned(),
+                    resource: name.clone(),
+                    asked: *asked as f64 / UNIT,
+                    total: total as f64 / UNIT,
+                    knob: match name.as_str() {
+                        CPU => "num_cpus".into(),
+                        GPU => "num_gpus".into(),
+                        other => format!("Config::resource({other:?}, ..)"),
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes `demand` now, or queues `start` until it is free.
+    pub(crate) fn admit(&self, demand: &Demand, start: NonNull<Header>) -> Admission {
+        let mut state = self.lock();
+        if state.waiting.is_empty() && state.take(demand) {
+            return Admission::Granted;
+        }
+        state.waiting.push_back(Waiting { demand: demand.clone(), start });
+        Admission::Queued
+    }
+
+    /// Takes `demand` if it is free now.
+    pub(crate) fn try_take(&self, demand: &Demand) -> bool {
+        self.lock().take(demand)
+    }
+
+    /// Gives `demand` back; returns what can start now.
+    fn give_back(&self, demand: &Demand) -> Vec<NonNull<Header>> {
+        let mut state = self.lock();
+        for (name, units) in &demand.0 {
+            *state.free.entry(name.clone()).or_default() += units;
+        }
+        let mut started = Vec::new();
+        while let Some(first) = state.waiting.pop_front() {
+            if state.take(&first.demand) {
+                started.push(first.start);
+            } else {
+                state.waiting.push_front(first);
+                break;
+            }
+        }
+        started
+    }
+
+    /// Everything that still waits, at shutdown.
+    pub(crate) fn drain(&self) -> Vec<NonNull<Header>> {
+        self.lock().waiting.drain(..).map(|waiting| waiting.start).collect()
+    }
+}
+
+impl State {
+    fn take(&mut self, demand: &Demand) -> bool {
+        let fits = demand.0.iter().all(|(name, units)| self.free.get(name).is_some_and(|free| free >= units));
+        if fits {
+            for (name, units) in &demand.0 {
+                if let Some(free) = self.free.get_mut(name) {
+                    *free -= units;
+                }
+            }
+        }
+        fits
+    }
+}
+
+impl Grant {
+    /// A demand that is not met yet.
+    pub(crate) fn pending(demand: Demand, node: Arc<crate::node::Node>) -> Self {
+        Self { demand, node, held: false }
+    }
+
+    pub(crate) fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    pub(crate) fn node(&self) -> &Arc<crate::node::Node> {
+        &self.node
+    }
+
+    /// The ledger has taken the demand.
+    pub(crate) fn mark_held(&mut self) {
+        self.held = true;
+    }
+
+    fn cpus(&self) -> Demand {
+        let mut cpus = Demand::default();
+        if let Some(units) = self.demand.0.get(CPU) {
+            cpus.0.insert(CPU.into(), *units);
+        }
+        cpus
+    }
+
+    /// Lends the CPUs out while the task is blocked.
+    pub(crate) fn lend_cpus(&self) {
+        let cpus = self.cpus();
+        if !cpus.is_empty() {
+            for start in self.node.resources.give_back(&cpus) {
+                self.node.start_granted(start);
+            }
+        }
+    }
+
+    /// Takes the CPUs back, if need be above the total: the task goes on at once.
+    pub(crate) fn reclaim_cpus(&self) {
+        if let Some(units) = self.demand.0.get(CPU) {
+            *self.node.resources.lock().free.entry(CPU.into()).or_default() -= units;
+        }
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if self.held {
+            for start in self.node.resources.give_back(&self.demand) {
+                self.node.start_granted(start);
+            }
+        }
+    }
+}

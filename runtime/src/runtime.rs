@@ -1,0 +1,246 @@
+//! `init`, the guard it returns, and the main function as a task.
+#![allow(unsafe_code, reason = "owns the scheduler of the main thread and its coroutines")]
+
+use crate::config::{Config, Mode};
+use crate::error::{Error, Result};
+use crate::error_log::ErrorEvent;
+use crate::executor::coroutine::Co;
+use crate::executor::local::Local;
+use crate::executor::shared::Shared;
+use crate::executor::{overflow, thread};
+use crate::node::Node;
+use crate::topology::Topology;
+use maser_shm::sync::deque::{self, Worker};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// A running runtime; shuts it down when dropped.
+///
+/// Tasks and actors of a runtime that is shut down end with errors; nothing stays behind.
+#[must_use = "the runtime is shut down when this is dropped"]
+pub struct Maser {
+    node: Arc<Node>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Schedulers with a thread of their own.
+    spawned: std::ops::Range<usize>,
+}
+
+/// Starts the runtime with the default configuration and the environment.
+///
+/// # Errors
+/// As [`Config::init`].
+pub fn init() -> Result<Maser> {
+    Config::new().init()
+}
+
+thread_local! {
+    /// On the main thread of `#[maser::main]`: the root task, and its scheduler once there is one.
+    static ROOT: RefCell<Option<Root>> = const { RefCell::new(None) };
+    static ROOT_CO: Cell<Option<std::ptr::NonNull<Co>>> = const { Cell::new(None) };
+}
+
+struct Root {
+    /// The main thread is to be scheduler 0 of the next runtime.
+    free: bool,
+    local: Option<Box<Local>>,
+}
+
+impl Config {
+    /// Starts the runtime. In `#[maser::main]` the main thread becomes scheduler 0; elsewhere all
+    /// schedulers have threads of their own and the caller keeps its thread.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the first wrong field; [`Error::AlreadyRunning`];
+    /// [`Error::System`] if threads or stacks cannot be had.
+    pub fn init(self) -> Result<Maser> {
+        let settings = self.resolve_from_env()?;
+        if Node::is_installed() {
+            return Err(Error::AlreadyRunning);
+        }
+        if let Some(notice) = settings.unknown_env_notice()
+            && settings.mode == Mode::Script
+        {
+            eprintln!("maser: {notice}");
+        }
+        let topology = Topology::detect();
+        let n = settings.num_cpus;
+        let mut workers = Vec::with_capacity(n);
+        let mut shared = Vec::with_capacity(n);
+        for index in 0..n {
+            let (worker, stealer) = deque::new();
+            workers.push(worker);
+            shared.push(Arc::new(Shared::new(index, stealer)));
+        }
+        let on_root = ROOT.with(|root| root.borrow().as_ref().is_some_and(|root| root.free));
+        let cpus = topology.placement(n);
+        let pins = settings.pin && n <= topology.usable_parallelism();
+        let overflows = settings.name_stack_overflows;
+        let spinners = if on_root { n } else { n + 1 };
+        let node = Node::new(settings, topology, shared, spinners);
+        Node::install(&node)?;
+        if overflows {
+            overflow::install();
+        }
+        crate::panic_hook::install();
+        let first_thread = usize::from(on_root);
+        let maser = Maser { node, threads: Mutex::default(), spawned: first_thread..n };
+        for (index, worker) in workers.into_iter().enumerate() {
+            let cpu = pins.then(|| cpus[index]);
+            if index < first_thread {
+                maser.adopt_main_thread(worker, cpu);
+            } else {
+                let started = thread::start(&maser.node, index, worker, cpu)?;
+                maser.threads.lock().unwrap_or_else(PoisonError::into_inner).push(started);
+            }
+        }
+        Ok(maser)
+    }
+}
+
+impl Maser {
+    /// The main thread of `#[maser::main]` becomes scheduler 0.
+    fn adopt_main_thread(&self, worker: Worker, cpu: Option<usize>) {
+        thread::pin(cpu);
+        let local = Box::new(Local::new(self.node.clone(), self.node.schedulers()[0].clone(), worker));
+        if let Some(co) = ROOT_CO.with(Cell::get) {
+            local.adopt(co);
+        }
+        Local::set_current(&raw const *local);
+        ROOT.with(|root| {
+            if let Some(root) = root.borrow_mut().as_mut() {
+                root.free = false;
+                root.local = Some(local);
+            }
+        });
+    }
+
+    /// Ends the runtime: no call starts any more, every wait ends with
+    /// [`ShutDown`](Error::ShutDown), actors are dropped, threads are joined. Dropping does the
+    /// same.
+    pub fn shutdown(self) {}
+
+    fn close(&self) {
+        if !self.node.begin_closing() {
+            return;
+        }
+        self.node.graphs.close_all();
+        for index in self.spawned.clone() {
+            thread::ask_to_stop(&self.node, index);
+        }
+        if let Some(local) = Local::current()
+            && Arc::ptr_eq(&local.node, &self.node)
+        {
+            thread::drain_from_root(local);
+        }
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if thread.join().is_err() {
+                eprintln!("maser: a scheduler thread panicked; this is a defect of maser");
+            }
+        }
+        self.node.errors.finish();
+        self.node.finish_closing();
+        if let Some(local) = Local::current()
+            && Arc::ptr_eq(&local.node, &self.node)
+        {
+            thread::end(local);
+            ROOT.with(|root| {
+                if let Some(root) = root.borrow_mut().as_mut() {
+                    root.free = true;
+                    root.local = None;
+                }
+            });
+        }
+        Node::uninstall(&self.node);
+    }
+
+    /// What this node has in all and what is free, by resource.
+    pub fn resources(&self) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
+        self.node.resources.snapshot()
+    }
+
+    /// How many schedulers there are.
+    pub fn num_cpus(&self) -> usize {
+        self.node.schedulers().len()
+    }
+}
+
+impl Drop for Maser {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Errors of tasks so far, oldest first; a bounded list (`error_log_len`).
+///
+/// # Errors
+/// [`Error::NotRunning`].
+pub fn error_info() -> Result<Vec<ErrorEvent>> {
+    Ok(Node::current("error_info")?.errors.events())
+}
+
+/// Runs `body` as the root task of this thread, which `init` makes scheduler 0. What
+/// `#[maser::main]` expands to; tests and benches use it through [`run`].
+pub fn run_main<R>(body: impl FnOnce() -> R) -> R {
+    if Local::current().is_some() || ROOT_CO.with(Cell::get).is_some() {
+        return body();
+    }
+    ROOT.with(|root| *root.borrow_mut() = Some(Root { free: true, local: None }));
+    let mut result: Option<std::result::Result<R, Box<dyn Any + Send>>> = None;
+    let slot = &raw mut result;
+    let boxed: Box<dyn FnOnce() + '_> = Box::new(|| {
+        let outcome = catch_unwind(AssertUnwindSafe(body));
+        // SAFETY: `result` outlives the hub, which ends after this.
+        unsafe { *slot = Some(outcome) };
+    });
+    // SAFETY: the coroutine ends before this function returns (`hub` runs it to its end), so
+    // nothing it borrows is gone before.
+    let boxed: Box<dyn FnOnce() + 'static> = unsafe { std::mem::transmute(boxed) };
+    let co = match Co::new(Arc::new(Shared::new(0, deque::new().1)), ROOT_STACK_BYTES, boxed) {
+        Ok(co) => co,
+        Err(error) => {
+            eprintln!("maser: cannot map the main task's stack: {error}");
+            std::process::exit(1);
+        }
+    };
+    ROOT_CO.with(|root| root.set(Some(co)));
+    let mut next = co;
+    // The hub of this thread: the same loop as `Local::run_hub`, but there may be no scheduler yet.
+    loop {
+        if let Some(local) = Local::current() {
+            local.enter(next);
+        }
+        // SAFETY: CO-2.
+        match unsafe { next.as_ref() }.resume() {
+            Some(other) => next = other,
+            None => break,
+        }
+    }
+    ROOT_CO.with(|root| root.set(None));
+    ROOT.with(|root| *root.borrow_mut() = None);
+    // SAFETY: the root has ended, and no runtime of it is left that could wake it.
+    unsafe { Co::destroy(co) };
+    match result {
+        Some(Ok(value)) => value,
+        Some(Err(payload)) => resume_unwind(payload),
+        None => unreachable!("the hub ends with the root task"),
+    }
+}
+
+/// Stack of the root task: what a main thread has by default (`ulimit -s`), committed as used.
+const ROOT_STACK_BYTES: usize = 8 << 20;
+
+/// Runs `body` with a runtime of its own, on this thread as scheduler 0: `#[maser::main]` for
+/// tests and libraries.
+///
+/// # Errors
+/// As [`Config::init`].
+pub fn run<R>(config: Config, body: impl FnOnce(&Maser) -> R) -> Result<R> {
+    run_main(|| {
+        let maser = config.init()?;
+        Ok(body(&maser))
+    })
+}

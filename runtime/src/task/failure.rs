@@ -1,0 +1,91 @@
+//! How a function ended when it did not give a value, before it becomes an [`Error`].
+
+use super::meta::Meta;
+use crate::error::{Cause, Error, Fault, TaskError};
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// What the code around a user's function hands back instead of a value.
+#[derive(Debug)]
+pub struct Failure(pub(crate) Kind);
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// Argument `index` was an error.
+    Argument { index: usize, fault: Fault },
+    /// The function returned this.
+    Returned(Box<dyn std::error::Error + Send + Sync>),
+    /// maser ended it.
+    Runtime(Fault),
+}
+
+impl Failure {
+    pub(crate) fn argument(index: usize, fault: Fault) -> Self {
+        Self(Kind::Argument { index, fault })
+    }
+
+    pub(crate) fn runtime(error: Error) -> Self {
+        Self(Kind::Runtime(Fault::new(error)))
+    }
+
+    /// The error that everybody sees who waits for `meta`, and whether it began here.
+    #[cold]
+    pub(crate) fn into_fault(self, meta: &Meta, actor: Option<String>) -> (Fault, bool) {
+        let seen = |error: &Error, argument| match error {
+            Error::Task(task) => Error::Task(task.through(meta.name, argument)),
+            other => {
+                let task =
+                    TaskError::new(meta.name, actor.clone(), Cause::Runtime(Arc::new(other.clone())));
+                Error::Task(match argument {
+                    Some(_) => task.at_argument(argument),
+                    None => task,
+                })
+            }
+        };
+        match self.0 {
+            Kind::Argument { index, fault } => (Fault::new(seen(&fault.0, Some(index))), false),
+            Kind::Runtime(fault) => (fault, true),
+            Kind::Returned(error) => match error.downcast::<Error>() {
+                Ok(error) => {
+                    let began_here = !matches!(*error, Error::Task(_));
+                    (Fault::new(seen(&error, None)), began_here)
+                }
+                Err(error) => {
+                    let cause = Cause::Returned(Arc::from(error));
+                    (Fault::new(Error::Task(TaskError::new(meta.name, actor, cause))), true)
+                }
+            },
+        }
+    }
+}
+
+/// Unwinds a task that was cancelled where it yields; never seen by user code that does not catch.
+pub(crate) struct Unwind(pub(crate) Error);
+
+thread_local! {
+    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Remembers where the panic of a task was; called by the panic hook on its thread.
+pub(crate) fn note_panic_location(location: String) {
+    LAST_PANIC.with(|last| *last.borrow_mut() = Some(location));
+}
+
+/// The error of a task that panicked with `payload`.
+#[cold]
+pub(crate) fn panicked(payload: Box<dyn Any + Send>, meta: &Meta, actor: Option<String>) -> Fault {
+    let payload = match payload.downcast::<Unwind>() {
+        Ok(unwind) => return Fault::new(unwind.0),
+        Err(payload) => payload,
+    };
+    let message = if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a value that is not a string".to_owned()
+    };
+    let location = LAST_PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| "?".into());
+    Fault::new(Error::Task(TaskError::new(meta.name, actor, Cause::Panicked { message, location })))
+}

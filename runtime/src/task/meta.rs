@@ -1,0 +1,48 @@
+//! What the macros know of a function at compile time.
+
+/// Demands and limits written in the attribute.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// CPUs while it runs; `None` is one for tasks and none for actors.
+    pub num_cpus: Option<f64>,
+    /// GPUs while it runs or lives.
+    pub num_gpus: f64,
+    /// Recycle the worker after this many calls of this function; 0 is never.
+    pub max_calls: u32,
+    /// Run again after a failure of the worker this often; `None` is the default.
+    pub max_retries: Option<i32>,
+    /// Methods with `&self` or `async` that may be under way at once.
+    pub max_concurrency: u32,
+}
+
+impl Defaults {
+    /// Nothing was written.
+    pub const NONE: Defaults =
+        Defaults { num_cpus: None, num_gpus: 0.0, max_calls: 0, max_retries: None, max_concurrency: 0 };
+}
+
+/// A function, method or actor class.
+#[derive(Debug)]
+pub struct Meta {
+    /// `function` or `Class::method`.
+    pub name: &'static str,
+    /// `module_path!()` of its definition.
+    pub module: &'static str,
+    /// The class, for methods and constructors.
+    pub actor: Option<&'static str>,
+    /// What the attribute says.
+    pub defaults: Defaults,
+}
+
+impl Meta {
+    /// Meta of something that has no attribute.
+    pub const fn plain(name: &'static str) -> Self {
+        Self { name, module: "", actor: None, defaults: Defaults::NONE }
+    }
+}
+
+/// Implemented by the marker type that the macros put beside a function.
+pub trait Function: 'static {
+    /// The function's meta.
+    const META: &'static Meta;
+}

@@ -1,0 +1,22 @@
+//! Tasks: functions that run somewhere else and give a ref at once.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `raw` | the cell: arguments before, result after |
+//! | `spawn` | making and starting a task |
+//! | `args` | values and refs as arguments |
+//! | `dependencies` | waiting for arguments |
+//! | `returns` | several results |
+//! | `stream` | a stream of results |
+//! | `failure` | how a function failed |
+//! | `meta`, `options` | what the attribute and the call say |
+
+pub(crate) mod args;
+pub(crate) mod dependencies;
+pub(crate) mod failure;
+pub(crate) mod meta;
+pub(crate) mod options;
+pub(crate) mod raw;
+pub(crate) mod returns;
+pub(crate) mod spawn;
+pub(crate) mod stream;

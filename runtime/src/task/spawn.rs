@@ -1,0 +1,262 @@
+//! Making a task: the cell, its arguments, and the queue it goes to.
+#![allow(unsafe_code, reason = "writes fresh cells and queues them as untyped words")]
+
+use super::args::Params;
+use crate::actor::core::Access;
+use super::failure::{Failure, Kind, panicked};
+use super::meta::Function;
+use super::options::TaskOptions;
+use super::raw::{self, ActorWord, Extra, Header, VTable};
+use crate::error::{Error, Fault, Outcome};
+use crate::executor::letter::{Letter, LetterKind};
+use crate::executor::local::{Frame, Local};
+use crate::node::Node;
+use crate::object::reference::Ref;
+use crate::resources::{Admission, Grant};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{NonNull, null};
+
+/// The vtable of a task of function `M` with parameters `P`, value `T` and code `F`.
+struct Job<M, P, T, F>(PhantomData<(M, P, T, F)>);
+
+impl<M, P, T, F> Job<M, P, T, F>
+where
+    M: Function,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
+{
+    const VTABLE: VTable = VTable {
+        kind: LetterKind { deliver, undeliverable: Header::undeliverable },
+        run: Self::run,
+        fail: Self::fail,
+        drop_outcome: raw::drop_outcome::<T>,
+        progress,
+        accept: raw::no_accept,
+        refuse: raw::no_refuse,
+        access: Access::Exclusive,
+        layout: raw::layout::<(P, F), T>(),
+        meta: M::META,
+    };
+
+    unsafe fn run(cell: NonNull<Header>, local: &Local) {
+        // SAFETY: TC-1, the caller has the right to start; TC-3.
+        let (params, function) = unsafe { Header::args::<(P, F)>(cell).read() };
+        // SAFETY: the cell is not DONE, hence alive (CP-2).
+        let cancelled = unsafe { cell.as_ref() }.completion.is_cancel_requested();
+        let outcome = if cancelled {
+            Err(Fault::new(Error::Cancelled { what: M::META.name.into() }))
+        } else {
+            let frame = Frame {
+                header: cell.as_ptr(),
+                meta: M::META,
+                actor: null(),
+                ticket: null(),
+                access: Access::Exclusive,
+                below: local.frame.get(),
+            };
+            run_guarded(local, &frame, || function(params))
+        };
+        // SAFETY: TC-1, TC-3.
+        unsafe { Header::finish::<T>(cell, outcome) };
+    }
+
+    unsafe fn fail(cell: NonNull<Header>, fault: Fault) {
+        // SAFETY: TC-1, TC-3.
+        unsafe {
+            drop(Header::args::<(P, F)>(cell).read());
+            Header::finish::<T>(cell, Err(fault));
+        }
+    }
+}
+
+/// Runs user code as the task that `frame` describes.
+#[inline(always)]
+pub(crate) fn run_guarded<T>(
+    local: &Local,
+    frame: &Frame,
+    run: impl FnOnce() -> Result<T, Failure>,
+) -> Outcome<T> {
+    local.frame.set(frame);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    local.frame.set(frame.below);
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(failure)) => Err(failed(local, frame, failure)),
+        Err(payload) => Err(unwound(local, frame, payload)),
+    }
+}
+
+#[cold]
+fn failed(local: &Local, frame: &Frame, failure: Failure) -> Fault {
+    let (fault, began_here) = failure.into_fault(frame.meta, actor_name(frame));
+    if began_here {
+        local.node.errors.record(&fault.0);
+    }
+    fault
+}
+
+#[cold]
+fn unwound(local: &Local, frame: &Frame, payload: Box<dyn std::any::Any + Send>) -> Fault {
+    let fault = panicked(payload, frame.meta, actor_name(frame));
+    local.node.errors.record(&fault.0);
+    fault
+}
+
+fn actor_name(frame: &Frame) -> Option<String> {
+    // SAFETY: an actor's block outlives the calls that run on it.
+    unsafe { frame.actor.as_ref() }.map(|actor| actor.display_name())
+}
+
+/// A task came through a mailbox: queue it here.
+unsafe fn deliver(letter: NonNull<Letter>, local: &Local) {
+    local.tasks.push(letter.cast());
+}
+
+/// A waiter may run the newest task of its own queue on its own stack: it cannot go on before
+/// that task is done anyway.
+unsafe fn progress(cell: NonNull<Header>, local: Option<&Local>, may_run: bool) {
+    if may_run
+        && let Some(local) = local
+        && local.tasks.pop_if_newest(cell.cast())
+    {
+        // SAFETY: taken from the queue, so the right to start is ours.
+        unsafe { Header::run(cell, local) };
+    }
+}
+
+/// Starts a task of default demands.
+#[inline(always)]
+pub fn spawn<M, P, T, F>(params: P, run: F) -> Ref<T>
+where
+    M: Function,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
+{
+    if const { !M::META.defaults.is_default_task() } {
+        return spawn_with::<M, P, T, F>(TaskOptions::of(M::META), params, run);
+    }
+    let cell = new_cell::<M, P, T, F>(params, run);
+    if P::MAY_WAIT {
+        // SAFETY: a fresh cell of exactly these types that is in no queue.
+        unsafe { start_when_ready::<P, F>(cell) };
+    } else {
+        start(cell);
+    }
+    // SAFETY: TC-3; the cell's one handle goes to the ref.
+    unsafe { Ref::from_cell(cell) }
+}
+
+#[inline(always)]
+fn new_cell<M, P, T, F>(params: P, run: F) -> NonNull<Header>
+where
+    M: Function,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
+{
+    let vtable = &Job::<M, P, T, F>::VTABLE;
+    let cell = Header::alloc(vtable.layout);
+    // SAFETY: fresh memory of the vtable's layout.
+    unsafe {
+        cell.write(Header::pending(vtable, 1, ActorWord::NONE));
+        Header::args::<(P, F)>(cell).write((params, run));
+    }
+    cell
+}
+
+/// Queues a cell whose arguments are there.
+#[inline(always)]
+pub(crate) fn start(cell: NonNull<Header>) {
+    match Local::current() {
+        Some(local) if !local.node.runs_inline() && !local.node.is_closing() => {
+            local.tasks.push(cell.cast());
+            local.node.work_was_pushed();
+        }
+        _ => start_slow(cell),
+    }
+}
+
+#[cold]
+fn start_slow(cell: NonNull<Header>) {
+    match Node::current("starting a task") {
+        Ok(node) => node.start_task(cell),
+        // SAFETY: a fresh cell that is in no queue.
+        Err(error) => unsafe { Header::fail(cell, error) },
+    }
+}
+
+/// # Safety
+/// A pending cell with arguments `(P, F)`, in no queue.
+unsafe fn start_when_ready<P: Params, F>(cell: NonNull<Header>) {
+    // SAFETY: the arguments are there, and nobody else can reach them (TC-1). The reference is
+    // used up before the cell may start.
+    let waits = unsafe { super::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0) };
+    super::dependencies::when_ready(waits, cell, Box::new(start));
+}
+
+/// Starts a task with demands of its own.
+pub fn spawn_with<M, P, T, F>(options: TaskOptions, params: P, run: F) -> Ref<T>
+where
+    M: Function,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
+{
+    let mut cell = new_cell::<M, P, T, F>(params, run);
+    // SAFETY: TC-3; the cell's one handle goes to the ref.
+    let result = unsafe { Ref::from_cell(cell) };
+    let prepared = Node::current("starting a task").and_then(|node| {
+        let demand = options.demand(M::META)?;
+        node.resources.check_feasible(&demand, M::META.name)?;
+        options.check_scheduler(&node)?;
+        Ok((node, demand))
+    });
+    match prepared {
+        Ok((node, demand)) => {
+            let grant = (!demand.is_empty()).then(|| Grant::pending(demand, node));
+            // SAFETY: the fresh cell is in no queue, so nobody else looks at `extra`.
+            unsafe {
+                cell.as_mut().extra =
+                    Box::into_raw(Box::new(Extra { grant, name: options.name, scheduler: options.scheduler }));
+                let waits = super::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0);
+                super::dependencies::when_ready(waits, cell, Box::new(start_admitted));
+            }
+        }
+        // SAFETY: as above.
+        Err(error) => unsafe { Header::fail(cell, error) },
+    }
+    result
+}
+
+/// Starts a cell with demands as soon as they are met.
+fn start_admitted(cell: NonNull<Header>) {
+    // SAFETY: the cell is in no queue: its extra is ours (set by `spawn_with`).
+    let Some(extra) = (unsafe { cell.as_ref().extra.as_mut() }) else { return start(cell) };
+    let Some(grant) = &mut extra.grant else { return start_placed(cell, extra.scheduler) };
+    let node = grant.node().clone();
+    match node.resources.admit(grant.demand(), cell) {
+        // A queued cell may have been started by now: it is not looked at any more.
+        Admission::Queued => {}
+        Admission::Granted => {
+            grant.mark_held();
+            start_placed(cell, extra.scheduler);
+        }
+    }
+}
+
+fn start_placed(cell: NonNull<Header>, scheduler: Option<usize>) {
+    match (scheduler, Node::current("starting a task")) {
+        (Some(index), Ok(node)) => node.start_task_on(cell, index),
+        _ => start(cell),
+    }
+}
+
+impl Failure {
+    /// The failure of a task whose result never came about.
+    pub(crate) fn from_error(error: Error) -> Self {
+        Failure(Kind::Runtime(Fault::new(error)))
+    }
+}
