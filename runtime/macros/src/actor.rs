@@ -20,8 +20,9 @@ use syn::{
 };
 
 use crate::args::{Args, Place};
+use crate::bounds;
 use crate::errors::Errors;
-use crate::method::{self, Method};
+use crate::method::Method;
 use crate::options::Builder;
 use crate::output::Output;
 use crate::param::Params;
@@ -257,7 +258,7 @@ impl Constructor {
         let about_start = format!(
             "Starts an actor `{text}` with these options and returns at once with its handle."
         );
-        let checks = method::argument_checks(params, args.local);
+        let checks = bounds::argument_checks(params, args.local);
         let create = |options: TokenStream| {
             quote! {
                 ::maser::__private::create::<#actor, _, _>(#options, #holders, #run)

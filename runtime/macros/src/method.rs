@@ -3,13 +3,13 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, Ident, ImplItemFn, Receiver, Type, TypePath, Visibility};
 
 use crate::args::Args;
+use crate::bounds;
 use crate::errors::Errors;
 use crate::output::{Output, Shape};
-use crate::param::{Param, Params};
+use crate::param::Params;
 use crate::rules::{self, Kind};
 
 /// Methods that every handle has already, through traits of the prelude.
@@ -24,37 +24,6 @@ const TAKEN: &[&str] = &[
     "to_owned",
     "try_into",
 ];
-
-/// `check::<T>()` for every argument and result (MAC-5).
-pub(crate) fn checks(params: &Params, output: &Output, local: bool) -> TokenStream {
-    check_all(
-        params.iter().map(Param::object).chain(output.checked()),
-        local,
-    )
-}
-
-/// The same for the arguments alone.
-pub(crate) fn argument_checks(params: &Params, local: bool) -> TokenStream {
-    check_all(params.iter().map(Param::object), local)
-}
-
-fn check_all<'a>(types: impl Iterator<Item = &'a Type>, local: bool) -> TokenStream {
-    let bound = if local {
-        quote!(::maser::LocalValue)
-    } else {
-        quote!(::maser::Value)
-    };
-    let checks = types.map(|ty| {
-        let span = Span::call_site().located_at(ty.span());
-        quote_spanned!(span=> check::<#ty>();)
-    });
-    quote! {
-        const _: () = {
-            fn check<T: #bound>() {}
-            fn all() { #(#checks)* }
-        };
-    }
-}
 
 /// A method that can be called from outside.
 pub(crate) struct Method {
@@ -187,7 +156,7 @@ impl Method {
         let run_item = self.runner(actor, &run);
         let full_name = format!("{}::{}", actor_name.unraw(), self.name.unraw());
         let actor_text = actor_name.unraw().to_string();
-        let checks = checks(params, output, self.local);
+        let checks = bounds::checks(params, output, self.local);
         let parameters = params.remote();
         let holders = params.holders();
         let refs = output.refs();
@@ -262,6 +231,7 @@ impl Method {
         let parameters = params.bind();
         let sources = params.sources();
         let value = output.value();
+        let bounds = bounds::of_graph(params, output);
         let bind_as = if self.exclusive {
             quote!(bind_mut)
         } else {
@@ -269,7 +239,9 @@ impl Method {
         };
         quote! {
             /// Makes the call a step of a graph. Each argument is a node or a value.
-            #visibility fn #bind(self, #parameters) -> ::maser::Node<#value> {
+            #visibility fn #bind(self, #parameters) -> ::maser::Node<#value>
+            #bounds
+            {
                 ::maser::__private::#bind_as::<#marker, #actor, _, _, _>(self.actor, #sources, #run)
             }
         }

@@ -18,6 +18,7 @@ use syn::ext::IdentExt;
 use syn::{Ident, ItemFn};
 
 use crate::args::{Args, Place};
+use crate::bounds;
 use crate::errors::Errors;
 use crate::options::Builder;
 use crate::output::{Output, Shape};
@@ -94,7 +95,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         .collect();
     let here = Span::call_site().located_at(name.span());
     let defaults = args.defaults();
-    let checks = crate::method::checks(&params, &output, args.local);
+    let checks = bounds::checks(&params, &output, args.local);
 
     let run = format_ident!("__{text}_run");
     let builder = Builder::task(
@@ -153,9 +154,12 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         let parameters = params.bind();
         let sources = params.sources();
         let value = output.value();
+        let bounds = bounds::of_graph(&params, &output);
         quote! {
             #[doc = #about]
-            #visibility fn #bind(#parameters) -> ::maser::Node<#value> {
+            #visibility fn #bind(#parameters) -> ::maser::Node<#value>
+            #bounds
+            {
                 ::maser::__private::bind_task::<#name, _, _, _>(#sources, #run)
             }
         }

@@ -3,7 +3,6 @@
 use std::io;
 use std::num::ParseIntError;
 
-use maser::prelude::*;
 use maser::{Error, RefStream};
 
 use crate::start;

@@ -13,8 +13,8 @@ fn wrap(value: u64) -> Result<Plain, std::io::Error> {
 }
 
 #[maser::task(local)]
-fn shared() -> Rc<u64> {
-    Rc::new(1)
+fn shared(value: Rc<u64>) -> u64 {
+    *value
 }
 
 fn main() {}
