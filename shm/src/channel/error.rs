@@ -13,6 +13,9 @@ pub enum ChannelError {
     /// A ring of no slots was asked for.
     #[error("a channel needs at least one slot, 0 were asked for")]
     ZeroCapacity,
+    /// A channel of no senders, or no readers, was asked for.
+    #[error("a channel needs at least one sender and one reader, 0 were asked for")]
+    ZeroLanes,
     /// More slots were asked for than a ring may have.
     #[error("a channel of {asked} slots was asked for, at most {max} are possible")]
     CapacityTooLarge {

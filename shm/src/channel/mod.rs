@@ -4,6 +4,8 @@
 //! |---|---|---|---|
 //! | [`spsc`] | one | one | `channel`: positions apart from the values, for rates; `line_channel`: news and value on one line, for latency |
 //! | [`call_slot`] | one | one, and back | question and answer in turn on one line |
+//! | [`mpsc`] | many | one | a `line_channel` for each sender |
+//! | [`broadcast`] | one | many, every value to each | sequence and value on one line |
 //!
 //! Every step is a bounded `try_*` function; `is_ready` and `is_answered` are one load each.
 //! Waiting (how long to spin, when to park, which deadline) is a policy around them, which is
@@ -14,9 +16,11 @@
 //! the type system. Either end may be dropped at any time: the other sees `is_closed`, what was
 //! sent before is still given out, and every value left is dropped exactly once.
 
+pub mod broadcast;
 pub mod call_slot;
 mod ends;
 mod error;
+pub mod mpsc;
 mod prefetch;
 mod slots;
 pub mod spsc;

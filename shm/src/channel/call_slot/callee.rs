@@ -147,7 +147,7 @@ impl<Q, A> Callee<Q, A> {
         // Only this end moves a slot from 2k+1 to 2k+2, so its own last store is enough.
         let stage = slot.stage.load(Ordering::Relaxed);
         assert!(
-            stage == asked(number) && !is_after(number, self.last),
+            stage == asked(number) && !is_after(number, self.last, self.slots.len()),
             "question {number} is not open: it was not taken, or is settled already"
         );
         slot

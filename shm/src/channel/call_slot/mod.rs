@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! slot (64-byte aligned; larger questions or answers take several lines)
-//! byte  0  stage  u64, the state machine below. Written by the two ends in turn
+//! byte  0  stage  u64, the state machine below; UNUSED at first. Written by the ends in turn
 //! byte  8  body   union { question: Q, answer: A }, up to 56 bytes (48 if 16-byte aligned)
 //!
 //! ledger          u64 per slot, the number in flight there or FREE. The caller's alone
@@ -57,6 +57,10 @@ use ring::Ring;
 /// Stage bit: the callee gave the question up.
 const ABANDONED: u64 = 1 << 63;
 
+/// Stage of a slot that was never used: neither a question's nor, whatever number is asked for,
+/// one that the ledger's FREE could be taken to have.
+const UNUSED: u64 = ABANDONED - 2;
+
 /// Stage of a slot that holds question `number`.
 #[inline(always)]
 const fn asked(number: u64) -> u64 {
@@ -77,8 +81,8 @@ const fn before_first(depth: u64) -> u64 {
 
 /// Whether `number` comes after `last`, which may be [`before_first`].
 #[inline(always)]
-const fn is_after(number: u64, last: u64) -> bool {
-    number as i64 > last as i64
+const fn is_after(number: u64, last: u64, depth: u64) -> bool {
+    number.wrapping_add(depth) > last.wrapping_add(depth)
 }
 
 /// Makes a ring of at least `depth` call slots (rounded up to a power of two).

@@ -8,7 +8,7 @@
 
 use std::mem::ManuallyDrop;
 
-use super::{answered, asked, before_first, is_after};
+use super::{UNUSED, answered, asked, before_first, is_after};
 use crate::channel::slots::{Slots, View};
 use crate::channel::{Arc, ChannelError};
 use crate::sync::CachePadded;
@@ -119,7 +119,7 @@ impl<Q: Send, A: Send> Ring<Q, A> {
     /// A ring of at least `depth` slots, rounded up to a power of two.
     pub(super) fn new(depth: usize) -> Result<Arc<Self>, ChannelError> {
         let slots = Slots::new(depth, || Slot {
-            stage: AtomicU64::new(0),
+            stage: AtomicU64::new(UNUSED),
             body: UnsafeCell::new(Body { nothing: () }),
         })?;
         let ledger = Slots::new(slots.len().div_ceil(LEDGER_LINE_ENTRIES), || {
@@ -154,7 +154,7 @@ impl<Q, A> Drop for Ring<Q, A> {
                 // SAFETY: CS-7: both ends are gone (the Arc's last drop orders this after all
                 // their steps); answered, and by the ledger (CS-4) not taken.
                 drop(unsafe { slot.take_answer() });
-            } else if stage == asked(number) && is_after(number, last) {
+            } else if stage == asked(number) && is_after(number, last, slots.len()) {
                 // SAFETY: CS-7: both ends are gone; asked, and by `last` (CS-5) not moved out.
                 drop(unsafe { slot.take_question() });
             }

@@ -182,9 +182,10 @@ pub(super) struct Lines<T> {
 }
 
 impl<T> Lines<T> {
-    /// Enough lines for `capacity` values.
+    /// Enough lines for `capacity` values, rounded up to a power of two.
     pub(super) fn new(capacity: usize) -> Result<Self, ChannelError> {
         check_capacity(capacity)?;
+        let capacity = capacity.next_power_of_two();
         let count = capacity.div_ceil(Line::<T>::PER_LINE).next_power_of_two();
         Ok(Self {
             base: Line::allocate(count)?,

@@ -1,0 +1,199 @@
+//! Many producers to one consumer, a lane each.
+//!
+//! A lane is a [`line_channel`](super::spsc::line_channel): a producer shares no line with any
+//! other, so producers never wait for each other and need no read-modify-write. The receiver looks
+//! at the lanes in turn.
+//!
+//! - MP-1 a look starts at the lane after the one served last, so a lane that has a value is
+//!   served before any other lane is served twice.
+//! - MP-2 values of one lane keep their order; between lanes there is none.
+//! - MP-3 a lane whose sender is gone and which is empty after that was seen (EN-1) is taken out;
+//!   the channel is closed when no lane is left.
+//!
+//! Lanes can be added while the channel is in use, by the receiver, which owns them.
+//!
+//! Model: `tests/loom_mpsc.rs`. Conformance: `channel_suite!`.
+
+use super::spsc::{LineReceiver, LineSender, line_channel};
+use super::{ChannelError, TryRecvError, TrySendError};
+
+/// Makes a channel of `lanes` senders, each with a ring of at least `capacity` slots of its own.
+///
+/// # Errors
+///
+/// [`ChannelError`] if `lanes` or `capacity` is zero, `capacity` is too large, or memory is short.
+///
+/// # Examples
+///
+/// ```
+/// let (mut senders, mut receiver) = maser_shm::channel::mpsc::channel(2, 4)?;
+/// senders[1].try_send('b').unwrap();
+/// senders[0].try_send('a').unwrap();
+/// assert_eq!([receiver.try_recv(), receiver.try_recv()], [Ok('a'), Ok('b')]);
+/// # Ok::<(), maser_shm::channel::ChannelError>(())
+/// ```
+#[allow(clippy::type_complexity, reason = "the ends are made together")]
+pub fn channel<T: Send>(
+    lanes: usize,
+    capacity: usize,
+) -> Result<(Vec<Sender<T>>, Receiver<T>), ChannelError> {
+    if lanes == 0 {
+        return Err(ChannelError::ZeroLanes);
+    }
+    let mut receiver = Receiver {
+        lanes: Vec::with_capacity(lanes),
+        turn: 0,
+    };
+    let senders = (0..lanes)
+        .map(|_| receiver.add_lane(capacity))
+        .collect::<Result<_, _>>()?;
+    Ok((senders, receiver))
+}
+
+/// One of the sending ends of a [`channel`].
+pub struct Sender<T>(LineSender<T>);
+
+impl<T> Sender<T> {
+    /// Puts `value` into this sender's lane.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if the lane is full or [`TrySendError::Closed`], with the value.
+    #[inline(always)]
+    pub fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
+        self.0.try_send(value)
+    }
+
+    /// Sends values of `values` until the lane is full or closed or there are no more; returns
+    /// how many. No value is taken from the iterator that is not sent.
+    #[inline]
+    pub fn try_send_batch(&mut self, values: &mut impl Iterator<Item = T>) -> usize {
+        self.0.try_send_batch(values)
+    }
+
+    /// Whether `try_send` would now answer [`TrySendError::Full`].
+    #[inline]
+    pub fn is_full(&mut self) -> bool {
+        self.0.is_full()
+    }
+
+    /// Whether the receiver is gone.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Values the lane holds at most.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+/// The receiving end of a [`channel`].
+pub struct Receiver<T> {
+    lanes: Vec<LineReceiver<T>>,
+    /// The lane to look at first (MP-1).
+    turn: usize,
+}
+
+impl<T> Receiver<T> {
+    /// Takes a value of the next lane that has one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`], or [`TryRecvError::Closed`] once everything sent was received and
+    /// all senders are gone.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match self.next_ready() {
+            Some(lane) => {
+                self.turn = lane + 1;
+                self.lanes[lane].try_recv()
+            }
+            None => Err(self.settle_empty()),
+        }
+    }
+
+    /// Hands up to `max` values to `f`, of each lane in turn what was there; returns how many.
+    #[inline]
+    pub fn try_recv_batch(&mut self, max: usize, mut f: impl FnMut(T)) -> usize {
+        let mut received = 0;
+        for _ in 0..self.lanes.len() {
+            if received == max {
+                break;
+            }
+            if self.turn >= self.lanes.len() {
+                self.turn = 0;
+            }
+            let lane = &mut self.lanes[self.turn];
+            self.turn += 1;
+            // Bounded by the ring, so that a fast sender does not keep the others out.
+            received += lane.try_recv_batch(lane.capacity().min(max - received), &mut f);
+        }
+        received
+    }
+
+    /// Whether a value is there: one load for each lane.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.lanes.iter().any(LineReceiver::is_ready)
+    }
+
+    /// Whether all senders are gone; values they sent may still be here.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.lanes.iter().all(LineReceiver::is_closed)
+    }
+
+    /// Senders that are not known to be gone.
+    #[inline]
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Adds a lane of at least `capacity` slots; also reopens a closed channel.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError`] if `capacity` is zero or too large, or memory is short.
+    pub fn add_lane(&mut self, capacity: usize) -> Result<Sender<T>, ChannelError>
+    where
+        T: Send,
+    {
+        let (sender, lane) = line_channel(capacity)?;
+        self.lanes.push(lane);
+        Ok(Sender(sender))
+    }
+
+    /// The first lane from `turn` on that has a value.
+    #[inline(always)]
+    fn next_ready(&self) -> Option<usize> {
+        let lanes = self.lanes.as_slice();
+        let turn = self.turn.min(lanes.len());
+        let from_turn = lanes[turn..].iter().position(LineReceiver::is_ready);
+        match from_turn {
+            Some(lane) => Some(turn + lane),
+            None => lanes[..turn].iter().position(LineReceiver::is_ready),
+        }
+    }
+
+    /// Takes out the lanes that will never have a value (MP-3); tells empty from closed.
+    #[cold]
+    fn settle_empty(&mut self) -> TryRecvError {
+        let turn = self.turn;
+        let mut index = 0;
+        self.lanes.retain(|lane| {
+            // In this order: a value sent before the flag was set is then seen.
+            let is_left = !lane.is_closed() || lane.is_ready();
+            self.turn -= usize::from(!is_left && index < turn);
+            index += 1;
+            is_left
+        });
+        if self.lanes.is_empty() {
+            TryRecvError::Closed
+        } else {
+            TryRecvError::Empty
+        }
+    }
+}
