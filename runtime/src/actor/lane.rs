@@ -69,9 +69,8 @@ pub(crate) struct LanesOut {
 /// The caller's end.
 pub(crate) struct LaneOut {
     ring: RefCell<Caller<Question, Answer>>,
-    /// Cells of the questions in flight, oldest first; the oldest has number `oldest`.
-    cells: RefCell<VecDeque<NonNull<Header>>>,
-    oldest: Cell<u64>,
+    /// Numbers and cells of the questions in flight, oldest first.
+    cells: RefCell<VecDeque<(u64, NonNull<Header>)>>,
     overflow: RefCell<VecDeque<Question>>,
     callee: Arc<Shared>,
 }
@@ -115,7 +114,6 @@ impl LanesOut {
             let lane = Rc::new(LaneOut {
                 ring: RefCell::new(ring),
                 cells: RefCell::new(VecDeque::with_capacity(DEPTH)),
-                oldest: Cell::new(0),
                 overflow: RefCell::default(),
                 callee: callee.clone(),
             });
@@ -148,8 +146,8 @@ impl LaneOut {
         let cell = question.cell;
         let sent = self.ring.borrow_mut().try_call(question);
         match sent {
-            Ok(_) => {
-                self.cells.borrow_mut().push_back(cell);
+            Ok(number) => {
+                self.cells.borrow_mut().push_back((number, cell));
                 self.callee.event.notify();
             }
             Err(full) => self.keep(full.into_inner()),
@@ -173,8 +171,8 @@ impl LaneOut {
             let (cell, actor) = (question.cell, question.actor);
             let sent = self.ring.borrow_mut().try_call(question);
             match sent {
-                Ok(_) => {
-                    self.cells.borrow_mut().push_back(cell);
+                Ok(number) => {
+                    self.cells.borrow_mut().push_back((number, cell));
                     self.callee.event.notify();
                     // SAFETY: LN-3, the handle taken by `keep`; the question is visible now.
                     unsafe { ActorCore::release(actor) };
@@ -189,7 +187,8 @@ impl LaneOut {
 
     #[inline(always)]
     fn has_answer(&self) -> bool {
-        !self.cells.borrow().is_empty() && self.ring.borrow().is_answered(self.oldest.get())
+        let oldest = self.cells.borrow().front().copied();
+        oldest.is_some_and(|(number, _)| self.ring.borrow().is_answered(number))
     }
 
     /// Completes the cells whose answers are there (LN-1: in order).
@@ -197,12 +196,9 @@ impl LaneOut {
     fn harvest(&self) -> bool {
         let mut any = false;
         loop {
-            if self.cells.borrow().is_empty() {
-                return any;
-            }
-            let Some(settled) = self.ring.borrow_mut().try_settle(self.oldest.get()) else { return any };
-            let Some(cell) = self.cells.borrow_mut().pop_front() else { return any };
-            self.oldest.set(self.oldest.get() + 1);
+            let Some((number, cell)) = self.cells.borrow().front().copied() else { return any };
+            let Some(settled) = self.ring.borrow_mut().try_settle(number) else { return any };
+            self.cells.borrow_mut().pop_front();
             any = true;
             if let Ok(answer) = settled {
                 // SAFETY: TC-1, the callee ran the call and left its outcome to us: the answer

@@ -586,7 +586,11 @@ impl<I: InputNodes> SubmitRun<I::Values> for SubmitEdges<I> {
 }
 
 /// The driver's end of a call slot, used by submitting and by taking results (DR-1).
-struct SlotEnd<V, T>(UnsafeCell<Caller<V, Outcome<T>>>);
+struct SlotEnd<V, T> {
+    ring: UnsafeCell<Caller<V, Outcome<T>>>,
+    /// Numbers of the questions in flight, oldest first: they need not be consecutive.
+    numbers: UnsafeCell<VecDeque<u64>>,
+}
 
 // SAFETY: DR-1.
 unsafe impl<V: Send, T: Send> Send for SlotEnd<V, T> {}
@@ -602,28 +606,34 @@ impl<V: Send, T: Send> SubmitRun<V> for SubmitSlot<V, T> {
     #[inline]
     fn submit(&mut self, values: V) {
         // SAFETY: DR-1, the callers hold the lock.
-        // There is a slot for every run that may be in flight.
-        drop(unsafe { &mut *self.end.0.get() }.try_call(values));
+        let (ring, numbers) = unsafe { (&mut *self.end.ring.get(), &mut *self.end.numbers.get()) };
+        // There is a slot for every run that may be in flight; a closed ring is a graph that ends.
+        if let Ok(number) = ring.try_call(values) {
+            numbers.push_back(number);
+        }
         self.target.event.notify();
     }
 }
 
 struct SlotArrivals<V, T> {
     end: Arc<SlotEnd<V, T>>,
-    next: u64,
 }
 
 impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
     #[inline]
     fn is_ready(&self) -> bool {
         // SAFETY: DR-1, the callers hold the lock.
-        unsafe { &*self.end.0.get() }.is_answered(self.next)
+        let (ring, numbers) = unsafe { (&*self.end.ring.get(), &*self.end.numbers.get()) };
+        numbers.front().is_some_and(|number| ring.is_answered(*number))
     }
     #[inline]
     fn take(&mut self) -> Option<Outcome<T>> {
         // SAFETY: DR-1, the callers hold the lock.
-        let taken = unsafe { &mut *self.end.0.get() }.try_take(self.next);
-        self.next += u64::from(taken.is_some());
+        let (ring, numbers) = unsafe { (&mut *self.end.ring.get(), &mut *self.end.numbers.get()) };
+        let taken = ring.try_take(*numbers.front()?);
+        if taken.is_some() {
+            numbers.pop_front();
+        }
         taken
     }
 }
@@ -671,10 +681,13 @@ pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
         Ok(ends) => ends,
         Err(error) => unreachable!("the depth was checked at compile: {error}"),
     };
-    let end = Arc::new(SlotEnd(UnsafeCell::new(caller)));
+    let end = Arc::new(SlotEnd {
+        ring: UnsafeCell::new(caller),
+        numbers: UnsafeCell::new(VecDeque::with_capacity(depth)),
+    });
     (
         Box::new(SlotHead::<I, T> { callee, slots, reader, number: 0, core }),
         Box::new(SubmitSlot { end: end.clone(), target }),
-        Box::new(SlotArrivals { end, next: 0 }),
+        Box::new(SlotArrivals { end }),
     )
 }
