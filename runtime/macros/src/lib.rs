@@ -75,9 +75,15 @@ pub fn task(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// `num_cpus`, `num_gpus` and `local` as for `task`, and `max_concurrency = 4`: how many `&self` and `async` calls
-/// may be under way at once. On a method: `#[maser(num_returns = 2)]`, `#[maser(stream)]` as for `task`, and
-/// `#[maser(skip)]` for one that is not called from outside.
+/// | argument | meaning | default |
+/// |---|---|---|
+/// | `num_cpus = 2` | schedulers the actor takes for as long as it lives | 0 |
+/// | `num_gpus = 0.5` | GPUs it takes | 0 |
+/// | `max_concurrency = 4` | how many `&self` calls may be under way at once | 1; 1000 for `async` ones |
+/// | `local` | values need not be `Serialize`; the actor stays in this process | |
+///
+/// On a method: `#[maser(num_returns = 2)]` and `#[maser(stream)]` as for `task`, and `#[maser(skip)]` for one that
+/// is not called from outside.
 #[proc_macro_attribute]
 pub fn actor(args: TokenStream, item: TokenStream) -> TokenStream {
     actor::expand(args.into(), item.into()).into()

@@ -123,6 +123,7 @@ impl Method {
         quote! {
             #(#attributes)*
             #[doc = #about]
+            #[inline]
             #visibility fn #name(&self) -> #call<'_> {
                 #call {
                     actor: ::maser::__private::actor_of(&self.0),
@@ -191,6 +192,7 @@ impl Method {
                 #run_item
                 impl #call<'_> {
                     #[doc = #about_remote]
+                    #[inline]
                     #visibility fn #remote(self, #parameters) -> #refs {
                         ::maser::__private::#send::<#marker, #actor, _, _, _>(
                             self.actor, self.options, #holders, #run,

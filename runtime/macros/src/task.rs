@@ -178,6 +178,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
             #run_item
             impl #name {
                 #[doc = #about_remote]
+                #[inline]
                 #visibility fn #remote(#parameters) -> #refs {
                     #start_plain
                 }

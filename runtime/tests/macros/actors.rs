@@ -249,7 +249,7 @@ fn tasks_and_methods_are_steps_of_a_graph() -> maser::Result<()> {
     let echo = Echo::remote();
     let graph = Graph::new(|text: Node<String>| {
         let longer = echo.echo().bind(text);
-        echo.both().bind(longer.clone(), length::bind(longer, 10))
+        echo.both().bind(longer, length::bind(longer, 10))
     })
     .compile()?;
     assert_eq!(graph.execute("abc")?.get()?, "abc!14");
