@@ -20,7 +20,7 @@ fn push(mailbox: &Mailbox, pusher: usize, number: usize) -> Result<(), Box<Node>
         number,
     })));
     // SAFETY: MX-1, the node was just made, and the pointer covers it.
-    unsafe { mailbox.push(node.cast()) }.map_err(|node| free(node))
+    unsafe { mailbox.push(node.cast()) }.map_err(free)
 }
 
 fn free(node: NonNull<Link>) -> Box<Node> {

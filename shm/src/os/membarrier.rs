@@ -82,7 +82,8 @@ pub fn light() {
     }
 }
 
-/// The rare side's fence: about a microsecond and an interrupt of the process's other cores.
+/// The rare side's fence: a system call, and an interrupt of each other core that runs a thread of
+/// this process (measured on a virtual machine: 0.4 us alone, 4 to 7 us with one other core).
 #[inline]
 pub fn heavy() {
     #[cfg(not(any(loom, miri)))]
