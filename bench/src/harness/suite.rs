@@ -112,12 +112,13 @@ pub fn run(
     writeln!(out, "{}", table::header()).map_err(to_table)?;
     let mut results = Vec::new();
     for row in chosen {
-        let measured =
-            if row.process != Process::Suite && row.lacks(context.cores.count()).is_none() {
+        let measured = match row.lacks(context.cores.count()) {
+            Some(skip) => Ok(RowResult::skipped(row, skip)),
+            None if row.process != Process::Suite && child::is_offered() => {
                 child::measure(&context, row)
-            } else {
-                run_row(&context, row)
-            };
+            }
+            None => child::run_here(&context, row),
+        };
         let result = measured.unwrap_or_else(|error| RowResult::failed(row, &error));
         writeln!(out, "{}", table::line(&result)).map_err(to_table)?;
         out.flush().map_err(to_table)?;

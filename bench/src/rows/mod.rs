@@ -1,11 +1,31 @@
 //! What is measured against what, one file a concept.
 
+mod actor;
 mod channel;
 mod floor;
+mod graph;
+mod object;
+mod runtime;
+mod task;
+
+pub use runtime::first_result;
 
 use crate::harness::Row;
 
+/// How long a window leaves the second core alone so that an idle scheduler there parks instead
+/// of spinning into the next contender's window: twice the longest default spin.
+const SETTLE_NS: f64 = 4e5;
+
 /// All rows, in the report's order.
 pub fn all() -> Vec<Row> {
-    [floor::ROWS, channel::ROWS].concat()
+    [
+        floor::ROWS,
+        channel::ROWS,
+        graph::ROWS,
+        actor::ROWS,
+        task::ROWS,
+        object::ROWS,
+        runtime::ROWS,
+    ]
+    .concat()
 }
