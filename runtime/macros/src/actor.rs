@@ -50,6 +50,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
         errors.add(error);
         Args::default()
     });
+    // MAC-4: what is right about the block is generated all the same.
     let generated = generate(&mut block, &args, &mut errors);
     let errors = errors.into_tokens();
     quote!(#block #errors #generated)
@@ -140,6 +141,7 @@ fn assemble(
     let on_handle = methods.iter().map(|method| method.on_handle(name));
     let items = methods.iter().map(|method| method.items(actor, name));
     let constructor = constructor.map(|constructor| constructor.items(args, actor, name));
+    // MAC-1, MAC-2; MAC-6: what is unsafe about the table is the runtime's own macro.
     quote_spanned! {here=>
         #(#cfgs)*
         #[allow(dead_code, deprecated, non_camel_case_types, non_snake_case, clippy::too_many_arguments)]

@@ -48,6 +48,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
         Args::default()
     });
     let generated = generate(&function, &args, &mut errors);
+    // MAC-4.
     let generated = if errors.is_empty() {
         generated
     } else {
@@ -164,6 +165,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
             }
         }
     });
+    // MAC-1, MAC-2.
     quote_spanned! {here=>
         #(#attributes)*
         #[doc = #about]

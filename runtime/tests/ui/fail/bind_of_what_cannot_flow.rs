@@ -1,4 +1,4 @@
-//! A task may take what cannot be cloned; only `bind` demands more.
+//! A task may take what cannot be cloned; only `bind` demands more (MAC-8).
 
 use maser::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Tasks and actors inside function bodies and nested modules, without a single import, warnings refused.
+//! Tasks and actors inside function bodies and nested modules, without a single import, warnings refused
+//! (MAC-1, MAC-2, MAC-3, MAC-6).
 
 #![deny(warnings, missing_docs)]
 #![forbid(unsafe_code)]
