@@ -96,7 +96,7 @@ proptest! {
             assert_eq!(sender.try_send_batch(&mut std::iter::repeat_n(lane, 3)), 3);
         }
         for turn in 0..3 * lanes {
-            assert_eq!(receiver.try_recv(), Ok((start % lanes + turn) % lanes), "MP-1");
+            assert_eq!(receiver.try_recv(), Ok((start % lanes + turn) % lanes), "ML-1");
         }
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     }
@@ -119,7 +119,7 @@ fn every_lane_crosses_in_order_between_threads() {
         loop {
             match receiver.try_recv() {
                 Ok((lane, value)) => {
-                    assert_eq!(value, next[lane], "MP-2");
+                    assert_eq!(value, next[lane], "ML-2");
                     next[lane] += 1;
                 }
                 Err(TryRecvError::Empty) => std::thread::yield_now(),

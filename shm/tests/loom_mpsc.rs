@@ -20,7 +20,7 @@ impl Drop for Counted {
     }
 }
 
-/// MP-2, MP-3: `Closed` is said only after the values of both lanes, each in order.
+/// ML-2, ML-3: `Closed` is said only after the values of both lanes, each in order.
 #[test]
 fn nothing_sent_before_the_drops_is_lost() {
     loom::model(|| {
@@ -53,7 +53,7 @@ fn nothing_sent_before_the_drops_is_lost() {
     });
 }
 
-/// MP-1: with a value in every lane, no lane is served twice before each was served once.
+/// ML-1: with a value in every lane, no lane is served twice before each was served once.
 #[test]
 fn a_lane_that_has_a_value_is_not_passed_over() {
     loom::model(|| {

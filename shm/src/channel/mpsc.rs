@@ -4,10 +4,10 @@
 //! other, so producers never wait for each other and need no read-modify-write. The receiver looks
 //! at the lanes in turn.
 //!
-//! - MP-1 a look starts at the lane after the one served last, so a lane that has a value is
+//! - ML-1 a look starts at the lane after the one served last, so a lane that has a value is
 //!   served before any other lane is served twice.
-//! - MP-2 values of one lane keep their order; between lanes there is none.
-//! - MP-3 a lane whose sender is gone and which is empty after that was seen (EN-1) is taken out;
+//! - ML-2 values of one lane keep their order; between lanes there is none.
+//! - ML-3 a lane whose sender is gone and which is empty after that was seen (EN-1) is taken out;
 //!   the channel is closed when no lane is left.
 //!
 //! Lanes can be added while the channel is in use, by the receiver, which owns them.
@@ -93,7 +93,7 @@ impl<T> Sender<T> {
 /// The receiving end of a [`channel`].
 pub struct Receiver<T> {
     lanes: Vec<LineReceiver<T>>,
-    /// The lane to look at first (MP-1).
+    /// The lane to look at first (ML-1).
     turn: usize,
 }
 
@@ -178,7 +178,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes out the lanes that will never have a value (MP-3); tells empty from closed.
+    /// Takes out the lanes that will never have a value (ML-3); tells empty from closed.
     #[cold]
     fn settle_empty(&mut self) -> TryRecvError {
         let turn = self.turn;

@@ -2,9 +2,9 @@
 //!
 //! Layout: module doc of `line`.
 //!
-//! - PL-1 the allocation is made once, never moves and is freed when the `Lines` is dropped; both
+//! - LL-1 the allocation is made once, never moves and is freed when the `Lines` is dropped; both
 //!   ends keep cursors into it beside an `Arc` of the ring that owns it.
-//! - PL-2 the number of lines is a power of two, and a cursor's `line` is always the base plus a
+//! - LL-2 the number of lines is a power of two, and a cursor's `line` is always the base plus a
 //!   masked number of strides, its `index` always below `PER_LINE`.
 #![allow(unsafe_code, reason = "slots at computed offsets of a raw allocation")]
 
@@ -197,7 +197,7 @@ impl<T> Lines<T> {
     pub(super) fn cursor(&self, position: u64) -> Cursor<T> {
         let per_line = Line::<T>::PER_LINE as u64;
         let line = (position / per_line) as usize % self.count;
-        // SAFETY: PL-2: both indices are below `count`.
+        // SAFETY: LL-2: both indices are below `count`.
         let (last, line) = unsafe { (self.line(self.count - 1), self.line(line)) };
         Cursor {
             first: self.base,
@@ -218,7 +218,7 @@ impl<T> Lines<T> {
 
 impl<T> Drop for Lines<T> {
     fn drop(&mut self) {
-        // SAFETY: PL-1: `base` came from `allocate(count)` and is freed only here.
+        // SAFETY: LL-1: `base` came from `allocate(count)` and is freed only here.
         unsafe { Line::free(self.base, self.count) };
     }
 }
@@ -240,7 +240,7 @@ impl<T> Cursor<T> {
     /// The `Lines` this cursor came from is alive.
     #[inline(always)]
     pub(super) unsafe fn written(&self) -> &AtomicU64 {
-        // SAFETY: PL-2, and alive by this function's contract.
+        // SAFETY: LL-2, and alive by this function's contract.
         unsafe { Line::written(self.line) }
     }
 
@@ -262,7 +262,7 @@ impl<T> Cursor<T> {
     /// The `Lines` this cursor came from is alive, and `further < left_in_line()`.
     #[inline(always)]
     pub(super) unsafe fn value_at(&self, further: usize) -> &UnsafeCell<MaybeUninit<T>> {
-        // SAFETY: PL-2, and this function's contract.
+        // SAFETY: LL-2, and this function's contract.
         unsafe { Line::value(self.line, self.index() + further) }
     }
 
@@ -281,7 +281,7 @@ impl<T> Cursor<T> {
             self.line = if self.line == self.last {
                 self.first
             } else {
-                // SAFETY: PL-2: a line other than the last has one after it.
+                // SAFETY: LL-2: a line other than the last has one after it.
                 unsafe { self.line.byte_add(Line::<T>::STRIDE) }
             };
         }

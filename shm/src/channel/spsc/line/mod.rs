@@ -55,7 +55,7 @@ struct Ring<T> {
 
 // SAFETY: LR-1: every value has one owner at a time, so a ring may be shared where `T` may move.
 unsafe impl<T: Send> Sync for Ring<T> {}
-// SAFETY: as above; the lines are an owned allocation (PL-1).
+// SAFETY: as above; the lines are an owned allocation (LL-1).
 unsafe impl<T: Send> Send for Ring<T> {}
 
 impl<T> Drop for Ring<T> {
