@@ -9,6 +9,7 @@ use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::executor::{overflow, thread};
 use crate::node::Node;
+use crate::task::raw::Header;
 use crate::topology::Topology;
 use maser_shm::sync::deque::{self, Worker};
 use std::any::Any;
@@ -139,6 +140,13 @@ impl Maser {
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             if thread.join().is_err() {
                 eprintln!("maser: a scheduler thread panicked; this is a defect of maser");
+            }
+        }
+        for waiting in self.node.resources.drain() {
+            // SAFETY: TC-1, taken from the ledger's queue.
+            unsafe {
+                let what = waiting.as_ref().meta().name.to_owned();
+                Header::fail(waiting, Error::ShutDown { what });
             }
         }
         self.node.errors.finish();

@@ -15,7 +15,7 @@ use std::ops::{Deref, DerefMut};
 ///
 /// It is not poisoned by a panic: the guard is dropped like any value.
 ///
-/// - MX-1 `locked` is taken with Acquire and given back with Release; who has it has the value.
+/// - MU-1 `locked` is taken with Acquire and given back with Release; who has it has the value.
 #[derive(Default)]
 pub struct Mutex<T: ?Sized> {
     locked: AtomicBool,
@@ -23,7 +23,7 @@ pub struct Mutex<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: MX-1; the value moves between threads with the lock.
+// SAFETY: MU-1; the value moves between threads with the lock.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
@@ -71,14 +71,14 @@ impl<T: ?Sized> Mutex<T> {
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        // SAFETY: MX-1.
+        // SAFETY: MU-1.
         unsafe { &*self.mutex.value.get() }
     }
 }
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: MX-1.
+        // SAFETY: MU-1.
         unsafe { &mut *self.mutex.value.get() }
     }
 }

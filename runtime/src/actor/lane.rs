@@ -160,7 +160,7 @@ impl LaneOut {
         // SAFETY: AC-1, the caller that just made the call has a handle.
         unsafe { question.actor.as_ref() }.retain();
         self.overflow.borrow_mut().push_back(question);
-        self.harvest();
+        self.take_answers();
         self.flush();
     }
 
@@ -191,9 +191,19 @@ impl LaneOut {
         oldest.is_some_and(|(number, _)| self.ring.borrow().is_answered(number))
     }
 
-    /// Completes the cells whose answers are there (LN-1: in order).
+    /// Completes the cells whose answers are there (LN-1: in order), and sends what waited for
+    /// the room (LN-3).
     #[inline(always)]
     fn harvest(&self) -> bool {
+        let any = self.take_answers();
+        if any && !self.overflow.borrow().is_empty() {
+            self.flush();
+        }
+        any
+    }
+
+    #[inline(always)]
+    fn take_answers(&self) -> bool {
         let mut any = false;
         loop {
             let Some((number, cell)) = self.cells.borrow().front().copied() else { return any };
@@ -216,11 +226,7 @@ impl Source for LaneOut {
     }
 
     fn serve(self: Rc<Self>, _: &Local) -> bool {
-        let any = self.harvest();
-        if any && !self.overflow.borrow().is_empty() {
-            self.flush();
-        }
-        any
+        self.harvest()
     }
 
     fn close(&self) {

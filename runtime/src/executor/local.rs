@@ -22,6 +22,7 @@ use std::collections::{HashSet, VecDeque};
 use std::ptr::{NonNull, null};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A running task, on its own stack; the innermost one is `Local::frame`.
 pub(crate) struct Frame {
@@ -72,6 +73,10 @@ pub(crate) struct Watch {
     pub(crate) result: Arc<dyn Pollable>,
     pub(crate) run: u64,
     pub(crate) co: NonNull<Co>,
+    /// When to wake it in any case. The clock is not read for a wait that is soon over: the loop
+    /// fills the deadline in when it next reads the clock anyway.
+    pub(crate) limit: Option<Duration>,
+    pub(crate) deadline_ns: Cell<Option<u64>>,
 }
 
 impl Watch {
@@ -266,6 +271,38 @@ impl Local {
             } else {
                 at += 1;
             }
+        }
+    }
+
+    /// Wakes the tasks whose wait has reached its limit; true if there was one. The deadlines of
+    /// new waits begin at `now_ns`.
+    pub(crate) fn expire_watches(&self, now_ns: u64) -> bool {
+        let mut late = Vec::new();
+        self.watches.borrow_mut().retain(|watch| {
+            let Some(limit) = watch.limit else { return true };
+            let deadline = watch.deadline_ns.get().unwrap_or_else(|| {
+                now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+            });
+            watch.deadline_ns.set(Some(deadline));
+            if now_ns >= deadline {
+                late.push(watch.co);
+            }
+            now_ns < deadline
+        });
+        for co in &late {
+            // SAFETY: CO-2.
+            unsafe { co.as_ref() }.wake_local(self);
+        }
+        !late.is_empty()
+    }
+
+    /// The earliest time at which this scheduler has to look again.
+    pub(crate) fn next_deadline_ns(&self) -> Option<u64> {
+        let watches = self.watches.borrow();
+        let watched = watches.iter().filter_map(|watch| watch.deadline_ns.get()).min();
+        match (self.timers.earliest_ns(), watched) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
         }
     }
 

@@ -111,16 +111,21 @@ fn turn(local: &Local) -> bool {
 
 /// Wakes everybody whose time has come; true if there was one.
 pub(crate) fn fire_timers(local: &Local) -> bool {
-    let Some(earliest) = local.timers.earliest_ns() else { return false };
-    let now = local.node.clock.now_ns();
-    if now < earliest {
+    let watched = !local.watches.borrow().is_empty();
+    let earliest = local.timers.earliest_ns();
+    if earliest.is_none() && !watched {
         return false;
     }
-    while let Some(co) = local.timers.pop_due(now) {
-        // SAFETY: CO-2, control blocks live as long as their scheduler.
-        unsafe { co.as_ref() }.wake_local(local);
+    let now = local.node.clock.now_ns();
+    let mut any = watched && local.expire_watches(now);
+    if earliest.is_some_and(|earliest| now >= earliest) {
+        while let Some(co) = local.timers.pop_due(now) {
+            // SAFETY: CO-2, control blocks live as long as their scheduler.
+            unsafe { co.as_ref() }.wake_local(local);
+        }
+        any = true;
     }
-    true
+    any
 }
 
 fn park(local: &Local) {
@@ -131,7 +136,7 @@ fn park(local: &Local) {
     if local.has_work() || local.stopping.get() || local.node.has_stealable(local.shared.index) {
         local.shared.event.cancel_park();
     } else {
-        let timeout = local.timers.earliest_ns().map(|at| {
+        let timeout = local.next_deadline_ns().map(|at| {
             Duration::from_nanos(at.saturating_sub(local.node.clock.now_ns()))
         });
         local.node.parker.park(&local.shared.event, timeout);

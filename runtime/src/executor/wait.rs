@@ -9,6 +9,7 @@
 use super::coroutine::Co;
 use super::local::Local;
 use crate::error::{Error, Result};
+use crate::resources::Grant;
 use crate::task::raw::Header;
 use maser_shm::sync::completion::{Completion, Notify, WaitNode};
 use maser_shm::sync::event::Event;
@@ -80,8 +81,40 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
         }
     }
     let _edge = local.node.waits.enter(local, cell)?;
+    let _lent = LentCpus::of_running_task(local);
     let mut waited = Waited { limit, deadline, name };
     block_on(local, &header.completion, &mut waited)
+}
+
+/// The CPUs of a task with a demand of its own, lent out while it is blocked.
+struct LentCpus<'a>(Option<&'a Grant>);
+
+impl LentCpus<'_> {
+    fn of_running_task(local: &Local) -> Self {
+        // SAFETY: frames live on the stack of the task they name, which is running; its cell is
+        // alive and its extra untouched until it ends.
+        let grant = unsafe {
+            local
+                .frame
+                .get()
+                .as_ref()
+                .and_then(|frame| frame.header.as_ref())
+                .and_then(|header| header.extra.as_ref())
+                .and_then(|extra| extra.grant.as_ref())
+        };
+        if let Some(grant) = grant {
+            grant.lend_cpus();
+        }
+        Self(grant)
+    }
+}
+
+impl Drop for LentCpus<'_> {
+    fn drop(&mut self) {
+        if let Some(grant) = self.0 {
+            grant.reclaim_cpus();
+        }
+    }
 }
 
 /// Refuses to block where that can only do harm.

@@ -1,250 +1,33 @@
 //! The end of a graph that submits runs and keeps their results.
 //!
-//! - DR-1 everything in a `Cell` or `UnsafeCell` here is used under the core's lock alone. The
-//!   lock is held for a few loads and stores, never while waiting or running user code but
-//!   `Clone` and `Drop` of results.
+//! The state here is protected by the core's lock (DR-1).
+//!
 //! - DR-2 results arrive in the order of the runs and are found by their run's number: a run whose
 //!   `get` timed out keeps its place, and nothing is ever shifted. What nobody wants any more is
 //!   dropped when it arrives.
 //! - DR-3 a held ref keeps its result, not a place in a channel: results are moved into the
 //!   driver's own memory, so held results stall no run.
-//! - DR-4 waiting: a parked waiter registers first (`waiting`), then looks again after the heavy
-//!   barrier of its event; a segment sends first, then reads `waiting` after a light barrier.
 #![allow(unsafe_code, reason = "the driver's state is protected by a lock of its own")]
 
+use super::core::Core;
 use super::segment::Head;
 use super::shape::InputNodes;
 use super::slot::{GraphValue, Reader};
-use crate::actor::core::{ActorCore, SendCore};
 use crate::error::{Error, Outcome, Result};
-use crate::executor::gate::Gate;
-use crate::executor::letter;
 use crate::executor::local::{Local, Pollable, Watch};
 use crate::executor::shared::Shared;
-use crate::executor::wait::{check_may_block, deadline_ns, interrupted, thread_event};
-use crate::node::Node;
+use crate::executor::wait::{check_may_block, interrupted, thread_event};
 use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
 use maser_shm::channel::spsc::LineReceiver;
-use maser_shm::os::membarrier;
-use maser_shm::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use maser_shm::sync::event::Event;
 use maser_shm::sync::hint::spin_loop;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Looks between two looks at the clock while spinning.
 const LOOKS_PER_CLOCK: u32 = 256;
-
-/// The part of a compiled graph that does not depend on its types.
-pub(crate) struct Core {
-    pub(crate) id: u64,
-    pub(crate) node: Arc<Node>,
-    lock: AtomicBool,
-    /// Number of the next run (DR-1).
-    next_run: Cell<u64>,
-    /// Every run below has all its results with the driver (DR-1); a lower bound.
-    finished: Cell<u64>,
-    pub(crate) max_inflight: usize,
-    pub(crate) max_buffered: usize,
-    pub(crate) submit_timeout: Option<Duration>,
-    pub(crate) get_timeout: Option<Duration>,
-    /// Waiters that may be asleep (DR-4).
-    waiting: AtomicU32,
-    sleepers: Mutex<Vec<Arc<Event>>>,
-    wakers: Mutex<Vec<Waker>>,
-    schedulers_waiting: Mutex<Vec<Arc<Shared>>>,
-    over: OnceLock<Error>,
-    is_over: AtomicBool,
-    /// Schedulers that still have segments.
-    pub(crate) installed: AtomicUsize,
-    pub(crate) removed: Gate,
-    pub(crate) actors: Vec<SendCore>,
-    pub(crate) homes: Vec<usize>,
-}
-
-// SAFETY: DR-1.
-unsafe impl Send for Core {}
-// SAFETY: DR-1.
-unsafe impl Sync for Core {}
-
-/// The limits of one graph.
-pub(crate) struct Limits {
-    pub(crate) max_inflight: usize,
-    pub(crate) max_buffered: usize,
-    pub(crate) submit_timeout: Option<Duration>,
-    pub(crate) get_timeout: Option<Duration>,
-}
-
-impl Core {
-    pub(crate) fn new(id: u64, node: Arc<Node>, limits: &Limits, actors: Vec<SendCore>, homes: Vec<usize>) -> Arc<Self> {
-        Arc::new(Self {
-            id,
-            node,
-            lock: AtomicBool::new(false),
-            next_run: Cell::new(0),
-            finished: Cell::new(0),
-            max_inflight: limits.max_inflight,
-            max_buffered: limits.max_buffered,
-            submit_timeout: limits.submit_timeout,
-            get_timeout: limits.get_timeout,
-            waiting: AtomicU32::new(0),
-            sleepers: Mutex::default(),
-            wakers: Mutex::default(),
-            schedulers_waiting: Mutex::default(),
-            over: OnceLock::new(),
-            is_over: AtomicBool::new(false),
-            installed: AtomicUsize::new(homes.len()),
-            removed: Gate::default(),
-            actors,
-            homes,
-        })
-    }
-
-    /// Runs `body` under the lock (DR-1).
-    #[inline(always)]
-    pub(crate) fn locked<R>(&self, body: impl FnOnce() -> R) -> R {
-        struct Unlock<'a>(&'a AtomicBool);
-        impl Drop for Unlock<'_> {
-            #[inline(always)]
-            fn drop(&mut self) {
-                self.0.store(false, Ordering::Release);
-            }
-        }
-        while self.lock.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.contended();
-        }
-        let _unlock = Unlock(&self.lock);
-        body()
-    }
-
-    #[cold]
-    fn contended(&self) {
-        let mut looks = 0_u32;
-        while self.lock.load(Ordering::Relaxed) {
-            looks += 1;
-            if looks % 64 == 0 {
-                maser_shm::os::sched_yield();
-            }
-            spin_loop();
-        }
-    }
-
-    /// Why the graph takes no more runs, if it does not.
-    pub(crate) fn over(&self) -> Option<Error> {
-        if self.is_over.load(Ordering::Acquire) { self.over.get().cloned() } else { None }
-    }
-
-    /// Ends the graph: the first reason counts. Its segments are taken off their schedulers.
-    pub(crate) fn end(self: &Arc<Self>, reason: Error) -> bool {
-        if self.over.set(reason).is_err() {
-            return false;
-        }
-        self.is_over.store(true, Ordering::Release);
-        let id = self.id;
-        for home in &self.homes {
-            let core = self.clone();
-            let remove = letter::closure(move |local: &Local| {
-                local.remove_graph(id);
-                core.was_removed();
-            });
-            // SAFETY: LT-1, a fresh letter.
-            unsafe { self.node.schedulers()[*home].post(remove) };
-        }
-        self.wake_waiters();
-        true
-    }
-
-    fn was_removed(&self) {
-        self.installed.fetch_sub(1, Ordering::AcqRel);
-        self.removed.notify_all();
-    }
-
-    /// If one of its actors is dead the graph is over.
-    pub(crate) fn check_actors(self: &Arc<Self>) {
-        for actor in &self.actors {
-            // SAFETY: AC-1, the graph holds handles of its actors.
-            if let Some(death) = unsafe { actor.get().as_ref() }.death() {
-                self.end(death);
-                return;
-            }
-        }
-    }
-
-    /// A segment sent results.
-    #[inline(always)]
-    pub(crate) fn results_were_sent(&self) {
-        membarrier::light();
-        if self.waiting.load(Ordering::Relaxed) != 0 {
-            self.wake_waiters();
-        }
-    }
-
-    #[cold]
-    fn wake_waiters(&self) {
-        for event in self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            event.notify();
-        }
-        for scheduler in self.schedulers_waiting.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            scheduler.event.notify();
-        }
-        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
-        self.waiting.fetch_sub(wakers.len() as u32, Ordering::Relaxed);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// DR-4 for futures: looks, registers, looks again.
-    pub(crate) fn poll_until<R>(
-        &self,
-        context: &Context<'_>,
-        mut look: impl FnMut() -> Option<R>,
-    ) -> Poll<R> {
-        if let Some(value) = look() {
-            return Poll::Ready(value);
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
-        membarrier::heavy();
-        look().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// Runs that were submitted and are not finished, as far as the driver has seen. Under the
-    /// lock.
-    pub(crate) fn in_flight(&self) -> usize {
-        (self.next_run.get() - self.finished.get()) as usize
-    }
-
-    pub(crate) fn set_finished(&self, runs: u64) {
-        self.finished.set(runs);
-    }
-
-    /// The oldest run that is not known to be finished. Under the lock.
-    pub(crate) fn oldest_run(&self) -> u64 {
-        self.finished.get()
-    }
-
-    /// Takes the number of a run that is being submitted. Under the lock.
-    #[inline(always)]
-    pub(crate) fn take_run(&self) -> u64 {
-        let run = self.next_run.get();
-        self.next_run.set(run + 1);
-        run
-    }
-
-    /// The error of a wait that reached its limit.
-    fn timed_out(&self, what: String, limit: Duration, knob: &'static str) -> Error {
-        Error::Timeout { what, from_whom: self.busy_actors(), waited: limit, knob }
-    }
-
-    fn busy_actors(&self) -> String {
-        // SAFETY: AC-1, the graph holds handles of its actors; the name never changes.
-        let names: Vec<String> =
-            self.actors.iter().map(|actor| unsafe { ActorCore::display_name(actor.get().as_ref()) }).collect();
-        if names.is_empty() { "a graph of tasks".into() } else { format!("a graph of {}", names.join(", ")) }
-    }
-}
 
 /// Where the results of one output come from, in the order of the runs.
 pub(crate) trait Arrivals<T>: Send {
@@ -475,37 +258,43 @@ impl<T: GraphValue> Output<T> {
 
     fn block(self: &Arc<Self>, local: &Local, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
         let me = local.current_co();
-        let deadline = deadline_ns(local, limit);
-        let timer = deadline.map(|deadline| local.timers.arm(deadline, me));
-        let outcome = loop {
+        let mut deadline = None;
+        loop {
             if self.has(run) {
-                break Ok(());
+                return Ok(());
             }
             if let Some(error) = self.core.over() {
-                break self.last_look(run, || error);
+                return self.last_look(run, || error);
             }
-            if deadline.is_some_and(|deadline| local.node.clock.now_ns() >= deadline) {
-                break self.last_look(run, || self.too_late(run, limit, knob));
+            if let Some(deadline) = deadline
+                && local.node.clock.now_ns() >= deadline
+            {
+                return self.last_look(run, || self.too_late(run, limit, knob));
             }
-            local.watches.borrow_mut().push(Watch { result: self.clone(), run, co: me });
+            let deadline_ns = Cell::new(deadline);
+            local.watches.borrow_mut().push(Watch { result: self.clone(), run, co: me, limit, deadline_ns });
             let blocked = interrupted(local, "the result of a graph").and_then(|()| local.block());
-            local.watches.borrow_mut().retain(|watch| watch.co != me);
-            if let Err(error) = blocked {
-                break Err(error);
-            }
-        };
-        if let Some(timer) = timer {
-            local.timers.disarm(timer);
+            // A watch that woke us is gone from the list; one that did not carries the deadline.
+            let left = {
+                let mut watches = local.watches.borrow_mut();
+                let at = watches.iter().position(|watch| watch.co == me);
+                at.map(|at| watches.swap_remove(at))
+            };
+            blocked?;
+            deadline = match left {
+                Some(watch) => watch.deadline_ns.get(),
+                None if self.has(run) => return Ok(()),
+                // Expired: the time is up by the clock, or another result of the run is there.
+                None => deadline.or(limit.map(|_| 0)),
+            };
         }
-        outcome
     }
 
     fn park(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
         let clock = &self.core.node.clock;
         let end = end_of(clock.now_ns(), limit);
         let event = thread_event();
-        self.core.sleepers.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
-        self.core.waiting.fetch_add(1, Ordering::Relaxed);
+        self.core.add_sleeper(&event);
         let outcome = loop {
             event.prepare_park();
             let now = clock.now_ns();
@@ -524,12 +313,7 @@ impl<T: GraphValue> Output<T> {
             }
             event.park((end != u64::MAX).then(|| Duration::from_nanos(end - now)));
         };
-        self.core.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.core
-            .sleepers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|other| !Arc::ptr_eq(other, &event));
+        self.core.remove_sleeper(&event);
         outcome
     }
 }
@@ -553,18 +337,11 @@ fn end_of(now_ns: u64, limit: Option<Duration>) -> u64 {
 impl<T: GraphValue> Pollable for Output<T> {
     #[inline]
     fn is_ready(&self, run: u64) -> bool {
-        self.has(run) || self.core.is_over.load(Ordering::Relaxed)
+        self.has(run) || self.core.is_over()
     }
 
     fn arm(&self, scheduler: &Arc<Shared>, armed: bool) {
-        let mut waiting = self.core.schedulers_waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if armed {
-            waiting.push(scheduler.clone());
-            self.core.waiting.fetch_add(1, Ordering::Relaxed);
-        } else if let Some(at) = waiting.iter().position(|other| Arc::ptr_eq(other, scheduler)) {
-            waiting.swap_remove(at);
-            self.core.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.core.arm(scheduler, armed);
     }
 }
 

@@ -12,6 +12,8 @@
 //! | `slot` | where a value lies between two steps of a segment |
 //! | `plan` | checks, and which step goes into which segment |
 //! | `segment` | a segment and its steps on their scheduler |
+//! | `layout` | the plan in memory, sent to the schedulers |
+//! | `core` | the part of a compiled graph that is the same for all types: limits, lock, end |
 //! | `driver` | the end that submits runs and keeps their results |
 //! | `compiled` | `CompiledGraph` and its options |
 //! | `reference` | `GraphRef<T>` |
@@ -20,7 +22,9 @@
 pub(crate) mod bind;
 pub(crate) mod build;
 pub(crate) mod compiled;
+pub(crate) mod core;
 pub(crate) mod driver;
+pub(crate) mod layout;
 pub(crate) mod plan;
 pub(crate) mod reference;
 pub(crate) mod registry;

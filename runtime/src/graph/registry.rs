@@ -1,6 +1,6 @@
 //! The compiled graphs of a node: an actor's death and the shutdown end those they concern.
 
-use super::driver::Core;
+use super::core::Core;
 use crate::error::Error;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

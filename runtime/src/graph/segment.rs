@@ -13,7 +13,7 @@
 #![allow(unsafe_code, reason = "steps call methods on type-erased actor states")]
 
 use super::bind::{InputFault, StepInputs};
-use super::driver::Core;
+use super::core::Core;
 use super::slot::{GraphValue, InPort, OutPort, Slot};
 use crate::actor::core::{Access, ActorCore};
 use crate::error::{Error, Fault};

@@ -1,7 +1,8 @@
 //! Tuples and vectors of nodes: the inputs and outputs of a graph.
 
 use super::build::{Node, NodeId, add_input};
-use super::driver::{AnyOutput, Core, Output, SubmitRun};
+use super::core::Core;
+use super::driver::{AnyOutput, Output, SubmitRun};
 use super::reference::GraphRef;
 use super::segment::Head;
 use super::slot::{GraphValue, OutPort, Reader, Slot, line, slot_of};

@@ -49,7 +49,7 @@ pub trait IntoArg<T> {
 
 /// What may be written for a parameter `x: &T`: a `T`, a [`Ref<T>`](Ref) or `&Ref<T>`.
 #[diagnostic::on_unimplemented(
-    message = "an argument of type `{Self}` does not fit a parameter of type `&{T}`",
+    message = "`{Self}` cannot be passed for a parameter that borrows a `{T}`",
     note = "write a value of type `{T}`, or a `Ref<{T}>` (or a reference to one)"
 )]
 pub trait IntoArgRef<T> {

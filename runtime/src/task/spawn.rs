@@ -3,7 +3,7 @@
 
 use super::args::Params;
 use crate::actor::core::Access;
-use super::failure::{Failure, Kind, panicked};
+use super::failure::{Failure, panicked};
 use super::meta::Function;
 use super::options::TaskOptions;
 use super::raw::{self, ActorWord, Extra, Header, VTable};
@@ -251,12 +251,5 @@ fn start_placed(cell: NonNull<Header>, scheduler: Option<usize>) {
     match (scheduler, Node::current("starting a task")) {
         (Some(index), Ok(node)) => node.start_task_on(cell, index),
         _ => start(cell),
-    }
-}
-
-impl Failure {
-    /// The failure of a task whose result never came about.
-    pub(crate) fn from_error(error: Error) -> Self {
-        Failure(Kind::Runtime(Fault::new(error)))
     }
 }

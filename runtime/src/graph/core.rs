@@ -1,0 +1,268 @@
+//! The part of a compiled graph that is the same for all types: its limits, its lock, who waits for
+//! it, and how it ends.
+//!
+//! - DR-1 everything in a `Cell` or `UnsafeCell` of a graph's driver is used under the core's lock
+//!   alone. The lock is held for a few loads and stores, never while waiting or running user code
+//!   but `Clone` of results.
+//! - DR-4 waiting: a parked waiter registers first (`waiting`), then looks again after the heavy
+//!   barrier of its event; a segment sends first, then reads `waiting` after a light barrier.
+#![allow(unsafe_code, reason = "cells that the lock of this very type protects; posts letters")]
+
+use crate::actor::core::{ActorCore, SendCore};
+use crate::error::Error;
+use crate::executor::gate::Gate;
+use crate::executor::letter;
+use crate::executor::local::Local;
+use crate::executor::shared::Shared;
+use crate::node::Node;
+use maser_shm::os::membarrier;
+use maser_shm::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use maser_shm::sync::event::Event;
+use maser_shm::sync::hint::spin_loop;
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// The part of a compiled graph that does not depend on its types.
+pub(crate) struct Core {
+    pub(crate) id: u64,
+    pub(crate) node: Arc<Node>,
+    lock: AtomicBool,
+    /// Number of the next run (DR-1).
+    next_run: Cell<u64>,
+    /// Every run below has all its results with the driver (DR-1); a lower bound.
+    finished: Cell<u64>,
+    pub(crate) max_inflight: usize,
+    pub(crate) max_buffered: usize,
+    pub(crate) submit_timeout: Option<Duration>,
+    pub(crate) get_timeout: Option<Duration>,
+    /// Waiters that may be asleep (DR-4).
+    waiting: AtomicU32,
+    sleepers: Mutex<Vec<Arc<Event>>>,
+    wakers: Mutex<Vec<Waker>>,
+    schedulers_waiting: Mutex<Vec<Arc<Shared>>>,
+    over: OnceLock<Error>,
+    is_over: AtomicBool,
+    /// Schedulers that still have segments.
+    pub(crate) installed: AtomicUsize,
+    pub(crate) removed: Gate,
+    pub(crate) actors: Vec<SendCore>,
+    pub(crate) homes: Vec<usize>,
+}
+
+// SAFETY: DR-1.
+unsafe impl Send for Core {}
+// SAFETY: DR-1.
+unsafe impl Sync for Core {}
+
+/// The limits of one graph.
+pub(crate) struct Limits {
+    pub(crate) max_inflight: usize,
+    pub(crate) max_buffered: usize,
+    pub(crate) submit_timeout: Option<Duration>,
+    pub(crate) get_timeout: Option<Duration>,
+}
+
+impl Core {
+    pub(crate) fn new(id: u64, node: Arc<Node>, limits: &Limits, actors: Vec<SendCore>, homes: Vec<usize>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            node,
+            lock: AtomicBool::new(false),
+            next_run: Cell::new(0),
+            finished: Cell::new(0),
+            max_inflight: limits.max_inflight,
+            max_buffered: limits.max_buffered,
+            submit_timeout: limits.submit_timeout,
+            get_timeout: limits.get_timeout,
+            waiting: AtomicU32::new(0),
+            sleepers: Mutex::default(),
+            wakers: Mutex::default(),
+            schedulers_waiting: Mutex::default(),
+            over: OnceLock::new(),
+            is_over: AtomicBool::new(false),
+            installed: AtomicUsize::new(homes.len()),
+            removed: Gate::default(),
+            actors,
+            homes,
+        })
+    }
+
+    /// Runs `body` under the lock (DR-1).
+    #[inline(always)]
+    pub(crate) fn locked<R>(&self, body: impl FnOnce() -> R) -> R {
+        struct Unlock<'a>(&'a AtomicBool);
+        impl Drop for Unlock<'_> {
+            #[inline(always)]
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Release);
+            }
+        }
+        while self.lock.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.contended();
+        }
+        let _unlock = Unlock(&self.lock);
+        body()
+    }
+
+    #[cold]
+    fn contended(&self) {
+        let mut looks = 0_u32;
+        while self.lock.load(Ordering::Relaxed) {
+            looks += 1;
+            if looks % 64 == 0 {
+                maser_shm::os::sched_yield();
+            }
+            spin_loop();
+        }
+    }
+
+    /// Why the graph takes no more runs, if it does not.
+    pub(crate) fn over(&self) -> Option<Error> {
+        if self.is_over.load(Ordering::Acquire) { self.over.get().cloned() } else { None }
+    }
+
+    /// Ends the graph: the first reason counts. Its segments are taken off their schedulers.
+    pub(crate) fn end(self: &Arc<Self>, reason: Error) -> bool {
+        if self.over.set(reason).is_err() {
+            return false;
+        }
+        self.is_over.store(true, Ordering::Release);
+        let id = self.id;
+        for home in &self.homes {
+            let core = self.clone();
+            let remove = letter::closure(move |local: &Local| {
+                local.remove_graph(id);
+                core.was_removed();
+            });
+            // SAFETY: LT-1, a fresh letter.
+            unsafe { self.node.schedulers()[*home].post(remove) };
+        }
+        self.wake_waiters();
+        true
+    }
+
+    fn was_removed(&self) {
+        self.installed.fetch_sub(1, Ordering::AcqRel);
+        self.removed.notify_all();
+    }
+
+    /// If one of its actors is dead the graph is over.
+    pub(crate) fn check_actors(self: &Arc<Self>) {
+        for actor in &self.actors {
+            // SAFETY: AC-1, the graph holds handles of its actors.
+            if let Some(death) = unsafe { actor.get().as_ref() }.death() {
+                self.end(death);
+                return;
+            }
+        }
+    }
+
+    /// A segment sent results.
+    #[inline(always)]
+    pub(crate) fn results_were_sent(&self) {
+        membarrier::light();
+        if self.waiting.load(Ordering::Relaxed) != 0 {
+            self.wake_waiters();
+        }
+    }
+
+    #[cold]
+    fn wake_waiters(&self) {
+        for event in self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            event.notify();
+        }
+        for scheduler in self.schedulers_waiting.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            scheduler.event.notify();
+        }
+        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        self.waiting.fetch_sub(wakers.len() as u32, Ordering::Relaxed);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// DR-4 for futures: looks, registers, looks again.
+    pub(crate) fn poll_until<R>(
+        &self,
+        context: &Context<'_>,
+        mut look: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        if let Some(value) = look() {
+            return Poll::Ready(value);
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        membarrier::heavy();
+        look().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Runs that were submitted and are not finished, as far as the driver has seen. Under the
+    /// lock.
+    pub(crate) fn in_flight(&self) -> usize {
+        (self.next_run.get() - self.finished.get()) as usize
+    }
+
+    pub(crate) fn set_finished(&self, runs: u64) {
+        self.finished.set(runs);
+    }
+
+    /// The oldest run that is not known to be finished. Under the lock.
+    pub(crate) fn oldest_run(&self) -> u64 {
+        self.finished.get()
+    }
+
+    /// Takes the number of a run that is being submitted. Under the lock.
+    #[inline(always)]
+    pub(crate) fn take_run(&self) -> u64 {
+        let run = self.next_run.get();
+        self.next_run.set(run + 1);
+        run
+    }
+
+    /// The error of a wait that reached its limit.
+    pub(crate) fn timed_out(&self, what: String, limit: Duration, knob: &'static str) -> Error {
+        Error::Timeout { what, from_whom: self.busy_actors(), waited: limit, knob }
+    }
+
+    fn busy_actors(&self) -> String {
+        // SAFETY: AC-1, the graph holds handles of its actors; the name never changes.
+        let names: Vec<String> =
+            self.actors.iter().map(|actor| unsafe { ActorCore::display_name(actor.get().as_ref()) }).collect();
+        if names.is_empty() { "a graph of tasks".into() } else { format!("a graph of {}", names.join(", ")) }
+    }
+}
+
+impl Core {
+    /// A foreign thread is about to sleep (DR-4).
+    pub(crate) fn add_sleeper(&self, event: &Arc<Event>) {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It sleeps no more.
+    pub(crate) fn remove_sleeper(&self, event: &Arc<Event>) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = sleepers.iter().position(|other| Arc::ptr_eq(other, event)) {
+            sleepers.swap_remove(at);
+        }
+    }
+
+    /// A scheduler with a task that waits for this graph is about to park, or runs again (DR-4).
+    pub(crate) fn arm(&self, scheduler: &Arc<Shared>, armed: bool) {
+        let mut waiting = self.schedulers_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if armed {
+            waiting.push(scheduler.clone());
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        } else if let Some(at) = waiting.iter().position(|other| Arc::ptr_eq(other, scheduler)) {
+            waiting.swap_remove(at);
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it takes no more runs. One load.
+    #[inline(always)]
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,250 @@
+//! The layout of a plan in memory: slots, edges, heads and steps, sent to their schedulers.
+#![allow(unsafe_code, reason = "posts the segments as letters")]
+
+use super::build::{Action, NodeDef};
+use super::core::Core;
+use super::driver::{SubmitEdges, SubmitRun};
+use super::plan::Plan;
+use super::segment::{Edges, Head, SegmentParts, Stage, Step, install};
+use super::shape::{
+    CoreBox, Destination, InputNodes, OutPortBox, OutputId, OutputNodes, PortBox, SlotLink,
+    TargetBox, Wire,
+};
+use super::slot::{InPort, OutPort};
+use crate::executor::letter;
+use crate::executor::local::Local;
+use crate::executor::shared::Shared;
+use crate::node::Node as HostNode;
+use maser_shm::channel::spsc::{LineReceiver, LineSender};
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Slots, edges and steps while they are put together.
+pub(crate) struct Layout<'a> {
+    nodes: &'a [NodeDef],
+    plan: &'a Plan,
+    core: Arc<Core>,
+    depth: usize,
+    /// By segment and node.
+    slots: HashMap<(usize, usize), Box<dyn Any + Send>>,
+    /// Readers of a slot that were not handed out yet.
+    reads_left: HashMap<(usize, usize), usize>,
+    in_ports: Vec<Vec<Box<dyn InPort>>>,
+    /// By node.
+    out_ports: Vec<Vec<Box<dyn OutPort>>>,
+    heads: Vec<Option<Box<dyn Head>>>,
+    steps: Vec<Option<Box<dyn Step>>>,
+}
+
+impl<'a> Layout<'a> {
+    pub(crate) fn new(nodes: &'a [NodeDef], plan: &'a Plan, outputs: &[usize], core: Arc<Core>, depth: usize) -> Self {
+        let mut layout = Self {
+            nodes,
+            plan,
+            core,
+            depth,
+            slots: HashMap::new(),
+            reads_left: HashMap::new(),
+            in_ports: plan.members.iter().map(|_| Vec::new()).collect(),
+            out_ports: nodes.iter().map(|_| Vec::new()).collect(),
+            heads: plan.members.iter().map(|_| None).collect(),
+            steps: nodes.iter().map(|_| None).collect(),
+        };
+        layout.make_slots(outputs);
+        layout
+    }
+
+    /// A slot wherever a value is made or read, and how many readers each has.
+    fn make_slots(&mut self, outputs: &[usize]) {
+        for (index, def) in self.nodes.iter().enumerate() {
+            let own = self.plan.segment[index];
+            let mut places = self.plan.readers[index].clone();
+            if own != usize::MAX {
+                places.push(own);
+                let reads = self.plan.readers[index].len() + outputs.iter().filter(|output| **output == index).count();
+                *self.reads_left.entry((own, index)).or_default() += reads;
+            }
+            for place in places {
+                self.slots.insert((place, index), (def.value.new_slot)());
+            }
+            if own != usize::MAX {
+                for input in &def.reads {
+                    *self.reads_left.entry((own, *input)).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// The slot of `node` in `segment` for one more reader.
+    fn read(&mut self, segment: usize, node: usize) -> (Box<dyn Any + Send>, bool) {
+        let left = self.reads_left.entry((segment, node)).or_insert(1);
+        *left = left.saturating_sub(1);
+        let last = *left == 0;
+        ((self.nodes[node].value.clone_slot)(&*self.slots[&(segment, node)]), last)
+    }
+
+    /// Steps first, in the order in which they read; then the edges behind each; the driver last.
+    pub(crate) fn connect<I: InputNodes, O: OutputNodes>(
+        &mut self,
+        outputs: &O,
+    ) -> (Box<dyn SubmitRun<I::Values>>, O::Outs) {
+        for index in 0..self.nodes.len() {
+            self.make_step(index);
+        }
+        for index in 0..self.nodes.len() {
+            self.make_edges(index);
+        }
+        if self.plan.members.len() == 1 {
+            let scheduler = self.plan.scheduler[self.plan.members[0][0]];
+            let target = self.core.node.schedulers()[scheduler].clone();
+            let inputs: Vec<&(dyn Any + Send)> =
+                self.inputs().iter().map(|input| &*self.slots[&(0, *input)]).collect();
+            let slots = I::slots(&inputs);
+            if let Some(SlotLink { head, submit, outs }) = outputs.on_call_slot::<I>(slots, TargetBox(target), self) {
+                self.heads[0] = Some(head);
+                return (submit, outs);
+            }
+        }
+        let submit = self.connect_inputs::<I>();
+        (submit, outputs.wire(self))
+    }
+
+    fn inputs(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|index| matches!(self.nodes[*index].action, Action::Input(_))).collect()
+    }
+
+    fn make_step(&mut self, index: usize) {
+        let nodes = self.nodes;
+        if let Action::Call { make, .. } = &nodes[index].action {
+            let segment = self.plan.segment[index];
+            let out = (nodes[index].value.clone_slot)(&*self.slots[&(segment, index)]);
+            let step = make(&mut |read| self.read(segment, read), &*out);
+            self.steps[index] = Some(step);
+        }
+    }
+
+    /// From the segment that makes a value to each that reads it.
+    fn make_edges(&mut self, index: usize) {
+        let own = self.plan.segment[index];
+        if own == usize::MAX {
+            return;
+        }
+        for reader in self.plan.readers[index].clone() {
+            let (from, last) = self.read(own, index);
+            let scheduler = self.plan.scheduler[self.plan.members[reader][0]];
+            let target = self.core.node.schedulers()[scheduler].clone();
+            let to = &*self.slots[&(reader, index)];
+            let edge = (self.nodes[index].value.edge)(&*from, last, to, self.depth, target);
+            self.out_ports[index].push(edge.sender);
+            self.in_ports[reader].push(edge.receiver);
+        }
+    }
+
+    fn connect_inputs<I: InputNodes>(&mut self) -> Box<dyn SubmitRun<I::Values>> {
+        let mut destinations: Vec<Vec<Destination>> = self
+            .inputs()
+            .into_iter()
+            .map(|input| {
+                self.plan.readers[input]
+                    .iter()
+                    .map(|segment| self.destination(*segment, Some(input)))
+                    .collect()
+            })
+            .collect();
+        let ports = I::ports(std::mem::take(&mut destinations), self.depth, &mut |segment, PortBox(port)| {
+            self.in_ports[segment].push(port);
+        });
+        // A segment that reads nothing from outside is started by the driver.
+        let mut ticks = Vec::new();
+        for segment in 0..self.plan.members.len() {
+            if self.in_ports[segment].is_empty() {
+                let (sender, receiver) = super::slot::line::<()>(self.depth);
+                self.in_ports[segment].push(Box::new(Tick(receiver)));
+                ticks.push((sender, self.destination(segment, None).target));
+            }
+        }
+        Box::new(Submit { edges: SubmitEdges::<I>(ports), ticks })
+    }
+
+    fn destination(&self, segment: usize, input: Option<usize>) -> Destination {
+        let scheduler = self.plan.scheduler[self.plan.members[segment][0]];
+        let target = self.core.node.schedulers()[scheduler].clone();
+        let slot: Box<dyn Any + Send> = match input {
+            Some(input) => (self.nodes[input].value.clone_slot)(&*self.slots[&(segment, input)]),
+            None => Box::new(()),
+        };
+        Destination { target, slot, segment }
+    }
+
+    /// Sends each scheduler its segments.
+    pub(crate) fn install(mut self, host: &HostNode) {
+        let mut by_home: HashMap<usize, Vec<SegmentParts>> = HashMap::new();
+        for (index, members) in self.plan.members.iter().enumerate() {
+            let scheduler = self.plan.scheduler[members[0]];
+            let head = self.heads[index]
+                .take()
+                .unwrap_or_else(|| Box::new(Edges(std::mem::take(&mut self.in_ports[index]))));
+            let mut stages = Vec::new();
+            for node in members {
+                if let Some(step) = self.steps[*node].take() {
+                    stages.push(Stage { step, out: std::mem::take(&mut self.out_ports[*node]) });
+                }
+            }
+            let after = self.plan.after[index].clone();
+            by_home.entry(scheduler).or_default().push(SegmentParts { index, head, stages, after });
+        }
+        for (scheduler, parts) in by_home {
+            let core = self.core.clone();
+            let letter = letter::closure(move |local: &Local| install(parts, &core, local));
+            // SAFETY: LT-1, a fresh letter.
+            unsafe { host.schedulers()[scheduler].post(letter) };
+        }
+    }
+}
+
+impl Wire for Layout<'_> {
+    fn slot(&mut self, output: OutputId) -> (Box<dyn Any + Send>, bool) {
+        self.read(self.plan.segment[output.0.index], output.0.index)
+    }
+    fn attach(&mut self, output: OutputId, OutPortBox(port): OutPortBox) {
+        self.out_ports[output.0.index].push(port);
+    }
+    fn depth(&self) -> usize {
+        self.depth
+    }
+    fn core(&self) -> CoreBox {
+        CoreBox(self.core.clone())
+    }
+}
+
+/// Starts a segment that has no inputs.
+struct Tick(LineReceiver<()>);
+
+impl InPort for Tick {
+    fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+    fn load(&mut self) {
+        let _nothing = self.0.try_recv();
+    }
+}
+
+type TickSender = LineSender<()>;
+
+struct Submit<I: InputNodes> {
+    edges: SubmitEdges<I>,
+    ticks: Vec<(TickSender, Arc<Shared>)>,
+}
+
+impl<I: InputNodes> SubmitRun<I::Values> for Submit<I> {
+    #[inline]
+    fn submit(&mut self, values: I::Values) {
+        self.edges.submit(values);
+        for (sender, target) in &mut self.ticks {
+            // As deep as there may be runs in flight, so never full.
+            let _sent = sender.try_send(());
+            target.event.notify();
+        }
+    }
+}
