@@ -3,11 +3,12 @@
 use std::hint::spin_loop;
 
 use maser_shm::channel::call_slot::call_ring;
+use maser_shm::channel::mpsc;
 use maser_shm::channel::spsc::{LineReceiver, LineSender, Receiver, Sender, channel, line_channel};
 
 use crate::floors::{self, LinePair};
 use crate::harness::{BenchError, Contender, Lineup, Peer, Row, Window, check};
-use crate::link::{Batch100, BatchLink, Link, OneWay, RoundTrip};
+use crate::link::{Batch100, BatchLink, Link, Many, ManyLink, ManyRoundTrip, OneWay, RoundTrip};
 use crate::peers::{Crossbeam, Disruptor, Rtrb, RtrbChunks};
 
 /// The ring whose sequence and value share a line.
@@ -117,6 +118,38 @@ impl BatchLink for PackedBatches {
     }
 }
 
+/// Several senders with a lane each.
+#[derive(Debug, Default)]
+struct Lanes;
+
+impl ManyLink for Lanes {
+    const NAME: &'static str = "maser";
+    type Sender = mpsc::Sender<u64>;
+    type Receiver = mpsc::Receiver<u64>;
+
+    fn open(senders: usize, depth: usize) -> (Vec<Self::Sender>, Self::Receiver) {
+        mpsc::channel(senders, depth).expect("lanes of the suite's depth")
+    }
+
+    #[inline]
+    fn send(sender: &mut Self::Sender, value: u64) {
+        while sender.try_send(value).is_err() {
+            spin_loop();
+        }
+    }
+
+    #[inline]
+    fn recv_some(receiver: &mut Self::Receiver, max: u64, mut f: impl FnMut(u64)) -> u64 {
+        loop {
+            let taken = receiver.try_recv_batch(max as usize, &mut f);
+            if taken > 0 {
+                return taken as u64;
+            }
+            spin_loop();
+        }
+    }
+}
+
 /// Question and answer in turn on one line.
 #[derive(Debug, Default)]
 struct CallSlot;
@@ -196,6 +229,26 @@ pub const ROWS: &[Row] = &[
                 .better_floor(floors::call())
                 .peer(Peer::of(RoundTrip::<Rtrb>::default()))
                 .peer(Peer::of(RoundTrip::<Crossbeam>::default()))))
+        },
+    ),
+    Row::rate(
+        "channel/mpsc",
+        2,
+        "values one way from four senders in turn",
+        |_| {
+            Ok(Ok(Lineup::of(Many::<Lanes>::default())
+                .guard(LinePair::default())
+                .peer(Peer::of(Many::<Crossbeam>::default()))))
+        },
+    ),
+    Row::latency(
+        "channel/mpsc_rtt",
+        2,
+        "a value there and back, four senders each way in turn",
+        |_| {
+            Ok(Ok(Lineup::of(ManyRoundTrip::<Lanes>::default())
+                .floor(LinePair::default())
+                .peer(Peer::of(ManyRoundTrip::<Crossbeam>::default()))))
         },
     ),
 ];

@@ -30,7 +30,8 @@ fn fibonacci(n: u64) -> maser::Result<u64> {
 /// Starts one task and gets its result.
 fn spawn_get() -> maser::Result<u64> {
     let value = black_box(1);
-    Ok(u64::from(next::remote(value).get()? == value + 1))
+    let result = black_box(next::remote(value));
+    Ok(u64::from(result.get()? == value + 1))
 }
 
 /// Starts `count` tasks, then gets all results.
