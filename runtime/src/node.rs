@@ -53,9 +53,12 @@ pub(crate) struct Node {
 
 static CURRENT: RwLock<Option<Arc<Node>>> = RwLock::new(None);
 
-/// Name of this node in errors.
+/// Name of this process's node in errors.
 pub(crate) fn name() -> String {
-    "node 0".to_owned()
+    match Node::current("naming the node") {
+        Ok(node) => format!("node 0 (pid {})", node.process.id()),
+        Err(_) => "no node".to_owned(),
+    }
 }
 
 impl Node {

@@ -67,8 +67,8 @@ where
 fn settled<M: Function, R>(run: impl FnOnce() -> Result<R, Failure>) -> crate::error::Outcome<R> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(values)) => Ok(values),
-        Ok(Err(failure)) => Err(failure.into_fault(M::META, None).0),
-        Err(payload) => Err(crate::task::failure::panicked(payload, M::META, None)),
+        Ok(Err(failure)) => Err(failure.into_fault(M::META.name, None).0),
+        Err(payload) => Err(crate::task::failure::panicked(payload, M::META.name, None)),
     }
 }
 

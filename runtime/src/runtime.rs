@@ -170,6 +170,11 @@ impl Maser {
         self.node.resources.snapshot()
     }
 
+    /// The part of the machine that the schedulers were laid out on.
+    pub fn topology(&self) -> &Topology {
+        &self.node.topology
+    }
+
     /// How many schedulers there are.
     pub fn num_cpus(&self) -> usize {
         self.node.schedulers().len()

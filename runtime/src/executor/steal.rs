@@ -12,7 +12,8 @@ use maser_shm::sync::deque::Steal;
 #[derive(Default)]
 pub(crate) struct Thief {
     victim: usize,
-    seen: Option<(usize, u64)>,
+    /// The oldest task that was seen at `victim`.
+    seen: Option<u64>,
 }
 
 impl Thief {
@@ -22,21 +23,23 @@ impl Thief {
         if schedulers.len() < 2 {
             return false;
         }
-        self.victim = (self.victim + 1) % schedulers.len();
-        if self.victim == local.shared.index {
+        if self.seen.is_none() {
             self.victim = (self.victim + 1) % schedulers.len();
+            if self.victim == local.shared.index {
+                self.victim = (self.victim + 1) % schedulers.len();
+            }
         }
         let stealer = &schedulers[self.victim].stealer;
+        let seen = self.seen.take();
         if stealer.is_empty() {
-            self.seen = None;
             return false;
         }
-        let now = (self.victim, stealer.oldest_index());
-        if self.seen != Some(now) {
-            self.seen = Some(now);
+        let oldest = stealer.oldest_index();
+        if seen != Some(oldest) {
+            // Its owner takes them itself if it was seen to move on: the next look is elsewhere.
+            self.seen = seen.is_none().then_some(oldest);
             return false;
         }
-        self.seen = None;
         match stealer.steal() {
             Steal::Success(task) => {
                 // SAFETY: the deque holds cells of tasks that have not started; a successful

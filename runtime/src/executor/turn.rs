@@ -58,9 +58,9 @@ pub(crate) fn run_loop(local: &Local) {
         } else if looks <= budget + YIELDS {
             maser_shm::os::sched_yield();
         } else {
+            // The thief keeps what it saw: a task that is still there after a park waits indeed.
             park(local);
             looks = 0;
-            thief = Thief::default();
         }
     }
 }

@@ -133,7 +133,7 @@ where
 /// SG-3.
 #[cold]
 fn pass_on<M: Function>(InputFault(index, fault): InputFault) -> Fault {
-    Failure::argument(index, fault).into_fault(M::META, None).0
+    Failure::argument(index, fault).into_fault(M::META.name, None).0
 }
 
 /// The actor is in the middle of a call that is blocked, not there yet, or dead.

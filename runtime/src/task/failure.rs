@@ -1,6 +1,5 @@
 //! How a function ended when it did not give a value, before it becomes an [`Error`].
 
-use super::meta::Meta;
 use crate::error::{Cause, Error, Fault, TaskError};
 use std::any::Any;
 use std::cell::RefCell;
@@ -29,14 +28,14 @@ impl Failure {
         Self(Kind::Runtime(Fault::new(error)))
     }
 
-    /// The error that everybody sees who waits for `meta`, and whether it began here.
+    /// The error that everybody sees who waits for `function`, and whether it began here.
     #[cold]
-    pub(crate) fn into_fault(self, meta: &Meta, actor: Option<String>) -> (Fault, bool) {
+    pub(crate) fn into_fault(self, function: &str, actor: Option<String>) -> (Fault, bool) {
         let seen = |error: &Error, argument| match error {
-            Error::Task(task) => Error::Task(task.through(meta.name, argument)),
+            Error::Task(task) => Error::Task(task.through(function, argument)),
             other => {
                 let task =
-                    TaskError::new(meta.name, actor.clone(), Cause::Runtime(Arc::new(other.clone())));
+                    TaskError::new(function, actor.clone(), Cause::Runtime(Arc::new(other.clone())));
                 Error::Task(match argument {
                     Some(_) => task.at_argument(argument),
                     None => task,
@@ -53,7 +52,7 @@ impl Failure {
                 }
                 Err(error) => {
                     let cause = Cause::Returned(Arc::from(error));
-                    (Fault::new(Error::Task(TaskError::new(meta.name, actor, cause))), true)
+                    (Fault::new(Error::Task(TaskError::new(function, actor, cause))), true)
                 }
             },
         }
@@ -72,9 +71,9 @@ pub(crate) fn note_panic_location(location: String) {
     LAST_PANIC.with(|last| *last.borrow_mut() = Some(location));
 }
 
-/// The error of a task that panicked with `payload`.
+/// The error of `function`, which panicked with `payload`.
 #[cold]
-pub(crate) fn panicked(payload: Box<dyn Any + Send>, meta: &Meta, actor: Option<String>) -> Fault {
+pub(crate) fn panicked(payload: Box<dyn Any + Send>, function: &str, actor: Option<String>) -> Fault {
     let payload = match payload.downcast::<Unwind>() {
         Ok(unwind) => return Fault::new(unwind.0),
         Err(payload) => payload,
@@ -87,5 +86,5 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send>, meta: &Meta, actor: Option<
         "a value that is not a string".to_owned()
     };
     let location = LAST_PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| "?".into());
-    Fault::new(Error::Task(TaskError::new(meta.name, actor, Cause::Panicked { message, location })))
+    Fault::new(Error::Task(TaskError::new(function, actor, Cause::Panicked { message, location })))
 }

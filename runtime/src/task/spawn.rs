@@ -90,7 +90,7 @@ pub(crate) fn run_guarded<T>(
 
 #[cold]
 fn failed(local: &Local, frame: &Frame, failure: Failure) -> Fault {
-    let (fault, began_here) = failure.into_fault(frame.meta, actor_name(frame));
+    let (fault, began_here) = failure.into_fault(function_name(frame), actor_name(frame));
     if began_here {
         local.node.errors.record(&fault.0);
     }
@@ -99,9 +99,16 @@ fn failed(local: &Local, frame: &Frame, failure: Failure) -> Fault {
 
 #[cold]
 fn unwound(local: &Local, frame: &Frame, payload: Box<dyn std::any::Any + Send>) -> Fault {
-    let fault = panicked(payload, frame.meta, actor_name(frame));
+    let fault = panicked(payload, function_name(frame), actor_name(frame));
     local.node.errors.record(&fault.0);
     fault
+}
+
+/// The name given by `options().name(..)`, else the function's.
+fn function_name(frame: &Frame) -> &str {
+    // SAFETY: the frame's task runs: its cell is alive, its extra untouched until it ends.
+    let extra = unsafe { frame.header.as_ref().and_then(|header| header.extra.as_ref()) };
+    extra.and_then(|extra| extra.name.as_deref()).unwrap_or(frame.meta.name)
 }
 
 fn actor_name(frame: &Frame) -> Option<String> {

@@ -11,6 +11,7 @@ use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Fault, Outcome, Result};
 use crate::executor::gate::Gate;
 use crate::object::reference::Ref;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -51,13 +52,15 @@ pub struct RefStream<T: Send + Sync + 'static> {
 /// The producer's end.
 pub(crate) struct Emitter<T: Send + Sync + 'static> {
     shared: Arc<Shared<T>>,
+    name: &'static str,
+    started: Cell<bool>,
 }
 
 impl<T: Send + Sync + 'static> RefStream<T> {
     fn new(name: &'static str) -> (Emitter<T>, Self) {
         let state = State { items: VecDeque::new(), ended: false, abandoned: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), gate: Gate::default() });
-        (Emitter { shared: shared.clone() }, Self { shared, name })
+        (Emitter { shared: shared.clone(), name, started: Cell::new(false) }, Self { shared, name })
     }
 
     fn try_next(&self) -> Option<Option<Ref<T>>> {
@@ -132,9 +135,14 @@ impl<T: Send + Sync + 'static> Emitter<T> {
 
 impl<T: Send + Sync + 'static> Drop for Emitter<T> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.ended = true;
-        drop(state);
+        if !self.started.get() {
+            let error = Error::ObjectLost {
+                what: format!("the stream of {}", self.name),
+                reason: "its producer was refused or ended before it began; maser::error_info() may say why".into(),
+            };
+            self.end_with(Err(Fault::new(error)));
+        }
+        self.shared.lock().ended = true;
         self.shared.gate.notify_all();
     }
 }
@@ -152,7 +160,7 @@ fn pump<M: Function, T: Send + Sync + 'static>(
                 }
             }
             Err(failure) => {
-                emitter.end_with(Err(failure.into_fault(M::META, None).0));
+                emitter.end_with(Err(failure.into_fault(M::META.name, None).0));
                 return Ok(());
             }
         }
@@ -165,11 +173,12 @@ fn produce<M: Function, T: Send + Sync + 'static>(
     emitter: Emitter<T>,
     body: impl FnOnce(&Emitter<T>) -> std::result::Result<(), Failure>,
 ) -> std::result::Result<(), Failure> {
+    emitter.started.set(true);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(&emitter)));
     let fault = match result {
         Ok(Ok(())) => return Ok(()),
-        Ok(Err(failure)) => failure.into_fault(M::META, None).0,
-        Err(payload) => super::failure::panicked(payload, M::META, None),
+        Ok(Err(failure)) => failure.into_fault(M::META.name, None).0,
+        Err(payload) => super::failure::panicked(payload, M::META.name, None),
     };
     emitter.end_with(Err(fault.clone()));
     Err(Failure(super::failure::Kind::Runtime(fault)))
@@ -224,7 +233,7 @@ where
                     }
                 },
                 Err(failure) => {
-                    emitter.end_with(Err(failure.into_fault(M::META, None).0));
+                    emitter.end_with(Err(failure.into_fault(M::META.name, None).0));
                     false
                 }
             };
