@@ -1,0 +1,180 @@
+//! The programs of the tutorial, each with the output that it gives there.
+//!
+//! Where its workers are processes, ours are schedulers; where it draws random numbers, fixed ones
+//! stand here, so that the sums can be checked.
+
+use std::time::{Duration, Instant};
+
+use maser::Ref;
+use maser_tests::{both_ways, quiet};
+
+#[maser::task]
+fn add2(a: i64, b: i64) -> i64 {
+    a + b
+}
+
+#[test]
+fn starting_with_ten_workers_gives_ten_schedulers() {
+    both_ways(maser::Config::new().num_workers(10), |maser| {
+        assert_eq!(maser.num_cpus(), 10);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_was_put_can_be_got() {
+    both_ways(quiet(2), |_| {
+        let x = vec![1, 2, 3];
+        let x_id = maser::put(x);
+        assert_eq!(x_id.get()?, [1, 2, 3]);
+        Ok(())
+    });
+}
+
+#[test]
+fn ten_puts_are_got_as_a_list() {
+    both_ways(quiet(2), |_| {
+        let result_ids: Vec<Ref<i64>> = (0..10).map(maser::put).collect();
+        assert_eq!(maser::get(&result_ids)?, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_remote_function_gives_a_ref_and_the_plain_call_its_value() {
+    both_ways(quiet(2), |_| {
+        assert_eq!(add2(1, 2), 3);
+        let x_id: Ref<i64> = add2::remote(1, 2);
+        assert_eq!(x_id.get()?, 3);
+        Ok(())
+    });
+}
+
+#[test]
+fn arguments_are_values_or_refs_in_any_mixture() {
+    both_ways(quiet(2), |_| {
+        assert_eq!(add2::remote(1, 2).get()?, 3);
+        assert_eq!(add2::remote(1, maser::put(2)).get()?, 3);
+        assert_eq!(add2::remote(maser::put(1), 2).get()?, 3);
+        assert_eq!(add2::remote(maser::put(1), maser::put(2)).get()?, 3);
+        Ok(())
+    });
+}
+
+/// The serial program takes ten seconds; that this one takes less than five is its whole meaning.
+fn takes_far_less_than_ten_seconds(refs: impl FnOnce() -> Vec<Ref<()>>) -> maser::Result<()> {
+    let started = Instant::now();
+    maser::get(&refs())?;
+    let elapsed = started.elapsed();
+    assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
+    Ok(())
+}
+
+#[test]
+fn ten_tasks_that_block_their_threads_for_a_second_take_about_one() {
+    #[maser::task]
+    fn f2() {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    both_ways(quiet(10), |_| {
+        takes_far_less_than_ten_seconds(|| (0..10).map(|_| f2::remote()).collect())
+    });
+}
+
+#[test]
+fn ten_tasks_that_sleep_for_a_second_take_about_one_on_a_single_scheduler() {
+    #[maser::task]
+    fn f2() {
+        maser::sleep(Duration::from_secs(1));
+    }
+    both_ways(quiet(1), |_| {
+        takes_far_less_than_ten_seconds(|| (0..10).map(|_| f2::remote()).collect())
+    });
+}
+
+#[test]
+fn a_function_gives_three_refs() {
+    #[maser::task(num_returns = 3)]
+    fn return_multiple() -> (i64, i64, i64) {
+        (1, 2, 3)
+    }
+    both_ways(quiet(2), |_| {
+        let (a_id, b_id, c_id) = return_multiple::remote();
+        assert_eq!((a_id.get()?, b_id.get()?, c_id.get()?), (1, 2, 3));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_chain_of_three_tasks_gives_three() {
+    #[maser::task]
+    fn f(x: i64) -> i64 {
+        x + 1
+    }
+    both_ways(quiet(2), |_| {
+        let x = f::remote(0);
+        let y = f::remote(x);
+        let z = f::remote(y);
+        assert_eq!(z.get()?, 3);
+        Ok(())
+    });
+}
+
+/// What stands for the tutorial's random numbers.
+fn number(vector: u64, at: u64) -> f64 {
+    (vector.wrapping_mul(2_654_435_761).wrapping_add(at * 40_503) % 1_000) as f64
+}
+
+#[maser::task]
+fn generate_data(vector: u64) -> Vec<f64> {
+    (0..1000).map(|at| number(vector, at)).collect()
+}
+
+#[maser::task]
+fn aggregate_data(x: &[f64], y: &[f64]) -> Vec<f64> {
+    x.iter().zip(y).map(|(x, y)| x + y).collect()
+}
+
+#[test]
+fn a_tree_of_tasks_sums_a_hundred_vectors() {
+    both_ways(quiet(2), |_| {
+        let mut data: std::collections::VecDeque<Ref<Vec<f64>>> = (0..100)
+            .map(|vector| generate_data::remote(vector))
+            .collect();
+        while data.len() > 1 {
+            let (Some(x), Some(y)) = (data.pop_front(), data.pop_front()) else {
+                unreachable!("there are two")
+            };
+            data.push_back(aggregate_data::remote(x, y));
+        }
+        let sums = data[0].get()?;
+        let expected: Vec<f64> = (0..1000)
+            .map(|at| (0..100).map(|vector| number(vector, at)).sum())
+            .collect();
+        assert_eq!(sums, expected);
+        Ok(())
+    });
+}
+
+#[maser::task]
+fn sub_experiment(i: i64, j: i64) -> i64 {
+    i + j
+}
+
+#[maser::task]
+fn run_experiment(i: i64) -> maser::Result<i64> {
+    let sub_results: Vec<Ref<i64>> = (0..10).map(|j| sub_experiment::remote(i, j)).collect();
+    Ok(maser::get(&sub_results)?.into_iter().sum())
+}
+
+#[test]
+fn tasks_run_experiments_of_ten_tasks_each() {
+    for schedulers in [1, 2, 4] {
+        both_ways(quiet(schedulers), |_| {
+            let results: Vec<Ref<i64>> = (0..5).map(|i| run_experiment::remote(i)).collect();
+            assert_eq!(maser::get(&results)?, [45, 55, 65, 75, 85]);
+            Ok(())
+        });
+    }
+}
