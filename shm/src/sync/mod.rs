@@ -7,6 +7,7 @@ pub mod completion;
 pub mod deque;
 pub mod event;
 pub mod mailbox;
+pub mod owner_lock;
 
 pub use crossbeam_utils::CachePadded;
 
