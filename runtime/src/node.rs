@@ -8,6 +8,7 @@ use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
 use crate::error_log::ErrorLog;
 use crate::executor::idle::{FutexParker, Idle, Parker};
+use crate::executor::injector::Injector;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
@@ -43,8 +44,7 @@ pub(crate) struct Node {
     schedulers: Vec<Arc<Shared>>,
     /// Written by shutdown, read by everybody; Release/Acquire.
     state: AtomicU8,
-    /// Round-robin position for tasks and actors that come from foreign threads.
-    next: AtomicUsize,
+    pub(crate) injector: Injector,
     next_home: AtomicUsize,
     stacks: AtomicUsize,
     pub(crate) stalled: StalledForeign,
@@ -86,7 +86,7 @@ impl Node {
             settings,
             schedulers,
             state: AtomicU8::new(OPEN),
-            next: AtomicUsize::new(0),
+            injector: Injector::default(),
             next_home: AtomicUsize::new(0),
             stacks: AtomicUsize::new(0),
             stalled: StalledForeign::default(),
@@ -196,9 +196,11 @@ impl Node {
         }
     }
 
-    /// Whether another scheduler than `index` has tasks that may be stolen.
+    /// Whether another scheduler than `index` has tasks that may be stolen, or anybody may take
+    /// some.
     pub(crate) fn has_stealable(&self, index: usize) -> bool {
-        self.schedulers.iter().any(|other| other.index != index && !other.stealer.is_empty())
+        !self.injector.is_empty()
+            || self.schedulers.iter().any(|other| other.index != index && !other.stealer.is_empty())
     }
 
     /// An actor died: graphs that use it have to see it.
@@ -220,23 +222,15 @@ impl Node {
         }
     }
 
-    /// The scheduler for something that may run anywhere and comes from outside.
-    pub(crate) fn pick(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed) % self.schedulers.len()
-    }
-
     /// Queues a task that was made on any thread.
     pub(crate) fn start_task(&self, cell: NonNull<Header>) {
-        let index = match Local::current() {
-            Some(local) if self.runs_inline() => {
-                // SAFETY: TC-1, the caller hands the right to start over.
-                unsafe { Header::run(cell, local) };
-                return;
-            }
-            Some(local) => local.shared.index,
-            None => self.pick(),
-        };
-        self.start_task_on(cell, index);
+        if let Some(local) = Local::current()
+            && self.runs_inline()
+        {
+            // SAFETY: TC-1, the caller hands the right to start over.
+            return unsafe { Header::run(cell, local) };
+        }
+        self.start_anywhere(cell);
         if self.runs_inline() {
             // SAFETY: the caller of `remote` holds a handle until it got its ref.
             let completion = unsafe { &(*cell.as_ptr()).completion };
@@ -259,16 +253,35 @@ impl Node {
                 None => None,
             }
         };
-        self.start_task_on(cell, scheduler.unwrap_or_else(|| self.pick()));
+        match scheduler {
+            Some(index) => self.start_task_on(cell, index),
+            None => self.start_anywhere(cell),
+        }
+    }
+
+    /// Queues a task where any scheduler may take it.
+    fn start_anywhere(&self, cell: NonNull<Header>) {
+        match Local::current() {
+            Some(local) => self.start_task_on(cell, local.shared.index),
+            None if self.injector.push(cell, || self.is_closing()) => self.work_was_pushed(),
+            None => self.refuse(cell),
+        }
+    }
+
+    /// The node closes: fails a task that was to be queued.
+    #[cold]
+    fn refuse(&self, cell: NonNull<Header>) {
+        // SAFETY: TC-1, the caller hands the right to start over, so the cell is alive.
+        unsafe {
+            let what = cell.as_ref().meta().name.to_owned();
+            Header::fail(cell, Error::ShutDown { what });
+        }
     }
 
     /// Queues a task on one scheduler.
     pub(crate) fn start_task_on(&self, cell: NonNull<Header>, index: usize) {
         if self.is_closing() {
-            let what = self.task_name(cell);
-            // SAFETY: TC-1, the caller hands the right to start over.
-            unsafe { Header::fail(cell, Error::ShutDown { what }) };
-            return;
+            return self.refuse(cell);
         }
         match Local::current() {
             Some(local) if local.shared.index == index => {
@@ -278,11 +291,6 @@ impl Node {
             // SAFETY: LT-1; a cell begins with its letter, and is in no other queue.
             _ => unsafe { self.schedulers[index].post(cell.cast()) },
         }
-    }
-
-    fn task_name(&self, cell: NonNull<Header>) -> String {
-        // SAFETY: the caller of the callers holds the right to start, so the cell is alive.
-        unsafe { cell.as_ref() }.meta().name.to_owned()
     }
 
     /// One more coroutine, within the limit.

@@ -8,6 +8,7 @@
 //! | `turn` | the loop |
 //! | `coroutine` | stackful coroutines and their wake-up |
 //! | `letter` | what travels in a mailbox |
+//! | `injector` | tasks from threads without a scheduler |
 //! | `steal`, `timers`, `idle` | stealing, timers, the idle policy |
 //! | `wait` | blocking a task or a foreign thread until a result is there |
 //! | `thread` | starting and ending scheduler threads |
@@ -16,6 +17,7 @@ pub(crate) mod block_on;
 pub(crate) mod coroutine;
 pub(crate) mod gate;
 pub(crate) mod idle;
+pub(crate) mod injector;
 pub(crate) mod letter;
 pub(crate) mod local;
 pub(crate) mod overflow;

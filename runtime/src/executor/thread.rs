@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::task::raw::Header;
 use maser_shm::sync::deque::Worker;
-use std::ptr::{NonNull, null};
+use std::ptr::null;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -91,8 +91,9 @@ fn fail_queued(local: &Local) {
         // SAFETY: residents are taken off before they are freed.
         unsafe { actor.as_ref() }.close();
     }
-    while let Some(task) = local.tasks.take() {
-        let cell: NonNull<Header> = task.cast();
+    let injected = local.node.injector.drain();
+    let mine = std::iter::from_fn(|| local.tasks.take());
+    for cell in injected.into_iter().chain(mine.map(|task| task.cast::<Header>())) {
         // SAFETY: TC-1, taken from the queue.
         unsafe {
             let what = cell.as_ref().meta().name.to_owned();

@@ -96,6 +96,9 @@ fn turn(local: &Local) -> bool {
         ActorCore::run_next(actor, local);
         worked = true;
     }
+    if !local.node.injector.is_empty() {
+        worked |= local.node.injector.take(&local.tasks);
+    }
     for _ in 0..TASKS_PER_TURN {
         let Some(task) = local.tasks.take() else { break };
         // SAFETY: what is in the deque are cells of tasks that have not started, and taking one

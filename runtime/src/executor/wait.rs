@@ -68,6 +68,12 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
             return Ok(());
         }
         if local.has_work() {
+            // What it saw may be our own answer, arrived since the look above.
+            // SAFETY: as in `wait_pending`.
+            unsafe { (header.vtable().progress)(cell, Some(local), false) };
+            if header.completion.is_done() {
+                return Ok(());
+            }
             break;
         }
         spin_loop();

@@ -12,6 +12,7 @@ use crate::config::Timeout;
 use crate::error::{Error, Result};
 use crate::node::Node as HostNode;
 use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
@@ -40,7 +41,8 @@ const MAX_INFLIGHT: usize = 1 << 20;
 pub struct CompiledGraph<I: InputNodes, O: OutputNodes> {
     core: Arc<Core>,
     submit: UnsafeCell<Box<dyn SubmitRun<I::Values>>>,
-    outs: O::Outs,
+    /// Given to the core when the graph is dropped (DR-5).
+    outs: ManuallyDrop<O::Outs>,
     teardown_timeout: Option<Duration>,
     /// Holds the handles of the actors.
     _nodes: Vec<NodeDef>,
@@ -73,7 +75,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         let mut outputs = Vec::new();
         self.outputs.visit(&mut |id| outputs.push(id.0.index));
         check(&self.nodes, &outputs, &host)?;
-        let limits = limits_of(&options, &host)?;
+        let limits = limits_of(&options, &host, outputs.len())?;
         let plan = lay_out(&self.nodes, &host);
         let mut homes: Vec<usize> = plan.scheduler.iter().copied().filter(|at| *at != usize::MAX).collect();
         homes.sort_unstable();
@@ -89,7 +91,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         Ok(CompiledGraph {
             core,
             submit: UnsafeCell::new(submit),
-            outs,
+            outs: ManuallyDrop::new(outs),
             teardown_timeout: teardown.limit(),
             _nodes: self.nodes,
         })
@@ -110,7 +112,7 @@ fn actors_of(nodes: &[NodeDef]) -> Vec<SendCore> {
     actors
 }
 
-fn limits_of(options: &CompileOptions, host: &HostNode) -> Result<Limits> {
+fn limits_of(options: &CompileOptions, host: &HostNode, outputs: usize) -> Result<Limits> {
     let settings = &host.settings;
     let max_inflight = options.max_inflight.unwrap_or(settings.graph_max_inflight);
     let max_buffered = options.max_buffered_results.unwrap_or(settings.graph_max_buffered_results);
@@ -126,6 +128,7 @@ fn limits_of(options: &CompileOptions, host: &HostNode) -> Result<Limits> {
         }
     }
     Ok(Limits {
+        outputs,
         max_inflight,
         max_buffered,
         submit_timeout: options.submit_timeout.unwrap_or(settings.graph_submit_timeout).limit(),
@@ -209,6 +212,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
                 // SAFETY: DR-1, under the lock.
                 unsafe { &mut *self.submit.get() }.submit(values);
             }
+            self.core.refs_were_made();
             Some(self.core.take_run())
         });
         match run {
@@ -343,5 +347,8 @@ impl<I: InputNodes, O: OutputNodes> Drop for CompiledGraph<I, O> {
     fn drop(&mut self) {
         // A teardown that cannot be awaited still happens: the graph is over.
         drop(self.teardown());
+        // SAFETY: taken out once, here; not used after.
+        let outs = unsafe { ManuallyDrop::take(&mut self.outs) };
+        self.core.abandon(Box::new(outs));
     }
 }

@@ -2,10 +2,12 @@
 //! it, and how it ends.
 //!
 //! - DR-1 everything in a `Cell` or `UnsafeCell` of a graph's driver is used under the core's lock
-//!   alone. The lock is held for a few loads and stores, never while waiting or running user code
-//!   but `Clone` of results.
+//!   alone. The lock is held for a few loads and stores, never while waiting or running user code.
 //! - DR-4 waiting: a parked waiter registers first (`waiting`), then looks again after the heavy
 //!   barrier of its event; a segment sends first, then reads `waiting` after a light barrier.
+//! - DR-5 a ref holds no count of its own (two locked instructions a run would be a tenth of it):
+//!   the number of refs is kept under the lock, and the outputs of a graph that is dropped before
+//!   its refs go with the last of them.
 #![allow(unsafe_code, reason = "cells that the lock of this very type protects; posts letters")]
 
 use crate::actor::core::{ActorCore, SendCore};
@@ -18,8 +20,9 @@ use crate::node::Node;
 use maser_shm::os::membarrier;
 use maser_shm::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use maser_shm::sync::event::Event;
-use maser_shm::sync::hint::spin_loop;
-use std::cell::Cell;
+use maser_shm::sync::owner_lock::{OwnerLock, thread_number};
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -28,7 +31,13 @@ use std::time::Duration;
 pub(crate) struct Core {
     pub(crate) id: u64,
     pub(crate) node: Arc<Node>,
-    lock: AtomicBool,
+    lock: OwnerLock,
+    /// Results of one run.
+    outputs: usize,
+    /// Refs that are there (DR-1, DR-5).
+    live_refs: Cell<usize>,
+    /// The outputs of a graph that is gone while refs of it are left (DR-5).
+    orphan: UnsafeCell<Option<Box<dyn Any + Send>>>,
     /// Number of the next run (DR-1).
     next_run: Cell<u64>,
     /// Every run below has all its results with the driver (DR-1); a lower bound.
@@ -58,6 +67,7 @@ unsafe impl Sync for Core {}
 
 /// The limits of one graph.
 pub(crate) struct Limits {
+    pub(crate) outputs: usize,
     pub(crate) max_inflight: usize,
     pub(crate) max_buffered: usize,
     pub(crate) submit_timeout: Option<Duration>,
@@ -69,7 +79,10 @@ impl Core {
         Arc::new(Self {
             id,
             node,
-            lock: AtomicBool::new(false),
+            lock: OwnerLock::new(),
+            outputs: limits.outputs,
+            live_refs: Cell::new(0),
+            orphan: UnsafeCell::new(None),
             next_run: Cell::new(0),
             finished: Cell::new(0),
             max_inflight: limits.max_inflight,
@@ -92,30 +105,37 @@ impl Core {
     /// Runs `body` under the lock (DR-1).
     #[inline(always)]
     pub(crate) fn locked<R>(&self, body: impl FnOnce() -> R) -> R {
-        struct Unlock<'a>(&'a AtomicBool);
-        impl Drop for Unlock<'_> {
-            #[inline(always)]
-            fn drop(&mut self) {
-                self.0.store(false, Ordering::Release);
-            }
-        }
-        while self.lock.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.contended();
-        }
-        let _unlock = Unlock(&self.lock);
+        let _inside = self.lock.lock(thread_number());
         body()
     }
 
-    #[cold]
-    fn contended(&self) {
-        let mut looks = 0_u32;
-        while self.lock.load(Ordering::Relaxed) {
-            looks += 1;
-            if looks % 64 == 0 {
-                maser_shm::os::sched_yield();
+    /// A run was submitted: a ref for each of its results comes to be. Under the lock.
+    #[inline(always)]
+    pub(crate) fn refs_were_made(&self) {
+        self.live_refs.set(self.live_refs.get() + self.outputs);
+    }
+
+    /// A ref is going away; what it gives is dropped by the caller outside of the lock. Under the
+    /// lock.
+    #[inline(always)]
+    pub(crate) fn ref_goes(&self) -> Option<Box<dyn Any + Send>> {
+        let left = self.live_refs.get() - 1;
+        self.live_refs.set(left);
+        // SAFETY: DR-1, under the lock.
+        if left == 0 { unsafe { (*self.orphan.get()).take() } } else { None }
+    }
+
+    /// The graph itself goes away: its outputs stay for as long as there are refs of them (DR-5).
+    pub(crate) fn abandon(&self, outputs: Box<dyn Any + Send>) {
+        let now = self.locked(|| {
+            if self.live_refs.get() == 0 {
+                return Some(outputs);
             }
-            spin_loop();
-        }
+            // SAFETY: DR-1, under the lock.
+            unsafe { *self.orphan.get() = Some(outputs) };
+            None
+        });
+        drop(now);
     }
 
     /// Why the graph takes no more runs, if it does not.
@@ -265,4 +285,10 @@ impl Core {
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
+}
+
+/// The result of `run` was taken by its ref.
+#[cold]
+pub(crate) fn gone(run: u64) -> Error {
+    Error::ObjectLost { what: format!("run {run}"), reason: "it was taken before".into() }
 }

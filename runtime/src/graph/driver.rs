@@ -20,6 +20,7 @@ use crate::executor::wait::{check_may_block, interrupted, thread_event};
 use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
 use maser_shm::channel::spsc::LineReceiver;
 use maser_shm::sync::hint::spin_loop;
+use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
@@ -46,8 +47,21 @@ impl<T: Send> Arrivals<T> for LineReceiver<Outcome<T>> {
     }
 }
 
-/// A result with the driver; `None` once it was taken or dropped.
-type Kept<T> = Option<Outcome<T>>;
+/// A result with the driver.
+enum Kept<T> {
+    Here(Outcome<T>),
+    /// Somebody is cloning it outside of the lock.
+    Lent,
+    /// Taken or dropped.
+    Gone,
+}
+
+/// What a look at a result found.
+pub(crate) enum Found<T> {
+    Here(Outcome<T>),
+    NotYet,
+    Gone,
+}
 
 struct Results<T> {
     arrivals: Box<dyn Arrivals<T>>,
@@ -93,10 +107,7 @@ impl<T: GraphValue> AnyOutput for Output<T> {
         unsafe { &*self.results.get() }.held
     }
     fn wait_arrived(&self, run: u64, limit: Option<Duration>) -> Result<()> {
-        match self.me.upgrade() {
-            Some(me) => me.wait(run, limit, "the submit timeout"),
-            None => Ok(()),
-        }
+        self.wait(run, limit, "the submit timeout")
     }
 }
 
@@ -111,10 +122,10 @@ impl<T> Results<T> {
         while let Some(outcome) = self.arrivals.take() {
             let run = self.arrived();
             if !self.unwanted.is_empty() && self.unwanted.remove(&run) {
-                self.kept.push_back(None);
+                self.kept.push_back(Kept::Gone);
                 self.trim();
             } else {
-                self.kept.push_back(Some(outcome));
+                self.kept.push_back(Kept::Here(outcome));
                 self.held += 1;
             }
         }
@@ -123,13 +134,43 @@ impl<T> Results<T> {
 
     #[inline(always)]
     fn trim(&mut self) {
-        while let Some(None) = self.kept.front() {
+        while let Some(Kept::Gone) = self.kept.front() {
             self.kept.pop_front();
             self.first += 1;
         }
     }
 
-    /// The result of `run`, if it is there.
+    /// Moves the result of `run` out. The usual case, the next result while none is kept, goes
+    /// past the queue.
+    #[inline(always)]
+    fn take(&mut self, run: u64) -> Found<T> {
+        if self.kept.is_empty() && run == self.first && self.unwanted.is_empty() {
+            return match self.arrivals.take() {
+                Some(outcome) => {
+                    self.first += 1;
+                    Found::Here(outcome)
+                }
+                None => Found::NotYet,
+            };
+        }
+        self.take_kept(run)
+    }
+
+    fn take_kept(&mut self, run: u64) -> Found<T> {
+        let Some(kept) = self.find(run) else {
+            return if run < self.arrived() { Found::Gone } else { Found::NotYet };
+        };
+        match std::mem::replace(kept, Kept::Gone) {
+            Kept::Here(outcome) => {
+                self.held -= 1;
+                self.trim();
+                Found::Here(outcome)
+            }
+            Kept::Lent | Kept::Gone => Found::Gone,
+        }
+    }
+
+    /// The place of the result of `run`, if it has arrived.
     #[inline(always)]
     fn find(&mut self, run: u64) -> Option<&mut Kept<T>> {
         if run >= self.arrived() {
@@ -137,6 +178,26 @@ impl<T> Results<T> {
         }
         let at = run.checked_sub(self.first)?;
         self.kept.get_mut(at as usize)
+    }
+}
+
+/// Puts a lent result back, also when its `Clone` panics.
+struct GiveBack<'a, T: GraphValue> {
+    output: &'a Output<T>,
+    run: u64,
+    outcome: Option<Outcome<T>>,
+}
+
+impl<T: GraphValue> Drop for GiveBack<'_, T> {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take();
+        self.output.core.locked(|| {
+            // SAFETY: DR-1, under the lock.
+            let results = unsafe { &mut *self.output.results.get() };
+            if let (Some(place), Some(outcome)) = (results.find(self.run), outcome) {
+                *place = Kept::Here(outcome);
+            }
+        });
     }
 }
 
@@ -152,47 +213,62 @@ impl<T: GraphValue> Output<T> {
         Arc::new_cyclic(|me| Self { core, me: me.clone(), results: UnsafeCell::new(results) })
     }
 
-    /// Looks once; `use_it` gets the result's place if it is there.
-    #[inline(always)]
-    pub(crate) fn try_with<R>(&self, run: u64, use_it: impl FnOnce(&mut Kept<T>) -> R) -> Option<R> {
-        self.core.locked(|| {
-            // SAFETY: DR-1, under the lock.
-            let results = unsafe { &mut *self.results.get() };
-            results.find(run).map(use_it)
-        })
-    }
-
-    /// Moves the result of `run` out; it is there.
-    #[inline(always)]
-    pub(crate) fn take(&self, run: u64) -> Option<Outcome<T>> {
-        self.core.locked(|| {
-            // SAFETY: DR-1, under the lock.
-            let results = unsafe { &mut *self.results.get() };
-            let taken = results.find(run).and_then(Option::take);
-            if taken.is_some() {
-                results.held -= 1;
-                results.trim();
+    /// Clones the result of `run`, outside of the lock.
+    pub(crate) fn try_clone(&self, run: u64) -> Found<T> {
+        loop {
+            let lent = self.core.locked(|| {
+                // SAFETY: DR-1, under the lock.
+                let results = unsafe { &mut *self.results.get() };
+                match results.find(run) {
+                    Some(Kept::Lent) => None,
+                    Some(kept @ Kept::Here(_)) => Some(Some(std::mem::replace(kept, Kept::Lent))),
+                    Some(Kept::Gone) => Some(Some(Kept::Gone)),
+                    None => Some(None),
+                }
+            });
+            match lent {
+                Some(Some(Kept::Here(outcome))) => {
+                    let back = GiveBack { output: self, run, outcome: Some(outcome) };
+                    let cloned = back.outcome.clone();
+                    drop(back);
+                    return cloned.map_or(Found::Gone, Found::Here);
+                }
+                Some(Some(_)) => return Found::Gone,
+                Some(None) => return Found::NotYet,
+                // Another thread clones it right now.
+                None => maser_shm::os::sched_yield(),
             }
-            taken
+        }
+    }
+
+    /// Moves the result of `run` out, if it is there, and with it its ref (DR-5).
+    #[inline(always)]
+    pub(crate) fn try_take(&self, run: u64) -> (Found<T>, Option<Box<dyn Any + Send>>) {
+        self.core.locked(|| {
+            // SAFETY: DR-1, under the lock.
+            let results = unsafe { &mut *self.results.get() };
+            let found = results.take(run);
+            let orphan = match found {
+                Found::NotYet => None,
+                _ => self.core.ref_goes(),
+            };
+            (found, orphan)
         })
     }
 
-    /// Nobody wants the result of `run` any more.
+    /// Nobody wants the result of `run` any more; its ref goes.
     pub(crate) fn forget(&self, run: u64) {
         let dropped = self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            if run >= results.arrived() {
+            let found = results.take(run);
+            if matches!(found, Found::NotYet) {
                 results.unwanted.insert(run);
-                return None;
             }
-            let taken = results.find(run).and_then(Option::take);
-            if taken.is_some() {
-                results.held -= 1;
-                results.trim();
-            }
-            taken
+            (found, self.core.ref_goes())
         });
+        // Values are user types: dropped outside of the lock. The outputs, `self` among them, go
+        // last, and nothing is touched after.
         drop(dropped);
     }
 
@@ -202,20 +278,23 @@ impl<T: GraphValue> Output<T> {
         self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            run < results.arrived() || (results.arrivals.is_ready() && run < results.pull())
+            let arrived = results.arrived();
+            // The very next one stays where it is: whoever asks takes it from there.
+            run < arrived
+                || (results.arrivals.is_ready() && (run == arrived || run < results.pull()))
         })
     }
 
     /// Waits until the result of `run` is there, or the graph is over.
     #[inline(always)]
-    pub(crate) fn wait(self: &Arc<Self>, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+    pub(crate) fn wait(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
         if self.has(run) {
             return Ok(());
         }
         self.wait_slow(run, limit, knob)
     }
 
-    fn wait_slow(self: &Arc<Self>, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+    pub(crate) fn wait_slow(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
         let local = Local::current();
         if let Some(local) = local {
             check_may_block(local, "the result of a graph")?;
@@ -256,7 +335,7 @@ impl<T: GraphValue> Output<T> {
         self.core.timed_out(format!("the result of run {run}"), limit.unwrap_or_default(), knob)
     }
 
-    fn block(self: &Arc<Self>, local: &Local, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+    fn block(&self, local: &Local, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
         let me = local.current_co();
         let mut deadline = None;
         loop {
@@ -272,7 +351,8 @@ impl<T: GraphValue> Output<T> {
                 return self.last_look(run, || self.too_late(run, limit, knob));
             }
             let deadline_ns = Cell::new(deadline);
-            local.watches.borrow_mut().push(Watch { result: self.clone(), run, co: me, limit, deadline_ns });
+            let Some(me_again) = self.me.upgrade() else { return Err(crate::graph::core::gone(run)) };
+            local.watches.borrow_mut().push(Watch { result: me_again, run, co: me, limit, deadline_ns });
             let blocked = interrupted(local, "the result of a graph").and_then(|()| local.block());
             // A watch that woke us is gone from the list; one that did not carries the deadline.
             let left = {

@@ -1,11 +1,17 @@
 //! `GraphRef<T>`: one result of one run of a compiled graph.
 
-use super::driver::Output;
+#![allow(unsafe_code, reason = "a ref points at its graph's output, which outlives it (DR-5)")]
+
+use super::core::gone;
+use super::driver::{Found, Output};
 use super::slot::GraphValue;
-use crate::error::{Error, Result};
+use crate::error::{Fault, Result};
+#[cfg(doc)]
+use crate::error::Error;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +20,26 @@ const GET_KNOB: &str = "CompileOptions::get_timeout, MASER_CGRAPH_GET_TIMEOUT or
 /// One result of one run. Refs of one graph may be asked in any order, again after a timeout, and
 /// any number of times; a held one stalls no run.
 pub struct GraphRef<T: GraphValue> {
-    output: Arc<Output<T>>,
+    output: NonNull<Output<T>>,
     run: u64,
-    taken: bool,
 }
 
+// SAFETY: DR-1, DR-5: the output is shared under the core's lock and outlives its refs.
+unsafe impl<T: GraphValue> Send for GraphRef<T> {}
+// SAFETY: as above.
+unsafe impl<T: GraphValue> Sync for GraphRef<T> {}
+
 impl<T: GraphValue> GraphRef<T> {
+    /// One of the refs that `Core::refs_were_made` counted.
     #[inline(always)]
-    pub(crate) fn new(output: Arc<Output<T>>, run: u64) -> Self {
-        Self { output, run, taken: false }
+    pub(crate) fn new(output: &Arc<Output<T>>, run: u64) -> Self {
+        Self { output: NonNull::from(&**output), run }
+    }
+
+    #[inline(always)]
+    fn output(&self) -> &Output<T> {
+        // SAFETY: DR-5, the output outlives its refs.
+        unsafe { self.output.as_ref() }
     }
 
     /// Number of the run, from 0.
@@ -32,7 +49,7 @@ impl<T: GraphValue> GraphRef<T> {
 
     /// Whether the result, or the error in its place, is there.
     pub fn is_ready(&self) -> bool {
-        self.output.has(self.run)
+        self.output().has(self.run)
     }
 
     /// Waits for the result and clones it; can be called again. Waits no longer than the graph's
@@ -44,7 +61,7 @@ impl<T: GraphValue> GraphRef<T> {
     /// [`Error::GetWhilePanicking`], [`Error::Cancelled`], [`Error::ShutDown`] as for
     /// [`Ref::get`](crate::Ref::get).
     pub fn get(&self) -> Result<T> {
-        self.get_within(self.output.core.get_timeout, GET_KNOB)
+        self.get_within(self.output().core.get_timeout, GET_KNOB)
     }
 
     /// As [`get`](Self::get) with a limit of its own.
@@ -57,11 +74,12 @@ impl<T: GraphValue> GraphRef<T> {
 
     #[inline(always)]
     fn get_within(&self, limit: Option<Duration>, knob: &'static str) -> Result<T> {
-        self.output.wait(self.run, limit, knob)?;
-        let cloned = self.output.try_with(self.run, |kept| kept.clone()).flatten();
-        match cloned {
-            Some(outcome) => outcome.map_err(|fault| fault.to_error()),
-            None => Err(self.gone()),
+        loop {
+            match self.output().try_clone(self.run) {
+                Found::Here(outcome) => return outcome.map_err(|fault| fault.to_error()),
+                Found::Gone => return Err(gone(self.run)),
+                Found::NotYet => self.output().wait(self.run, limit, knob)?,
+            }
         }
     }
 
@@ -70,26 +88,30 @@ impl<T: GraphValue> GraphRef<T> {
     /// # Errors
     /// As [`get`](Self::get); after a timeout the result is lost with the ref.
     #[inline]
-    pub fn take(mut self) -> Result<T> {
-        self.output.wait(self.run, self.output.core.get_timeout, GET_KNOB)?;
-        self.taken = true;
-        match self.output.take(self.run) {
-            Some(outcome) => outcome.map_err(|fault| fault.to_error()),
-            None => Err(self.gone()),
+    pub fn take(self) -> Result<T> {
+        loop {
+            let (found, orphan) = self.output().try_take(self.run);
+            let outcome = match found {
+                Found::Here(outcome) => outcome,
+                Found::Gone => Err(Fault::new(gone(self.run))),
+                Found::NotYet => {
+                    let core = &self.output().core;
+                    self.output().wait_slow(self.run, core.get_timeout, GET_KNOB)?;
+                    continue;
+                }
+            };
+            // Counted as gone by `try_take`.
+            std::mem::forget(self);
+            drop(orphan);
+            return outcome.map_err(|fault| fault.to_error());
         }
-    }
-
-    fn gone(&self) -> Error {
-        Error::ObjectLost { what: format!("run {}", self.run), reason: "it was taken before".into() }
     }
 }
 
 impl<T: GraphValue> Drop for GraphRef<T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.taken {
-            self.output.forget(self.run);
-        }
+        self.output().forget(self.run);
     }
 }
 
@@ -114,7 +136,7 @@ impl<T: GraphValue> IntoFuture for GraphRef<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            std::future::poll_fn(|context| self.output.poll_ready(self.run, context)).await?;
+            std::future::poll_fn(|context| self.output().poll_ready(self.run, context)).await?;
             self.take()
         })
     }

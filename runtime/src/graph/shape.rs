@@ -333,7 +333,7 @@ impl<T: GraphValue> OutputNodes for Node<T> {
     }
     #[inline(always)]
     fn graph_refs(outs: &OutputBox<T>, run: u64) -> GraphRef<T> {
-        GraphRef::new(outs.0.clone(), run)
+        GraphRef::new(&outs.0, run)
     }
     fn visit_outs(outs: &OutputBox<T>, visit: &mut dyn FnMut(&dyn AnyOutput)) {
         visit(&*outs.0);
@@ -357,7 +357,7 @@ macro_rules! outputs {
             }
             #[inline(always)]
             fn graph_refs(outs: &Self::Outs, run: u64) -> Self::GraphRefs {
-                ($(GraphRef::new(outs.$at.0.clone(), run),)*)
+                ($(GraphRef::new(&outs.$at.0, run),)*)
             }
             fn visit_outs(outs: &Self::Outs, visit: &mut dyn FnMut(&dyn AnyOutput)) {
                 $(visit(&*outs.$at.0);)*
@@ -389,7 +389,7 @@ impl<T: GraphValue> OutputNodes for Vec<Node<T>> {
         self.iter().map(|node| wire_one(node, wire)).collect()
     }
     fn graph_refs(outs: &Self::Outs, run: u64) -> Vec<GraphRef<T>> {
-        outs.iter().map(|out| GraphRef::new(out.0.clone(), run)).collect()
+        outs.iter().map(|out| GraphRef::new(&out.0, run)).collect()
     }
     fn visit_outs(outs: &Self::Outs, visit: &mut dyn FnMut(&dyn AnyOutput)) {
         outs.iter().for_each(|out| visit(&*out.0));
@@ -410,7 +410,7 @@ impl<T: GraphValue, const N: usize> OutputNodes for [Node<T>; N] {
         std::array::from_fn(|at| wire_one(&self[at], wire))
     }
     fn graph_refs(outs: &Self::Outs, run: u64) -> [GraphRef<T>; N] {
-        std::array::from_fn(|at| GraphRef::new(outs[at].0.clone(), run))
+        std::array::from_fn(|at| GraphRef::new(&outs[at].0, run))
     }
     fn visit_outs(outs: &Self::Outs, visit: &mut dyn FnMut(&dyn AnyOutput)) {
         outs.iter().for_each(|out| visit(&*out.0));

@@ -71,9 +71,13 @@ impl OwnerLock {
 
     /// Enters as `thread`: a number that no other thread has, neither 0 nor the largest. Others
     /// are inside for short: it spins, then yields.
+    ///
+    /// # Panics
+    /// If the owner is inside already: the lock is not re-entrant.
     #[inline(always)]
     pub fn lock(&self, thread: u64) -> OwnerGuard<'_> {
         if self.owner.load(Ordering::Relaxed) == thread {
+            assert!(!self.busy.load(Ordering::Relaxed), "an owner lock was entered again from inside");
             self.busy.store(true, Ordering::Relaxed);
             membarrier::light(); // OL-2
             if !self.barred.load(Ordering::Acquire) && self.owner.load(Ordering::Relaxed) == thread {
