@@ -2,8 +2,13 @@
 //!
 //! | file | covers |
 //! |---|---|
+//! | [`objects`] | get, take, read, wait, refs inside values, when values are dropped |
+//! | [`futures`] | refs under executors |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
 
+mod futures;
+mod objects;
 mod seed_003;
 mod seed_004;
+mod support;
