@@ -20,7 +20,9 @@ pub enum Error {
     #[error(transparent)]
     Task(#[from] TaskError),
     /// The actor ended before it answered.
-    #[error("actor {actor} died: {reason}; make a new one, or look the reason up with maser::error_info()")]
+    #[error(
+        "actor {actor} died: {reason}; make a new one, or look the reason up with maser::error_info()"
+    )]
     ActorDied {
         /// Class and name or number of the actor.
         actor: String,
@@ -44,7 +46,9 @@ pub enum Error {
         reason: String,
     },
     /// A wait reached its limit. Nothing is lost: the same call can be repeated.
-    #[error("waited {waited:?} for {what} from {from_whom}; call again to wait on, or raise the limit ({knob})")]
+    #[error(
+        "waited {waited:?} for {what} from {from_whom}; call again to wait on, or raise the limit ({knob})"
+    )]
     Timeout {
         /// What was awaited.
         what: String,
@@ -76,7 +80,9 @@ pub enum Error {
         reason: String,
     },
     /// The value cannot be moved out because others hold it.
-    #[error("the value of {what} is shared by other refs, so it cannot be moved out; drop them, or use get() for a clone")]
+    #[error(
+        "the value of {what} is shared by other refs, so it cannot be moved out; drop them, or use get() for a clone"
+    )]
     ValueShared {
         /// Who made it.
         what: String,
@@ -88,7 +94,9 @@ pub enum Error {
         what: String,
     },
     /// There is no runtime.
-    #[error("maser is not running: {what} needs it; call maser::init() first and keep what it returns")]
+    #[error(
+        "maser is not running: {what} needs it; call maser::init() first and keep what it returns"
+    )]
     NotRunning {
         /// What was tried.
         what: &'static str,
@@ -114,7 +122,9 @@ pub enum Error {
         reason: String,
     },
     /// A demand that this node can never meet.
-    #[error("{what} asks for {asked} {resource}, and this node has {total} in all; lower the demand or raise {knob}")]
+    #[error(
+        "{what} asks for {asked} {resource}, and this node has {total} in all; lower the demand or raise {knob}"
+    )]
     Infeasible {
         /// Function or actor.
         what: String,
@@ -128,7 +138,9 @@ pub enum Error {
         knob: String,
     },
     /// Too many tasks are blocked at once.
-    #[error("{blocked} tasks are blocked and the limit is {limit}; block fewer at once, or raise max_blocked_tasks (bounded by vm.max_map_count / 2)")]
+    #[error(
+        "{blocked} tasks are blocked and the limit is {limit}; block fewer at once, or raise max_blocked_tasks (bounded by vm.max_map_count / 2)"
+    )]
     TooManyBlockedTasks {
         /// How many are blocked.
         blocked: usize,
@@ -136,19 +148,25 @@ pub enum Error {
         limit: usize,
     },
     /// A wait was begun by a destructor that runs because of a panic.
-    #[error("get() of {what} while the thread unwinds from a panic; wait before the panic, or not in a destructor")]
+    #[error(
+        "get() of {what} while the thread unwinds from a panic; wait before the panic, or not in a destructor"
+    )]
     GetWhilePanicking {
         /// What was awaited.
         what: String,
     },
     /// Waiting would close a cycle: nobody in it could ever go on.
-    #[error("waiting would never end, because the wait closes a cycle: {path}; return before the answer is needed, or give the actor max_concurrency > 1")]
+    #[error(
+        "waiting would never end, because the wait closes a cycle: {path}; return before the answer is needed, or give the actor max_concurrency > 1"
+    )]
     WaitCycle {
         /// Who waits for whom, from the caller round to the caller.
         path: String,
     },
     /// The actor name is in use.
-    #[error("an actor named {name:?} exists already; choose another name, or reach it with maser::get_actor")]
+    #[error(
+        "an actor named {name:?} exists already; choose another name, or reach it with maser::get_actor"
+    )]
     ActorNameTaken {
         /// The name.
         name: String,
@@ -223,15 +241,26 @@ pub struct TaskError(Arc<TaskErrorInner>);
 
 impl TaskError {
     pub(crate) fn new(function: &str, actor: Option<String>, cause: Cause) -> Self {
-        let chain = vec![Frame { function: function.to_owned(), argument: None }];
-        Self(Arc::new(TaskErrorInner { actor, node: crate::node::name(), chain, cause }))
+        let chain = vec![Frame {
+            function: function.to_owned(),
+            argument: None,
+        }];
+        Self(Arc::new(TaskErrorInner {
+            actor,
+            node: crate::node::name(),
+            chain,
+            cause,
+        }))
     }
 
     /// The same error, seen by `function`, which got it as its `argument`th argument.
     pub(crate) fn through(&self, function: &str, argument: Option<usize>) -> Self {
         let inner = &*self.0;
         let mut chain = Vec::with_capacity(inner.chain.len() + 1);
-        chain.push(Frame { function: function.to_owned(), argument });
+        chain.push(Frame {
+            function: function.to_owned(),
+            argument,
+        });
         chain.extend(inner.chain.iter().cloned());
         Self(Arc::new(TaskErrorInner {
             actor: inner.actor.clone(),
@@ -258,7 +287,10 @@ impl TaskError {
 
     /// The function that failed first.
     pub fn function(&self) -> &str {
-        self.0.chain.last().map_or("", |frame| frame.function.as_str())
+        self.0
+            .chain
+            .last()
+            .map_or("", |frame| frame.function.as_str())
     }
 
     /// The actor whose method failed first, if it was a method.
@@ -300,7 +332,9 @@ impl fmt::Display for TaskError {
         }
         match &inner.cause {
             Cause::Returned(error) => write!(f, ": {error}")?,
-            Cause::Panicked { message, location } => write!(f, ": panicked at {location}: {message}")?,
+            Cause::Panicked { message, location } => {
+                write!(f, ": panicked at {location}: {message}")?
+            }
             Cause::Runtime(error) => write!(f, ": {error}")?,
         }
         if inner.chain.len() > 1 {

@@ -38,8 +38,16 @@ pub(crate) struct ErrorLog {
 
 impl ErrorLog {
     pub(crate) fn new(limit: usize, prints: bool) -> Self {
-        let state = State { events: VecDeque::new(), dropped: 0, printer: None };
-        Self { limit, prints, state: Mutex::new(state) }
+        let state = State {
+            events: VecDeque::new(),
+            dropped: 0,
+            printer: None,
+        };
+        Self {
+            limit,
+            prints,
+            state: Mutex::new(state),
+        }
     }
 
     /// Remembers `error`, and prints it in script mode.
@@ -63,7 +71,11 @@ impl ErrorLog {
             state.dropped += 1;
         }
         if self.limit > 0 {
-            state.events.push_back(ErrorEvent { kind, message, function });
+            state.events.push_back(ErrorEvent {
+                kind,
+                message,
+                function,
+            });
         }
     }
 
@@ -75,7 +87,12 @@ impl ErrorLog {
 
     /// Prints what is left and ends the printer.
     pub(crate) fn finish(&self) {
-        let printer = self.state.lock().unwrap_or_else(PoisonError::into_inner).printer.take();
+        let printer = self
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .printer
+            .take();
         if let Some(Printer { lines, thread }) = printer {
             drop(lines);
             drop(thread.join());

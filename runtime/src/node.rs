@@ -63,7 +63,12 @@ pub(crate) fn name() -> String {
 
 impl Node {
     /// A node with these schedulers, not yet current.
-    pub(crate) fn new(settings: Settings, topology: Topology, schedulers: Vec<Arc<Shared>>, spinners: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        topology: Topology,
+        schedulers: Vec<Arc<Shared>>,
+        spinners: usize,
+    ) -> Arc<Self> {
         membarrier::register();
         let random = match settings.id_seed {
             Some(seed) => SeededRandom::new(seed),
@@ -106,13 +111,19 @@ impl Node {
 
     /// Whether the process has a node.
     pub(crate) fn is_installed() -> bool {
-        CURRENT.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        CURRENT
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 
     /// Takes it away again.
     pub(crate) fn uninstall(node: &Arc<Node>) {
         let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|installed| Arc::ptr_eq(installed, node)) {
+        if current
+            .as_ref()
+            .is_some_and(|installed| Arc::ptr_eq(installed, node))
+        {
             *current = None;
         }
     }
@@ -135,7 +146,16 @@ impl Node {
                     .num_cpus(1)
                     .resolve(&|_| None)
                     .unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"));
-                let node = Node::new(settings, Topology { cpus: Vec::new(), numa_nodes: Vec::new(), quota: None }, Vec::new(), 1);
+                let node = Node::new(
+                    settings,
+                    Topology {
+                        cpus: Vec::new(),
+                        numa_nodes: Vec::new(),
+                        quota: None,
+                    },
+                    Vec::new(),
+                    1,
+                );
                 node.finish_closing();
                 node
             })
@@ -173,7 +193,9 @@ impl Node {
 
     /// No new work from now on; true for the first caller.
     pub(crate) fn begin_closing(&self) -> bool {
-        self.state.compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state
+            .compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     pub(crate) fn finish_closing(&self) {
@@ -191,7 +213,11 @@ impl Node {
 
     #[cold]
     fn wake_one(&self) {
-        if let Some(parked) = self.schedulers.iter().find(|scheduler| scheduler.event.is_parked()) {
+        if let Some(parked) = self
+            .schedulers
+            .iter()
+            .find(|scheduler| scheduler.event.is_parked())
+        {
             parked.event.notify();
         }
     }
@@ -200,7 +226,10 @@ impl Node {
     /// some.
     pub(crate) fn has_stealable(&self, index: usize) -> bool {
         !self.injector.is_empty()
-            || self.schedulers.iter().any(|other| other.index != index && !other.stealer.is_empty())
+            || self
+                .schedulers
+                .iter()
+                .any(|other| other.index != index && !other.stealer.is_empty())
     }
 
     /// An actor died: graphs that use it have to see it.
@@ -235,7 +264,11 @@ impl Node {
             // SAFETY: the caller of `remote` holds a handle until it got its ref.
             let completion = unsafe { &(*cell.as_ptr()).completion };
             // The outcome is the ref's; a wait that fails here fails again at `get`.
-            drop(crate::executor::wait::wait_foreign(completion, None, "a task in inline mode"));
+            drop(crate::executor::wait::wait_foreign(
+                completion,
+                None,
+                "a task in inline mode",
+            ));
         }
     }
 
@@ -300,7 +333,10 @@ impl Node {
         let limit = self.settings.max_blocked_tasks;
         if blocked >= limit + self.schedulers.len() {
             self.stacks.fetch_sub(1, Ordering::Relaxed);
-            return Err(Error::TooManyBlockedTasks { blocked: blocked - self.schedulers.len(), limit });
+            return Err(Error::TooManyBlockedTasks {
+                blocked: blocked - self.schedulers.len(),
+                limit,
+            });
         }
         Ok(())
     }

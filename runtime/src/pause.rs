@@ -19,8 +19,11 @@ pub fn sleep(duration: Duration) {
 }
 
 fn sleep_on_scheduler(local: &Local, duration: Duration) {
-    let deadline =
-        local.node.clock.now_ns().saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    let deadline = local
+        .node
+        .clock
+        .now_ns()
+        .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     let timer = local.timers.arm(deadline, local.current_co());
     while local.node.clock.now_ns() < deadline {
         if let Err(error) = interrupted(local, "sleep").and_then(|()| local.block()) {
@@ -35,8 +38,13 @@ fn sleep_on_scheduler(local: &Local, duration: Duration) {
 }
 
 fn sleep_on_thread(duration: Duration) {
-    let Ok(node) = Node::current("sleep") else { return std::thread::park_timeout(duration) };
-    let end = node.clock.now_ns().saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    let Ok(node) = Node::current("sleep") else {
+        return std::thread::park_timeout(duration);
+    };
+    let end = node
+        .clock
+        .now_ns()
+        .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     let event = thread_event();
     loop {
         let left = end.saturating_sub(node.clock.now_ns());

@@ -1,4 +1,8 @@
 //! What the macros expand to. Not for use by hand: it may change with any version.
+#![allow(
+    unsafe_code,
+    reason = "a macro's text: the table it makes is repr(transparent)"
+)]
 
 pub use crate::actor::call::{ByAsync, ByAsyncMut, ByMut, ByRef};
 pub use crate::actor::create::create;

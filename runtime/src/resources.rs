@@ -5,6 +5,7 @@
 //! demand is free, in order of arrival, and keeps it until it ends; its CPUs are lent out while
 //! it is blocked in `get`, so that a parent never keeps its own children from running.
 //! Quantities are exact to 1/10,000.
+#![allow(unsafe_code, reason = "queued cells move between threads")]
 
 use crate::error::{Error, Result};
 use crate::task::raw::Header;
@@ -55,11 +56,9 @@ struct Waiting {
     start: NonNull<Header>,
 }
 
-#[allow(unsafe_code, reason = "a queued cell moves between threads")]
 // SAFETY: TC-1: a queued cell is the right to start it, which any thread may use; its arguments
 // are `Send`.
 unsafe impl Send for Waiting {}
-
 
 struct State {
     total: BTreeMap<String, i64>,
@@ -95,7 +94,13 @@ impl Resources {
         for (name, quantity) in custom {
             total.set(name, *quantity);
         }
-        Self { state: Mutex::new(State { free: total.0.clone(), total: total.0, waiting: VecDeque::new() }) }
+        Self {
+            state: Mutex::new(State {
+                free: total.0.clone(),
+                total: total.0,
+                waiting: VecDeque::new(),
+            }),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -106,7 +111,9 @@ impl Resources {
     pub(crate) fn snapshot(&self) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
         let state = self.lock();
         let plain = |map: &BTreeMap<String, i64>| {
-            map.iter().map(|(name, units)| (name.clone(), *units as f64 / UNIT)).collect()
+            map.iter()
+                .map(|(name, units)| (name.clone(), *units as f64 / UNIT))
+                .collect()
         };
         (plain(&state.total), plain(&state.free))
     }
@@ -139,7 +146,10 @@ impl Resources {
         if state.waiting.is_empty() && state.take(demand) {
             return Admission::Granted;
         }
-        state.waiting.push_back(Waiting { demand: demand.clone(), start });
+        state.waiting.push_back(Waiting {
+            demand: demand.clone(),
+            start,
+        });
         Admission::Queued
     }
 
@@ -168,13 +178,20 @@ impl Resources {
 
     /// Everything that still waits, at shutdown.
     pub(crate) fn drain(&self) -> Vec<NonNull<Header>> {
-        self.lock().waiting.drain(..).map(|waiting| waiting.start).collect()
+        self.lock()
+            .waiting
+            .drain(..)
+            .map(|waiting| waiting.start)
+            .collect()
     }
 }
 
 impl State {
     fn take(&mut self, demand: &Demand) -> bool {
-        let fits = demand.0.iter().all(|(name, units)| self.free.get(name).is_some_and(|free| free >= units));
+        let fits = demand
+            .0
+            .iter()
+            .all(|(name, units)| self.free.get(name).is_some_and(|free| free >= units));
         if fits {
             for (name, units) in &demand.0 {
                 if let Some(free) = self.free.get_mut(name) {
@@ -189,7 +206,11 @@ impl State {
 impl Grant {
     /// A demand that is not met yet.
     pub(crate) fn pending(demand: Demand, node: Arc<crate::node::Node>) -> Self {
-        Self { demand, node, held: false }
+        Self {
+            demand,
+            node,
+            held: false,
+        }
     }
 
     pub(crate) fn demand(&self) -> &Demand {
@@ -226,7 +247,13 @@ impl Grant {
     /// Takes the CPUs back, if need be above the total: the task goes on at once.
     pub(crate) fn reclaim_cpus(&self) {
         if let Some(units) = self.demand.0.get(CPU) {
-            *self.node.resources.lock().free.entry(CPU.into()).or_default() -= units;
+            *self
+                .node
+                .resources
+                .lock()
+                .free
+                .entry(CPU.into())
+                .or_default() -= units;
         }
     }
 }

@@ -1,5 +1,8 @@
 //! `init`, the guard it returns, and the main function as a task.
-#![allow(unsafe_code, reason = "owns the scheduler of the main thread and its coroutines")]
+#![allow(
+    unsafe_code,
+    reason = "owns the scheduler of the main thread and its coroutines"
+)]
 
 use crate::config::{Config, Mode};
 use crate::error::{Error, Result};
@@ -88,14 +91,22 @@ impl Config {
         }
         crate::panic_hook::install();
         let first_thread = usize::from(on_root);
-        let maser = Maser { node, threads: Mutex::default(), spawned: first_thread..n };
+        let maser = Maser {
+            node,
+            threads: Mutex::default(),
+            spawned: first_thread..n,
+        };
         for (index, worker) in workers.into_iter().enumerate() {
             let cpu = pins.then(|| cpus[index]);
             if index < first_thread {
                 maser.adopt_main_thread(worker, cpu);
             } else {
                 let started = thread::start(&maser.node, index, worker, cpu)?;
-                maser.threads.lock().unwrap_or_else(PoisonError::into_inner).push(started);
+                maser
+                    .threads
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(started);
             }
         }
         Ok(maser)
@@ -106,7 +117,11 @@ impl Maser {
     /// The main thread of `#[maser::main]` becomes scheduler 0.
     fn adopt_main_thread(&self, worker: Worker, cpu: Option<usize>) {
         thread::pin(cpu);
-        let local = Box::new(Local::new(self.node.clone(), self.node.schedulers()[0].clone(), worker));
+        let local = Box::new(Local::new(
+            self.node.clone(),
+            self.node.schedulers()[0].clone(),
+            worker,
+        ));
         if let Some(co) = ROOT_CO.with(Cell::get) {
             local.adopt(co);
         }
@@ -137,7 +152,12 @@ impl Maser {
         {
             thread::drain_from_root(local);
         }
-        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for thread in self
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
             if thread.join().is_err() {
                 eprintln!("maser: a scheduler thread panicked; this is a defect of maser");
             }
@@ -201,7 +221,12 @@ pub fn run_main<R>(body: impl FnOnce() -> R) -> R {
     if Local::current().is_some() || ROOT_CO.with(Cell::get).is_some() {
         return body();
     }
-    ROOT.with(|root| *root.borrow_mut() = Some(Root { free: true, local: None }));
+    ROOT.with(|root| {
+        *root.borrow_mut() = Some(Root {
+            free: true,
+            local: None,
+        })
+    });
     let mut result: Option<std::result::Result<R, Box<dyn Any + Send>>> = None;
     let slot = &raw mut result;
     let boxed: Box<dyn FnOnce() + '_> = Box::new(|| {
@@ -212,7 +237,11 @@ pub fn run_main<R>(body: impl FnOnce() -> R) -> R {
     // SAFETY: the coroutine ends before this function returns (`hub` runs it to its end), so
     // nothing it borrows is gone before.
     let boxed: Box<dyn FnOnce() + 'static> = unsafe { std::mem::transmute(boxed) };
-    let co = match Co::new(Arc::new(Shared::new(0, deque::new().1)), ROOT_STACK_BYTES, boxed) {
+    let co = match Co::new(
+        Arc::new(Shared::new(0, deque::new().1)),
+        ROOT_STACK_BYTES,
+        boxed,
+    ) {
         Ok(co) => co,
         Err(error) => {
             eprintln!("maser: cannot map the main task's stack: {error}");

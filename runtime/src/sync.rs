@@ -2,7 +2,10 @@
 //!
 //! A `std::sync::MutexGuard` that is held across a `get` locks its own thread out: the next task
 //! of the same core blocks the core for ever. [`Mutex`] blocks the task only.
-#![allow(unsafe_code, reason = "hands out references into the cell that the flag protects")]
+#![allow(
+    unsafe_code,
+    reason = "hands out references into the cell that the flag protects"
+)]
 
 use crate::error::Result;
 use crate::executor::gate::Gate;
@@ -37,7 +40,11 @@ pub struct MutexGuard<'a, T: ?Sized> {
 impl<T> Mutex<T> {
     /// An open lock around `value`.
     pub fn new(value: T) -> Self {
-        Self { locked: AtomicBool::new(false), gate: Gate::default(), value: UnsafeCell::new(value) }
+        Self {
+            locked: AtomicBool::new(false),
+            gate: Gate::default(),
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// The value.

@@ -5,7 +5,10 @@
 //! the call that holds its actor; a holder matters here only while it is blocked itself, so it is
 //! noted beside its edge. Cells and actors are compared by address and never read: an address that
 //! is found here belongs to a task that is blocked right now.
-#![allow(unsafe_code, reason = "reads the actor of a cell that the caller holds")]
+#![allow(
+    unsafe_code,
+    reason = "reads the actor of a cell that the caller holds"
+)]
 
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
@@ -52,17 +55,34 @@ impl WaitGraph {
     pub(crate) fn enter(&self, local: &Local, cell: NonNull<Header>) -> Result<Edge<'_>> {
         // SAFETY: frames live on the stack of the task they name, which is running.
         let Some(frame) = (unsafe { local.frame.get().as_ref() }) else {
-            return Ok(Edge { graph: self, waiter: None, holds: 0 });
+            return Ok(Edge {
+                graph: self,
+                waiter: None,
+                holds: 0,
+            });
         };
         let waiter = frame.header.addr();
         if waiter == 0 {
-            return Ok(Edge { graph: self, waiter: None, holds: 0 });
+            return Ok(Edge {
+                graph: self,
+                waiter: None,
+                holds: 0,
+            });
         }
         // SAFETY: the waiting call holds a handle of the cell.
-        let (actor, awaited) = unsafe { (cell.as_ref().actor.core().addr(), cell.as_ref().meta().name) };
-        let waiting =
-            Waiting { for_cell: cell.addr().get(), actor, waiter: frame.meta.name, awaited };
-        let holds = if frame.is_exclusive() { frame.actor.addr() } else { 0 };
+        let (actor, awaited) =
+            unsafe { (cell.as_ref().actor.core().addr(), cell.as_ref().meta().name) };
+        let waiting = Waiting {
+            for_cell: cell.addr().get(),
+            actor,
+            waiter: frame.meta.name,
+            awaited,
+        };
+        let holds = if frame.is_exclusive() {
+            frame.actor.addr()
+        } else {
+            0
+        };
         let mut edges = self.lock();
         if let Some(path) = edges.cycle(waiter, holds, &waiting) {
             return Err(Error::WaitCycle { path });
@@ -71,7 +91,11 @@ impl WaitGraph {
         if holds != 0 {
             edges.holders.insert(holds, waiter);
         }
-        Ok(Edge { graph: self, waiter: Some(waiter), holds })
+        Ok(Edge {
+            graph: self,
+            waiter: Some(waiter),
+            holds,
+        })
     }
 }
 
@@ -84,7 +108,11 @@ impl Edges {
         for _ in 0..=self.waits.len() {
             let mut next = edge.for_cell;
             if !self.waits.contains_key(&next) && edge.actor != 0 {
-                next = if edge.actor == holds { waiter } else { *self.holders.get(&edge.actor)? };
+                next = if edge.actor == holds {
+                    waiter
+                } else {
+                    *self.holders.get(&edge.actor)?
+                };
             }
             if next == waiter {
                 path.push(first.waiter);

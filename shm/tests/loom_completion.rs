@@ -108,7 +108,10 @@ fn a_waiter_is_notified_exactly_when_it_was_linked() {
         };
         let calls = Box::new(AtomicUsize::new(0));
         let data = (&raw const *calls).cast();
-        let node = Box::into_raw(Box::new(WaitNode::new(Notify { call: count_up, data })));
+        let node = Box::into_raw(Box::new(WaitNode::new(Notify {
+            call: count_up,
+            data,
+        })));
         // SAFETY: the node stays until the producer has ended.
         let linked = unsafe { cell.completion.add(node) };
         if !linked {
@@ -134,7 +137,10 @@ fn a_waiter_that_gives_up_is_out_of_the_list_or_notified() {
         };
         let calls = Box::new(AtomicUsize::new(0));
         let data = (&raw const *calls).cast();
-        let node = Box::into_raw(Box::new(WaitNode::new(Notify { call: count_up, data })));
+        let node = Box::into_raw(Box::new(WaitNode::new(Notify {
+            call: count_up,
+            data,
+        })));
         // SAFETY: the node goes only after `remove`.
         let mut expected = 0;
         unsafe {
@@ -163,7 +169,10 @@ fn two_waiters_leave_and_stay_without_losing_each_other() {
             let (cell, calls) = (cell.clone(), calls.clone());
             thread::spawn(move || {
                 let data = (&raw const *calls).cast();
-                let mut node = WaitNode::new(Notify { call: count_up, data });
+                let mut node = WaitNode::new(Notify {
+                    call: count_up,
+                    data,
+                });
                 // SAFETY: the node goes only after `remove`.
                 let notified = unsafe {
                     cell.completion.add(&raw mut node) && !cell.completion.remove(&raw mut node)
@@ -173,7 +182,10 @@ fn two_waiters_leave_and_stay_without_losing_each_other() {
             })
         };
         let data = (&raw const *calls).cast();
-        let stayer = Box::into_raw(Box::new(WaitNode::new(Notify { call: count_up, data })));
+        let stayer = Box::into_raw(Box::new(WaitNode::new(Notify {
+            call: count_up,
+            data,
+        })));
         // SAFETY: the node goes only after the producer has ended.
         let linked = unsafe { cell.completion.add(stayer) };
         assert!(linked, "nothing has completed it yet");

@@ -4,7 +4,10 @@
 //! Checked by breaking the code: without either barrier of OL-2, without the second look at
 //! `owner` (OL-3), and with Relaxed where OL-4 releases, a model fails.
 #![cfg(loom)]
-#![allow(unsafe_code, reason = "the model's cell is protected by the lock under test")]
+#![allow(
+    unsafe_code,
+    reason = "the model's cell is protected by the lock under test"
+)]
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -23,7 +26,10 @@ unsafe impl Send for Guarded {}
 
 impl Guarded {
     fn owned_by(owner: u64) -> Arc<Self> {
-        let guarded = Arc::new(Self { lock: OwnerLock::new(), value: UnsafeCell::new(0) });
+        let guarded = Arc::new(Self {
+            lock: OwnerLock::new(),
+            value: UnsafeCell::new(0),
+        });
         drop(guarded.lock.lock(owner));
         guarded
     }
@@ -78,8 +84,10 @@ fn an_owner_goes_the_long_way_once_strangers_come_often() {
 #[test]
 fn the_first_of_two_owns_a_lock_that_nobody_had() {
     loom::model(|| {
-        let guarded =
-            Arc::new(Guarded { lock: OwnerLock::new(), value: UnsafeCell::new(0) });
+        let guarded = Arc::new(Guarded {
+            lock: OwnerLock::new(),
+            value: UnsafeCell::new(0),
+        });
         let other = {
             let guarded = guarded.clone();
             thread::spawn(move || guarded.add(2))

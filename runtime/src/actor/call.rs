@@ -132,7 +132,10 @@ where
     F: Method<A, P, T>,
 {
     const VTABLE: VTable = VTable {
-        kind: LetterKind { deliver, undeliverable: Header::undeliverable },
+        kind: LetterKind {
+            deliver,
+            undeliverable: Header::undeliverable,
+        },
         run: Self::run,
         fail: Self::fail,
         drop_outcome: raw::drop_outcome::<T>,
@@ -168,7 +171,9 @@ where
         };
         let state = actor.state::<A>();
         // SAFETY: AC-3, `begin`; the handle's type is the state's type.
-        let outcome = run_guarded(local, &frame, || unsafe { method.invoke(state, params, core) });
+        let outcome = run_guarded(local, &frame, || unsafe {
+            method.invoke(state, params, core)
+        });
         if F::IS_CONSTRUCTOR {
             Self::constructed(core, &outcome, local);
         }
@@ -200,7 +205,9 @@ where
         };
         if cancelled {
             drop(job);
-            let error = Error::Cancelled { what: M::META.name.into() };
+            let error = Error::Cancelled {
+                what: M::META.name.into(),
+            };
             // SAFETY: TC-1, TC-3.
             unsafe { Header::finish::<T>(cell, Err(Fault::new(error))) };
             return;
@@ -321,7 +328,11 @@ where
     let cell = Header::alloc(vtable.layout);
     // SAFETY: fresh memory of the vtable's layout; the one handle goes to the ref.
     let result = unsafe {
-        cell.write(Header::pending(vtable, 1, ActorWord::new(core, core.as_ref().home)));
+        cell.write(Header::pending(
+            vtable,
+            1,
+            ActorWord::new(core, core.as_ref().home),
+        ));
         Ref::from_cell(cell)
     };
     if let Some(local) = Local::current()
@@ -342,7 +353,16 @@ where
                 }
             }
             let serve = Call::<M, A, P, T, F>::serve;
-            local.lanes.send(local, home, Question { serve, cell, actor: core, args });
+            local.lanes.send(
+                local,
+                home,
+                Question {
+                    serve,
+                    cell,
+                    actor: core,
+                    args,
+                },
+            );
             return result;
         }
         // SAFETY: fresh memory for the arguments.

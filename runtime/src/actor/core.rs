@@ -8,7 +8,10 @@
 //! - AC-4 when the last handle is gone the home scheduler serves what was sent before, then drops
 //!   the state and frees the block. A call that is sent holds no handle of its own: it was made
 //!   before its caller's handle was dropped, so it is visible when the last drop is.
-#![allow(unsafe_code, reason = "type-erased state and a block with a manual count")]
+#![allow(
+    unsafe_code,
+    reason = "type-erased state and a block with a manual count"
+)]
 
 use crate::error::{Error, Fault};
 use crate::executor::letter;
@@ -235,7 +238,11 @@ impl ActorCore {
             Access::Exclusive => running == 0,
             Access::Shared => running >= 0 && running < self.max_concurrency.max(1),
             Access::Async => {
-                let limit = if self.max_concurrency == 0 { ASYNC_CONCURRENCY } else { self.max_concurrency };
+                let limit = if self.max_concurrency == 0 {
+                    ASYNC_CONCURRENCY
+                } else {
+                    self.max_concurrency
+                };
                 running >= 0 && running < limit
             }
         }
@@ -322,7 +329,9 @@ impl ActorCore {
         if this.is_dead() {
             return this.settle_dead();
         }
-        let Some(cell) = this.queue.borrow().front().copied() else { return };
+        let Some(cell) = this.queue.borrow().front().copied() else {
+            return;
+        };
         if this.claim_first(cell) {
             if !this.queue.borrow().is_empty() {
                 Self::schedule(core, local);
@@ -366,7 +375,9 @@ impl ActorCore {
 
     /// Fails what is queued and drops the state once nothing runs (AC-2).
     fn settle_dead(&self) {
-        let Some(error) = self.death.get() else { return };
+        let Some(error) = self.death.get() else {
+            return;
+        };
         let queued = std::mem::take(&mut *self.queue.borrow_mut());
         for cell in queued {
             // SAFETY: TC-1, taken from the queue.
@@ -379,7 +390,9 @@ impl ActorCore {
 
     /// The shutdown of the node: as a death, on the home scheduler.
     pub(crate) fn close(&self) {
-        drop(self.death.set(Error::ShutDown { what: self.display_name() }));
+        drop(self.death.set(Error::ShutDown {
+            what: self.display_name(),
+        }));
         self.settle_dead();
     }
 }

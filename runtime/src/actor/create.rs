@@ -81,10 +81,11 @@ impl ActorOptions {
         let mut demand = Demand::default();
         let cpus = self.num_cpus.or(meta.defaults.num_cpus).unwrap_or(0.0);
         let gpus = self.num_gpus.unwrap_or(meta.defaults.num_gpus);
-        for (name, quantity) in [(CPU, cpus), (GPU, gpus)]
-            .into_iter()
-            .chain(self.resources.iter().map(|(name, quantity)| (name.as_str(), *quantity)))
-        {
+        for (name, quantity) in [(CPU, cpus), (GPU, gpus)].into_iter().chain(
+            self.resources
+                .iter()
+                .map(|(name, quantity)| (name.as_str(), *quantity)),
+        ) {
             Demand::check(name, quantity)?;
             demand.set(name, quantity);
         }
@@ -113,7 +114,9 @@ where
     match prepare(&node, &options, A::META) {
         Ok(grant) => {
             let home = options.scheduler.unwrap_or_else(|| node.pick_home());
-            let limit = options.max_concurrency.unwrap_or(A::META.defaults.max_concurrency);
+            let limit = options
+                .max_concurrency
+                .unwrap_or(A::META.defaults.max_concurrency);
             let name = options.name.clone();
             let core = ActorCore::new(node.clone(), home, A::META, name, limit, grant);
             if let Some(name) = &options.name
@@ -124,7 +127,11 @@ where
             // SAFETY: a fresh block of class `A` with one handle.
             let actor = unsafe { Actor::<A>::from_core(core) };
             // The construction is the actor's first call; what comes of it is the actor's state.
-            drop(call::<New<A>, A, P, (), _>(&actor, params, Construct(construct)));
+            drop(call::<New<A>, A, P, (), _>(
+                &actor,
+                params,
+                Construct(construct),
+            ));
             actor
         }
         Err(error) => {

@@ -1,5 +1,8 @@
 //! `Actor<A>`: a typed, counted handle of an actor.
-#![allow(unsafe_code, reason = "a handle is a counted pointer to the actor's block")]
+#![allow(
+    unsafe_code,
+    reason = "a handle is a counted pointer to the actor's block"
+)]
 
 use super::core::ActorCore;
 use super::registry;
@@ -52,7 +55,12 @@ impl<A: ActorType> Actor<A> {
     /// # Safety
     /// The block is of an actor of class `A`, and the caller gives its handle up.
     pub(crate) unsafe fn from_core(core: NonNull<ActorCore>) -> Self {
-        Self { raw: RawActor { core, class: PhantomData } }
+        Self {
+            raw: RawActor {
+                core,
+                class: PhantomData,
+            },
+        }
     }
 
     #[inline(always)]
@@ -87,7 +95,12 @@ impl<A: ActorType> Deref for Actor<A> {
 impl<A: ActorType> Clone for Actor<A> {
     fn clone(&self) -> Self {
         self.block().retain();
-        Self { raw: RawActor { core: self.raw.core, class: PhantomData } }
+        Self {
+            raw: RawActor {
+                core: self.raw.core,
+                class: PhantomData,
+            },
+        }
     }
 }
 
@@ -118,7 +131,10 @@ pub fn kill<A: ActorType>(actor: &Actor<A>) {
     let name = actor.block().display_name();
     ActorCore::die(
         actor.core(),
-        Error::ActorDied { actor: name, reason: "it was ended by maser::kill".into() },
+        Error::ActorDied {
+            actor: name,
+            reason: "it was ended by maser::kill".into(),
+        },
     );
 }
 
@@ -133,16 +149,21 @@ pub fn actor_id<A: ActorType>(actor: &Actor<A>) -> u64 {
 /// [`Error::ActorNotFound`] if there is none, or if it is of another class.
 pub fn get_actor<A: ActorType>(name: &str) -> Result<Actor<A>> {
     let node = Node::current("get_actor")?;
-    let core = node.names.find(name, A::META).map_err(|hint| Error::ActorNotFound {
-        name: name.into(),
-        hint: match hint {
-            registry::Missing::Unknown(names) if names.is_empty() => "; no actor has a name".into(),
-            registry::Missing::Unknown(names) => format!("; there are {}", names.join(", ")),
-            registry::Missing::OtherClass(class) => {
-                format!(" of class {}; it is a {class}", A::META.name)
-            }
-        },
-    })?;
+    let core = node
+        .names
+        .find(name, A::META)
+        .map_err(|hint| Error::ActorNotFound {
+            name: name.into(),
+            hint: match hint {
+                registry::Missing::Unknown(names) if names.is_empty() => {
+                    "; no actor has a name".into()
+                }
+                registry::Missing::Unknown(names) => format!("; there are {}", names.join(", ")),
+                registry::Missing::OtherClass(class) => {
+                    format!(" of class {}; it is a {class}", A::META.name)
+                }
+            },
+        })?;
     // SAFETY: `find` checked the class and took a handle for us.
     Ok(unsafe { Actor::from_core(core) })
 }

@@ -12,7 +12,10 @@
 //!   callee's.
 //! - LN-3 while the ring is full further calls wait in the caller's overflow, in their order, and
 //!   hold a handle of their actor there (AC-4).
-#![allow(unsafe_code, reason = "type-erased questions and answers: the cell's vtable tells the types")]
+#![allow(
+    unsafe_code,
+    reason = "type-erased questions and answers: the cell's vtable tells the types"
+)]
 
 use super::core::ActorCore;
 use crate::error::Fault;
@@ -90,7 +93,9 @@ pub(crate) struct Ticket<'a> {
 
 impl LanesOut {
     pub(crate) fn new(schedulers: usize) -> Self {
-        Self { lanes: (0..schedulers).map(|_| OnceCell::new()).collect() }
+        Self {
+            lanes: (0..schedulers).map(|_| OnceCell::new()).collect(),
+        }
     }
 
     /// Sends a question to scheduler `index`.
@@ -120,7 +125,10 @@ impl LanesOut {
             local.sources.borrow_mut().push(lane.clone());
             let caller = local.shared.clone();
             let install = letter::closure(move |there: &Local| {
-                there.sources.borrow_mut().push(Rc::new(LaneIn { ring: RefCell::new(far), caller }));
+                there.sources.borrow_mut().push(Rc::new(LaneIn {
+                    ring: RefCell::new(far),
+                    caller,
+                }));
             });
             // SAFETY: LT-1, a fresh letter.
             unsafe { callee.post(install) };
@@ -167,7 +175,9 @@ impl LaneOut {
     #[cold]
     fn flush(&self) {
         loop {
-            let Some(question) = self.overflow.borrow_mut().pop_front() else { return };
+            let Some(question) = self.overflow.borrow_mut().pop_front() else {
+                return;
+            };
             let (cell, actor) = (question.cell, question.actor);
             let sent = self.ring.borrow_mut().try_call(question);
             match sent {
@@ -206,8 +216,12 @@ impl LaneOut {
     fn take_answers(&self) -> bool {
         let mut any = false;
         loop {
-            let Some((number, cell)) = self.cells.borrow().front().copied() else { return any };
-            let Some(settled) = self.ring.borrow_mut().try_settle(number) else { return any };
+            let Some((number, cell)) = self.cells.borrow().front().copied() else {
+                return any;
+            };
+            let Some(settled) = self.ring.borrow_mut().try_settle(number) else {
+                return any;
+            };
             self.cells.borrow_mut().pop_front();
             any = true;
             if let Ok(answer) = settled {
@@ -233,7 +247,9 @@ impl Source for LaneOut {
         for question in self.overflow.take() {
             // SAFETY: TC-1, never sent; its handle is given back.
             unsafe {
-                question.fail(crate::error::Error::ShutDown { what: "an actor call".into() });
+                question.fail(crate::error::Error::ShutDown {
+                    what: "an actor call".into(),
+                });
             }
         }
     }
@@ -262,9 +278,15 @@ impl Source for LaneIn {
         let mut any = false;
         for _ in 0..SERVE_BATCH {
             let next = self.ring.borrow_mut().try_next();
-            let Some((number, question)) = next else { break };
+            let Some((number, question)) = next else {
+                break;
+            };
             any = true;
-            let ticket = Ticket { lane: &self, number, open: Cell::new(true) };
+            let ticket = Ticket {
+                lane: &self,
+                number,
+                open: Cell::new(true),
+            };
             // SAFETY: the question came from this ring and is served once.
             unsafe { (question.serve)(question, &ticket, local) };
         }

@@ -51,7 +51,11 @@ impl Names {
     }
 
     /// A new handle of the actor of class `meta` with this name.
-    pub(crate) fn find(&self, name: &str, meta: &'static Meta) -> Result<NonNull<ActorCore>, Missing> {
+    pub(crate) fn find(
+        &self,
+        name: &str,
+        meta: &'static Meta,
+    ) -> Result<NonNull<ActorCore>, Missing> {
         let actors = self.lock();
         let Some(core) = actors.get(name) else {
             return Err(Missing::Unknown(actors.keys().cloned().collect()));

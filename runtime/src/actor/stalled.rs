@@ -89,11 +89,22 @@ pub(crate) fn send<A: ActorType>(
     }
     // An entry holds a handle, as AC-4 asks.
     unsafe { core.as_ref() }.retain();
-    let entry = Entry { cell, actor: core, serve, ready: waits.is_empty() };
+    let entry = Entry {
+        cell,
+        actor: core,
+        serve,
+        ready: waits.is_empty(),
+    };
     match Local::current() {
         Some(local) => {
             let key = (caller_here(local), core.addr().get());
-            local.stalled.0.borrow_mut().entry(key).or_default().push_back(entry);
+            local
+                .stalled
+                .0
+                .borrow_mut()
+                .entry(key)
+                .or_default()
+                .push_back(entry);
             if waits.is_empty() {
                 flush_here(local, key);
             } else {
@@ -115,7 +126,11 @@ pub(crate) fn send<A: ActorType>(
         }
         None => {
             let key = (caller_thread(), core.addr().get());
-            let mut lists = node.stalled.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lists = node
+                .stalled
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             lists.entry(key).or_default().push_back(entry);
             if waits.is_empty() {
                 flush_foreign(&node, &mut lists, key);
@@ -124,7 +139,11 @@ pub(crate) fn send<A: ActorType>(
                 drop(lists);
                 let node = node.clone();
                 mark_when_ready(waits, cell, move |cell| {
-                    let mut lists = node.stalled.0.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut lists = node
+                        .stalled
+                        .0
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
                     mark(&mut lists, key, cell);
                     flush_foreign(&node, &mut lists, key);
                 });
@@ -132,7 +151,11 @@ pub(crate) fn send<A: ActorType>(
             if node.runs_inline() {
                 // SAFETY: the caller's ref holds a handle.
                 let completion = unsafe { &*super::call::completion_of(cell) };
-                drop(crate::executor::wait::wait_foreign(completion, None, "a call in inline mode"));
+                drop(crate::executor::wait::wait_foreign(
+                    completion,
+                    None,
+                    "a call in inline mode",
+                ));
             }
         }
     }
@@ -144,7 +167,10 @@ fn run_now(_local: &Local, cell: NonNull<Header>, _home: usize) {
 }
 
 fn mark(lists: &mut Lists, key: Key, cell: NonNull<Header>) {
-    if let Some(entry) = lists.get_mut(&key).and_then(|list| list.iter_mut().find(|entry| entry.cell == cell)) {
+    if let Some(entry) = lists
+        .get_mut(&key)
+        .and_then(|list| list.iter_mut().find(|entry| entry.cell == cell))
+    {
         entry.ready = true;
     }
 }
@@ -165,7 +191,10 @@ fn take_ready(lists: &mut Lists, key: Key) -> Vec<Entry> {
 
 fn flush_here(local: &Local, key: Key) {
     let ready = take_ready(&mut local.stalled.0.borrow_mut(), key);
-    for Entry { cell, actor, serve, .. } in ready {
+    for Entry {
+        cell, actor, serve, ..
+    } in ready
+    {
         // SAFETY: AC-1, the entry's handle, given back once the call is sent.
         unsafe {
             let home = actor.as_ref().home;
@@ -173,7 +202,16 @@ fn flush_here(local: &Local, key: Key) {
                 ActorCore::enqueue(actor, cell, local);
             } else {
                 let args = [MaybeUninit::uninit(); ARG_WORDS];
-                local.lanes.send(local, home, Question { serve, cell, actor, args });
+                local.lanes.send(
+                    local,
+                    home,
+                    Question {
+                        serve,
+                        cell,
+                        actor,
+                        args,
+                    },
+                );
             }
             ActorCore::release(actor);
         }
@@ -217,7 +255,12 @@ impl StalledHere {
             for entry in list {
                 // SAFETY: TC-1, never sent; the entry's handle.
                 unsafe {
-                    Header::fail(entry.cell, Error::ShutDown { what: "an actor call".into() });
+                    Header::fail(
+                        entry.cell,
+                        Error::ShutDown {
+                            what: "an actor call".into(),
+                        },
+                    );
                     ActorCore::release(entry.actor);
                 }
             }

@@ -40,6 +40,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output> {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return Ok(output);
         }
-        alarm.gate.wait("a future", None, || alarm.rang.swap(false, Ordering::AcqRel).then_some(()))?;
+        alarm.gate.wait("a future", None, || {
+            alarm.rang.swap(false, Ordering::AcqRel).then_some(())
+        })?;
     }
 }

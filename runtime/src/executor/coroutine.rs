@@ -12,7 +12,10 @@
 //!   therefore harmless: whoever blocks looks at its condition again.
 //! - CO-3 `queued` is true from the remote wake-up that pushed the letter until its delivery, so a
 //!   letter is never in the mailbox twice.
-#![allow(unsafe_code, reason = "switches stacks and links control blocks into mailboxes")]
+#![allow(
+    unsafe_code,
+    reason = "switches stacks and links control blocks into mailboxes"
+)]
 
 use super::letter::{Letter, LetterKind};
 use super::local::{Frame, Local};
@@ -45,8 +48,10 @@ pub(crate) struct Co {
     pub(crate) frame: Cell<*const Frame>,
 }
 
-static WAKE: LetterKind =
-    LetterKind { deliver: deliver_wake, undeliverable: super::letter::ignore };
+static WAKE: LetterKind = LetterKind {
+    deliver: deliver_wake,
+    undeliverable: super::letter::ignore,
+};
 
 impl Co {
     /// A coroutine that runs `body` when it is first switched to.
@@ -71,11 +76,12 @@ impl Co {
         });
         let co = NonNull::from(Box::leak(co));
         let inner = co;
-        let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<(), NonNull<Co>>, ()| {
-            // SAFETY: CO-1/CO-2, the block outlives its coroutine and is this thread's.
-            unsafe { inner.as_ref() }.yielder.set(yielder);
-            body();
-        });
+        let coroutine =
+            Coroutine::with_stack(stack, move |yielder: &Yielder<(), NonNull<Co>>, ()| {
+                // SAFETY: CO-1/CO-2, the block outlives its coroutine and is this thread's.
+                unsafe { inner.as_ref() }.yielder.set(yielder);
+                body();
+            });
         // SAFETY: nobody else has the block yet.
         unsafe { *co.as_ref().body.get() = Some(coroutine) };
         Ok(co)
@@ -142,7 +148,9 @@ impl Co {
     /// Wakes it from any thread.
     pub(crate) fn wake(&self) {
         match Local::current() {
-            Some(local) if std::ptr::eq(&raw const *local.shared, Arc::as_ptr(&self.home)) => self.wake_local(local),
+            Some(local) if std::ptr::eq(&raw const *local.shared, Arc::as_ptr(&self.home)) => {
+                self.wake_local(local)
+            }
             _ => {
                 if !self.queued.swap(true, Ordering::AcqRel) {
                     // SAFETY: CO-2, the block stays; CO-3, the letter is in no mailbox.

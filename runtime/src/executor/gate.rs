@@ -31,7 +31,8 @@ pub(crate) struct Gate {
 impl Gate {
     /// Wakes everybody who waits.
     pub(crate) fn notify_all(&self) {
-        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         for target in waiting {
             match target {
                 // SAFETY: CO-2.
@@ -42,7 +43,10 @@ impl Gate {
     }
 
     fn register(&self, target: Target) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(target);
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(target);
     }
 
     /// Waits until `condition` gives a value; `Ok(None)` once `limit` is over.
@@ -98,7 +102,9 @@ impl Gate {
     ) -> Result<Option<R>> {
         let node = Node::current("waiting")?;
         let end = limit.map(|limit| {
-            node.clock.now_ns().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+            node.clock
+                .now_ns()
+                .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
         });
         let event = thread_event();
         loop {

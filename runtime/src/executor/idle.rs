@@ -29,7 +29,10 @@ impl Idle {
             None if threads <= cores => (OWNED_SPIN.as_nanos() / LOOK_NS) as u32,
             None => SHARED_LOOKS,
         };
-        Self { spin_looks: AtomicU32::new(looks), parked: AtomicUsize::new(0) }
+        Self {
+            spin_looks: AtomicU32::new(looks),
+            parked: AtomicUsize::new(0),
+        }
     }
 
     /// Looks before the first `sched_yield`.

@@ -2,7 +2,10 @@
 //!
 //! - LT-1 whoever pushes a letter gives it to the receiving scheduler, whose `deliver` decides what
 //!   becomes of the memory.
-#![allow(unsafe_code, reason = "letters are intrusive: the kind tells the type behind the pointer")]
+#![allow(
+    unsafe_code,
+    reason = "letters are intrusive: the kind tells the type behind the pointer"
+)]
 
 use super::local::Local;
 use maser_shm::sync::mailbox::Link;
@@ -27,7 +30,10 @@ pub(crate) struct Letter {
 impl Letter {
     #[inline(always)]
     pub(crate) fn new(kind: *const LetterKind) -> Self {
-        Self { link: Link::new(), kind }
+        Self {
+            link: Link::new(),
+            kind,
+        }
     }
 
     /// The kind this letter was made with.
@@ -64,12 +70,17 @@ struct ClosureLetter {
     run: Option<Box<dyn FnOnce(&Local) + Send>>,
 }
 
-static CLOSURE: LetterKind =
-    LetterKind { deliver: deliver_closure, undeliverable: drop_closure };
+static CLOSURE: LetterKind = LetterKind {
+    deliver: deliver_closure,
+    undeliverable: drop_closure,
+};
 
 /// A letter that runs `run` on the receiving scheduler.
 pub(crate) fn closure(run: impl FnOnce(&Local) + Send + 'static) -> NonNull<Letter> {
-    let boxed = Box::new(ClosureLetter { letter: Letter::new(&CLOSURE), run: Some(Box::new(run)) });
+    let boxed = Box::new(ClosureLetter {
+        letter: Letter::new(&CLOSURE),
+        run: Some(Box::new(run)),
+    });
     NonNull::from(Box::leak(boxed)).cast()
 }
 

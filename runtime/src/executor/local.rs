@@ -4,7 +4,10 @@
 //!   hub runs, so a reference from [`Local::current`] is good for the rest of the call.
 //! - SC-2 no borrow of a `RefCell` here is held across a switch of coroutines or a call of user
 //!   code.
-#![allow(unsafe_code, reason = "the thread-local pointer to the running scheduler")]
+#![allow(
+    unsafe_code,
+    reason = "the thread-local pointer to the running scheduler"
+)]
 
 use super::coroutine::Co;
 use super::shared::Shared;
@@ -260,7 +263,9 @@ impl Local {
         loop {
             let co = {
                 let watches = self.watches.borrow();
-                let Some(watch) = watches.get(at) else { return any };
+                let Some(watch) = watches.get(at) else {
+                    return any;
+                };
                 watch.is_ready().then_some(watch.co)
             };
             if let Some(co) = co {
@@ -279,7 +284,9 @@ impl Local {
     pub(crate) fn expire_watches(&self, now_ns: u64) -> bool {
         let mut late = Vec::new();
         self.watches.borrow_mut().retain(|watch| {
-            let Some(limit) = watch.limit else { return true };
+            let Some(limit) = watch.limit else {
+                return true;
+            };
             let deadline = watch.deadline_ns.get().unwrap_or_else(|| {
                 now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
             });
@@ -299,7 +306,10 @@ impl Local {
     /// The earliest time at which this scheduler has to look again.
     pub(crate) fn next_deadline_ns(&self) -> Option<u64> {
         let watches = self.watches.borrow();
-        let watched = watches.iter().filter_map(|watch| watch.deadline_ns.get()).min();
+        let watched = watches
+            .iter()
+            .filter_map(|watch| watch.deadline_ns.get())
+            .min();
         match (self.timers.earliest_ns(), watched) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -326,7 +336,11 @@ impl Local {
         // each other for ever must not keep it from letters, timers and sources.
         let handovers = self.handovers.get() + 1;
         self.handovers.set(handovers);
-        let direct = if handovers % 8 == 0 { None } else { self.pop_ready() };
+        let direct = if handovers % 8 == 0 {
+            None
+        } else {
+            self.pop_ready()
+        };
         let next = match direct {
             Some(ready) => ready,
             None => self.idle_loop()?,
@@ -381,7 +395,10 @@ impl Local {
             return;
         }
         let doomed = self.doomed.take();
-        let left = doomed.into_iter().filter(|core| !ActorCore::bury(*core, self)).collect::<Vec<_>>();
+        let left = doomed
+            .into_iter()
+            .filter(|core| !ActorCore::bury(*core, self))
+            .collect::<Vec<_>>();
         self.doomed.borrow_mut().extend(left);
     }
 
@@ -392,10 +409,14 @@ impl Local {
         }
         self.node.count_stack()?;
         let pointer: *const Local = self;
-        let made = Co::new(self.shared.clone(), self.node.settings.stack_bytes, move || {
-            // SAFETY: SC-1, the scheduler outlives its coroutines.
-            super::turn::run_loop(unsafe { &*pointer });
-        });
+        let made = Co::new(
+            self.shared.clone(),
+            self.node.settings.stack_bytes,
+            move || {
+                // SAFETY: SC-1, the scheduler outlives its coroutines.
+                super::turn::run_loop(unsafe { &*pointer });
+            },
+        );
         match made {
             Ok(co) => {
                 self.coroutines.borrow_mut().push(co);
@@ -405,7 +426,9 @@ impl Local {
                 self.node.uncount_stack();
                 Err(Error::System {
                     what: "cannot map a coroutine's stack".into(),
-                    reason: format!("{error}; lower max_blocked_tasks or stack_bytes, or raise vm.max_map_count"),
+                    reason: format!(
+                        "{error}; lower max_blocked_tasks or stack_bytes, or raise vm.max_map_count"
+                    ),
                 })
             }
         }

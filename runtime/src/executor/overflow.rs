@@ -2,7 +2,10 @@
 //!
 //! - OV-1 the handler runs on the alternate stack that Rust's threads have, reads only this
 //!   thread's scheduler, writes one line and hands over to whoever handled SIGSEGV before.
-#![allow(unsafe_code, reason = "a signal handler, and the system calls that install it")]
+#![allow(
+    unsafe_code,
+    reason = "a signal handler, and the system calls that install it"
+)]
 
 use super::local::Local;
 use std::sync::Once;

@@ -2,7 +2,10 @@
 //!
 //! A task that its owner is about to take itself is left alone: a thief takes the oldest task of a
 //! queue after it saw the very same one there twice, which means that the owner is busy.
-#![allow(unsafe_code, reason = "takes tasks from other schedulers' queues as raw cells")]
+#![allow(
+    unsafe_code,
+    reason = "takes tasks from other schedulers' queues as raw cells"
+)]
 
 use super::local::Local;
 use crate::task::raw::Header;

@@ -3,7 +3,10 @@
 //! - TH-1 shutdown first marks the node as closing, which ends every wait with an error; each
 //!   scheduler then fails what is queued, drops its actors and runs until none of its tasks is
 //!   blocked, and only then ends.
-#![allow(unsafe_code, reason = "owns the control blocks of the scheduler's coroutines")]
+#![allow(
+    unsafe_code,
+    reason = "owns the control blocks of the scheduler's coroutines"
+)]
 
 use super::coroutine::Co;
 use super::letter::{self, Letter};
@@ -18,7 +21,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// Starts the thread of scheduler `index`.
-pub(crate) fn start(node: &Arc<Node>, index: usize, tasks: Worker, cpu: Option<usize>) -> Result<JoinHandle<()>> {
+pub(crate) fn start(
+    node: &Arc<Node>,
+    index: usize,
+    tasks: Worker,
+    cpu: Option<usize>,
+) -> Result<JoinHandle<()>> {
     let node = node.clone();
     std::thread::Builder::new()
         .name(format!("maser-{index}"))
@@ -93,7 +101,10 @@ fn fail_queued(local: &Local) {
     }
     let injected = local.node.injector.drain();
     let mine = std::iter::from_fn(|| local.tasks.take());
-    for cell in injected.into_iter().chain(mine.map(|task| task.cast::<Header>())) {
+    for cell in injected
+        .into_iter()
+        .chain(mine.map(|task| task.cast::<Header>()))
+    {
         // SAFETY: TC-1, taken from the queue.
         unsafe {
             let what = cell.as_ref().meta().name.to_owned();

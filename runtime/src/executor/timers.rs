@@ -53,6 +53,7 @@ impl Timers {
     }
 
     fn refresh(&self) {
-        self.earliest_ns.set(self.armed.borrow().first_key_value().map(|(key, _)| key.0));
+        self.earliest_ns
+            .set(self.armed.borrow().first_key_value().map(|(key, _)| key.0));
     }
 }

@@ -100,7 +100,9 @@ fn turn(local: &Local) -> bool {
         worked |= local.node.injector.take(&local.tasks);
     }
     for _ in 0..TASKS_PER_TURN {
-        let Some(task) = local.tasks.take() else { break };
+        let Some(task) = local.tasks.take() else {
+            break;
+        };
         // SAFETY: what is in the deque are cells of tasks that have not started, and taking one
         // out is the right to start it.
         unsafe { Header::run(task.cast(), local) };
@@ -139,9 +141,9 @@ fn park(local: &Local) {
     if local.has_work() || local.stopping.get() || local.node.has_stealable(local.shared.index) {
         local.shared.event.cancel_park();
     } else {
-        let timeout = local.next_deadline_ns().map(|at| {
-            Duration::from_nanos(at.saturating_sub(local.node.clock.now_ns()))
-        });
+        let timeout = local
+            .next_deadline_ns()
+            .map(|at| Duration::from_nanos(at.saturating_sub(local.node.clock.now_ns())));
         local.node.parker.park(&local.shared.event, timeout);
     }
     local.arm_watches(false);

@@ -4,7 +4,10 @@
 //! - WT-1 a wait first looks, then links a node, then blocks; it leaves only with its node out of
 //!   the list or notified (CP-4).
 //! - WT-2 a wait on a scheduler ends early when its task is cancelled or the runtime shuts down.
-#![allow(unsafe_code, reason = "links wait nodes that live on the waiter's stack")]
+#![allow(
+    unsafe_code,
+    reason = "links wait nodes that live on the waiter's stack"
+)]
 
 use super::coroutine::Co;
 use super::local::Local;
@@ -26,7 +29,11 @@ const LOOKS_PER_CLOCK: u32 = 256;
 #[inline(always)]
 pub(crate) fn wait_done(cell: NonNull<Header>, limit: Option<Duration>) -> Result<()> {
     // SAFETY: the caller holds a handle of the cell for the whole call.
-    if unsafe { cell.as_ref() }.completion.is_done() { Ok(()) } else { wait_pending(cell, limit) }
+    if unsafe { cell.as_ref() }.completion.is_done() {
+        Ok(())
+    } else {
+        wait_pending(cell, limit)
+    }
 }
 
 #[inline(never)]
@@ -50,7 +57,11 @@ fn wait_pending(cell: NonNull<Header>, limit: Option<Duration>) -> Result<()> {
 /// The deadline of a wait that begins now.
 pub(crate) fn deadline_ns(local: &Local, limit: Option<Duration>) -> Option<u64> {
     limit.map(|limit| {
-        local.node.clock.now_ns().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+        local
+            .node
+            .clock
+            .now_ns()
+            .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
     })
 }
 
@@ -88,7 +99,11 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
     }
     let _edge = local.node.waits.enter(local, cell)?;
     let _lent = LentCpus::of_running_task(local);
-    let mut waited = Waited { limit, deadline, name };
+    let mut waited = Waited {
+        limit,
+        deadline,
+        name,
+    };
     block_on(local, &header.completion, &mut waited)
 }
 
@@ -142,7 +157,9 @@ pub(crate) fn interrupted(local: &Local, what: &str) -> Result<()> {
         if let Some(header) = unsafe { frame.header.as_ref() }
             && header.completion.is_cancel_requested()
         {
-            return Err(Error::Cancelled { what: frame.meta.name.into() });
+            return Err(Error::Cancelled {
+                what: frame.meta.name.into(),
+            });
         }
         // SAFETY: an actor's block outlives the calls that run on it.
         if let Some(actor) = unsafe { frame.actor.as_ref() }
@@ -162,15 +179,19 @@ struct Waited<'a> {
 
 fn block_on(local: &Local, completion: &Completion, waited: &mut Waited<'_>) -> Result<()> {
     let me = local.current_co();
-    let mut node =
-        WaitNode::new(Notify { call: Co::wake_raw, data: me.as_ptr().cast_const().cast() });
+    let mut node = WaitNode::new(Notify {
+        call: Co::wake_raw,
+        data: me.as_ptr().cast_const().cast(),
+    });
     let node: *mut WaitNode = &raw mut node;
     // SAFETY: WT-1, the node stays on this stack until it is removed or notified; the caller
     // holds a handle of the entry.
     if !unsafe { completion.add(node) } {
         return Ok(());
     }
-    let timer = waited.deadline.map(|deadline| local.timers.arm(deadline, me));
+    let timer = waited
+        .deadline
+        .map(|deadline| local.timers.arm(deadline, me));
     let outcome = loop {
         // SAFETY: the node is this function's.
         if unsafe { (*node).is_notified() } {
@@ -232,8 +253,8 @@ pub(crate) fn wait_foreign(
 ) -> Result<()> {
     let node = crate::node::Node::current("get")?;
     let started = node.clock.now_ns();
-    let deadline =
-        limit.map(|limit| started.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)));
+    let deadline = limit
+        .map(|limit| started.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)));
     for look in 0..node.idle.spin_looks() {
         if completion.is_done() {
             return Ok(());
@@ -247,7 +268,10 @@ pub(crate) fn wait_foreign(
     }
     let event = thread_event();
     let data = Arc::into_raw(event.clone()).cast();
-    let mut wait_node = WaitNode::new(Notify { call: notify_event, data });
+    let mut wait_node = WaitNode::new(Notify {
+        call: notify_event,
+        data,
+    });
     let wait_node: *mut WaitNode = &raw mut wait_node;
     // SAFETY: WT-1 as above; the count behind `data` goes to the notifier.
     if !unsafe { completion.add(wait_node) } {

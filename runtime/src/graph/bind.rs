@@ -85,7 +85,10 @@ impl<T: GraphValue> Source<T> {
         match self {
             Source::Node(at) => {
                 let (slot, last) = slots(at.0.index);
-                Input(InputKind::Slot(Reader { slot: slot_of::<T>(&*slot), last }))
+                Input(InputKind::Slot(Reader {
+                    slot: slot_of::<T>(&*slot),
+                    last,
+                }))
             }
             Source::Value(value) => Input(InputKind::Value(value.clone())),
         }
@@ -210,11 +213,12 @@ fn define<T: GraphValue>(
 }
 
 fn bound<A: ActorType>(actor: &Actor<A>) -> BoundActor {
+    let handle = actor.clone();
     BoundActor {
         core: SendCore::new(actor.core()),
         home: actor.block().home,
         node_id: actor.block().node.id,
-        _handle: Box::new(actor.clone()),
+        death: Box::new(move || handle.block().death()),
     }
 }
 
@@ -236,13 +240,22 @@ where
             // SAFETY: AC-3, the step has begun an exclusive call.
             run(unsafe { &mut *state }, args)
         };
-        Box::new(MethodStep::<M, A, S::Inputs, T, _>::new(core.get(), inputs, body, slot_of::<T>(out)))
+        Box::new(MethodStep::<M, A, S::Inputs, T, _>::new(
+            core.get(),
+            inputs,
+            body,
+            slot_of::<T>(out),
+        ))
     };
     let (handle, for_call) = (actor.clone(), sources.clone());
     let submit = move |refs: &dyn Fn(usize) -> Box<dyn Any>| -> Box<dyn Any> {
         let run = run.clone();
         let method = ByMut(move |this: &mut A, args: S::Args| run(this, args));
-        Box::new(call::<M, A, S::Args, T, _>(&handle, for_call.args(refs), method))
+        Box::new(call::<M, A, S::Args, T, _>(
+            &handle,
+            for_call.args(refs),
+            method,
+        ))
     };
     let action = Action::Call {
         actor: Some(bound(actor)),
@@ -270,13 +283,22 @@ where
             // SAFETY: AC-3, the step has begun an exclusive call.
             run(unsafe { &*state }, args)
         };
-        Box::new(MethodStep::<M, A, S::Inputs, T, _>::new(core.get(), inputs, body, slot_of::<T>(out)))
+        Box::new(MethodStep::<M, A, S::Inputs, T, _>::new(
+            core.get(),
+            inputs,
+            body,
+            slot_of::<T>(out),
+        ))
     };
     let (handle, for_call) = (actor.clone(), sources.clone());
     let submit = move |refs: &dyn Fn(usize) -> Box<dyn Any>| -> Box<dyn Any> {
         let run = run.clone();
         let method = ByRef(move |this: &A, args: S::Args| run(this, args));
-        Box::new(call::<M, A, S::Args, T, _>(&handle, for_call.args(refs), method))
+        Box::new(call::<M, A, S::Args, T, _>(
+            &handle,
+            for_call.args(refs),
+            method,
+        ))
     };
     let action = Action::Call {
         actor: Some(bound(actor)),
@@ -297,13 +319,24 @@ where
     let (for_step, step_run) = (sources.clone(), run.clone());
     let make = move |mut slots: Slots<'_>, out: &(dyn Any + Send)| -> Box<dyn Step> {
         let inputs = for_step.resolve(SlotsPtr(&mut slots));
-        Box::new(TaskStep::<M, S::Inputs, T, F>::new(inputs, step_run.clone(), slot_of::<T>(out)))
+        Box::new(TaskStep::<M, S::Inputs, T, F>::new(
+            inputs,
+            step_run.clone(),
+            slot_of::<T>(out),
+        ))
     };
     let for_call = sources.clone();
     let submit = move |refs: &dyn Fn(usize) -> Box<dyn Any>| -> Box<dyn Any> {
         let run = run.clone();
-        Box::new(spawn::<M, S::Args, T, _>(for_call.args(refs), move |args| run(args)))
+        Box::new(spawn::<M, S::Args, T, _>(
+            for_call.args(refs),
+            move |args| run(args),
+        ))
     };
-    let action = Action::Call { actor: None, make: Box::new(make), submit: Box::new(submit) };
+    let action = Action::Call {
+        actor: None,
+        make: Box::new(make),
+        submit: Box::new(submit),
+    };
     define::<T>(M::META, action, &sources.reads())
 }

@@ -35,7 +35,10 @@ pub(crate) struct NodeId {
 
 impl<T> Node<T> {
     pub(crate) fn new(id: NodeId) -> Self {
-        Self { id, value: PhantomData }
+        Self {
+            id,
+            value: PhantomData,
+        }
     }
 }
 
@@ -53,16 +56,20 @@ pub(crate) enum Action {
     /// The `n`th input.
     Input(usize),
     /// A method (with an actor) or a task.
-    Call { actor: Option<BoundActor>, make: MakeStep, submit: Submit },
+    Call {
+        actor: Option<BoundActor>,
+        make: MakeStep,
+        submit: Submit,
+    },
 }
 
-/// The actor of a node; holds a handle.
+/// The actor of a node.
 pub(crate) struct BoundActor {
     pub(crate) core: SendCore,
     pub(crate) home: usize,
     pub(crate) node_id: u64,
-    /// Keeps the actor while the graph is there.
-    pub(crate) _handle: Box<dyn Any + Send + Sync>,
+    /// Why it is dead, if it is. Holds a handle, so it keeps the actor while the graph is there.
+    pub(crate) death: Box<dyn Fn() -> Option<Error> + Send + Sync>,
 }
 
 /// One node.
@@ -119,14 +126,21 @@ pub(crate) fn add<T: GraphValue>(def: NodeDef, reads: &[NodeId]) -> Node<T> {
         };
         let index = builder.nodes.len();
         if let Some(foreign) = reads.iter().find(|read| read.graph != builder.graph) {
-            let place = if foreign.graph == 0 { "bound outside of Graph::new" } else { "of another graph" };
+            let place = if foreign.graph == 0 {
+                "bound outside of Graph::new"
+            } else {
+                "of another graph"
+            };
             builder.problem.get_or_insert(Error::Graph {
                 node: def.label(index),
                 problem: format!("it reads a node that was {place}"),
                 remedy: "bind all nodes inside the closure of one Graph::new".into(),
             });
         }
-        let id = NodeId { graph: builder.graph, index };
+        let id = NodeId {
+            graph: builder.graph,
+            index,
+        };
         builder.nodes.push(def);
         Node::new(id)
     })
@@ -174,24 +188,35 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
     /// What is wrong with it is an error of [`compile`](Self::compile) and
     /// [`execute`](Self::execute).
     pub fn new(body: impl FnOnce(I) -> O) -> Self {
-        let builder = Builder { graph: next_graph(), ..Builder::default() };
+        let builder = Builder {
+            graph: next_graph(),
+            ..Builder::default()
+        };
         let graph = builder.graph;
         let outer = BUILDER.with(|slot| slot.borrow_mut().replace(builder));
         let restore = Restore(outer);
         let outputs = body(I::make());
         let built = BUILDER.with(|slot| slot.borrow_mut().take());
         drop(restore);
-        let Builder { nodes, mut problem, .. } = built.unwrap_or_default();
+        let Builder {
+            nodes, mut problem, ..
+        } = built.unwrap_or_default();
         outputs.visit(&mut |id| {
             if id.0.graph != graph {
                 problem.get_or_insert(Error::Graph {
                     node: "output".into(),
                     problem: "it is a node that was not bound in this graph".into(),
-                    remedy: "return nodes that were bound inside the closure of this Graph::new".into(),
+                    remedy: "return nodes that were bound inside the closure of this Graph::new"
+                        .into(),
                 });
             }
         });
-        Self { nodes, outputs, problem, inputs: PhantomData }
+        Self {
+            nodes,
+            outputs,
+            problem,
+            inputs: PhantomData,
+        }
     }
 
     /// Runs the graph once as ordinary calls, without compiling it.
@@ -213,7 +238,9 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             };
             refs.push(made);
         }
-        Ok(self.outputs.refs(&|id| (self.nodes[id.0.index].clone_ref)(&*refs[id.0.index])))
+        Ok(self
+            .outputs
+            .refs(&|id| (self.nodes[id.0.index].clone_ref)(&*refs[id.0.index])))
     }
 }
 

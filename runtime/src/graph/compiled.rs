@@ -1,5 +1,8 @@
 //! `CompiledGraph`: compile, execute, tear down.
-#![allow(unsafe_code, reason = "the submitting end is protected by the core's lock (DR-1)")]
+#![allow(
+    unsafe_code,
+    reason = "the submitting end is protected by the core's lock (DR-1)"
+)]
 
 use super::build::{Action, Graph, NodeDef};
 use super::core::{Core, Limits};
@@ -77,17 +80,36 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         check(&self.nodes, &outputs, &host)?;
         let limits = limits_of(&options, &host, outputs.len())?;
         let plan = lay_out(&self.nodes, &host);
-        let mut homes: Vec<usize> = plan.scheduler.iter().copied().filter(|at| *at != usize::MAX).collect();
+        let mut homes: Vec<usize> = plan
+            .scheduler
+            .iter()
+            .copied()
+            .filter(|at| *at != usize::MAX)
+            .collect();
         homes.sort_unstable();
         homes.dedup();
-        let core = Core::new(host.random.next_u64(), host.clone(), &limits, actors_of(&self.nodes), homes);
-        let mut layout = Layout::new(&self.nodes, &plan, &outputs, core.clone(), limits.max_inflight);
+        let core = Core::new(
+            host.random.next_u64(),
+            host.clone(),
+            &limits,
+            actors_of(&self.nodes),
+            homes,
+        );
+        let mut layout = Layout::new(
+            &self.nodes,
+            &plan,
+            &outputs,
+            core.clone(),
+            limits.max_inflight,
+        );
         let (submit, outs) = layout.connect::<I, O>(&self.outputs);
         layout.install(&host);
         host.graphs.add(&core);
         // An actor may have died meanwhile.
         core.check_actors();
-        let teardown = options.teardown_timeout.unwrap_or(host.settings.graph_teardown_timeout);
+        let teardown = options
+            .teardown_timeout
+            .unwrap_or(host.settings.graph_teardown_timeout);
         Ok(CompiledGraph {
             core,
             submit: UnsafeCell::new(submit),
@@ -102,7 +124,9 @@ fn actors_of(nodes: &[NodeDef]) -> Vec<SendCore> {
     let mut seen = Vec::new();
     let mut actors = Vec::new();
     for def in nodes {
-        if let Action::Call { actor: Some(actor), .. } = &def.action
+        if let Action::Call {
+            actor: Some(actor), ..
+        } = &def.action
             && !seen.contains(&actor.core.get())
         {
             seen.push(actor.core.get());
@@ -115,10 +139,13 @@ fn actors_of(nodes: &[NodeDef]) -> Vec<SendCore> {
 fn limits_of(options: &CompileOptions, host: &HostNode, outputs: usize) -> Result<Limits> {
     let settings = &host.settings;
     let max_inflight = options.max_inflight.unwrap_or(settings.graph_max_inflight);
-    let max_buffered = options.max_buffered_results.unwrap_or(settings.graph_max_buffered_results);
-    for (argument, value, least) in
-        [("max_inflight", max_inflight, 1), ("max_buffered_results", max_buffered, 0)]
-    {
+    let max_buffered = options
+        .max_buffered_results
+        .unwrap_or(settings.graph_max_buffered_results);
+    for (argument, value, least) in [
+        ("max_inflight", max_inflight, 1),
+        ("max_buffered_results", max_buffered, 0),
+    ] {
         if !(least..=MAX_INFLIGHT).contains(&value) {
             return Err(Error::InvalidArgument {
                 argument,
@@ -131,8 +158,14 @@ fn limits_of(options: &CompileOptions, host: &HostNode, outputs: usize) -> Resul
         outputs,
         max_inflight,
         max_buffered,
-        submit_timeout: options.submit_timeout.unwrap_or(settings.graph_submit_timeout).limit(),
-        get_timeout: options.get_timeout.unwrap_or(settings.graph_get_timeout).limit(),
+        submit_timeout: options
+            .submit_timeout
+            .unwrap_or(settings.graph_submit_timeout)
+            .limit(),
+        get_timeout: options
+            .get_timeout
+            .unwrap_or(settings.graph_get_timeout)
+            .limit(),
     })
 }
 
@@ -190,7 +223,8 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     pub async fn execute_async<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
         let mut values = Some(inputs.into_inputs());
         std::future::poll_fn(|context: &mut Context<'_>| {
-            self.core.poll_until(context, || self.submit_once(&mut values).transpose())
+            self.core
+                .poll_until(context, || self.submit_once(&mut values).transpose())
         })
         .await
     }
@@ -238,7 +272,9 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     fn held(&self) -> usize {
         let mut held = 0;
         self.core.locked(|| {
-            O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| held = held.max(output.held()));
+            O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| {
+                held = held.max(output.held())
+            });
         });
         held
     }
@@ -269,7 +305,9 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     ) -> Result<O::GraphRefs> {
         let clock = &self.core.node.clock;
         let end = limit.map(|limit| {
-            clock.now_ns().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+            clock
+                .now_ns()
+                .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
         });
         let oldest = self.core.locked(|| self.core.oldest_run());
         let mut waits_for = oldest;
@@ -284,7 +322,10 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
                 None => {
                     return Err(match waited {
                         Err(Error::Timeout { .. }) | Ok(()) => Error::Timeout {
-                            what: format!("a place for a run ({} in flight)", self.core.max_inflight),
+                            what: format!(
+                                "a place for a run ({} in flight)",
+                                self.core.max_inflight
+                            ),
                             from_whom: "the actors of a compiled graph".into(),
                             waited: limit.unwrap_or_default(),
                             knob: "CompileOptions::submit_timeout or MASER_CGRAPH_SUBMIT_TIMEOUT",
@@ -327,11 +368,20 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
             reason: "it was torn down; compile it again to go on".into(),
         });
         let core = &self.core;
-        let gone = || (core.installed.load(maser_shm::sync::atomic::Ordering::Acquire) == 0).then_some(());
+        let gone = || {
+            (core
+                .installed
+                .load(maser_shm::sync::atomic::Ordering::Acquire)
+                == 0)
+                .then_some(())
+        };
         if core.node.is_closing() {
             return Ok(());
         }
-        match core.removed.wait("the teardown of a graph", self.teardown_timeout, gone)? {
+        match core
+            .removed
+            .wait("the teardown of a graph", self.teardown_timeout, gone)?
+        {
             Some(()) => Ok(()),
             None => Err(Error::Timeout {
                 what: "the teardown of a graph".into(),

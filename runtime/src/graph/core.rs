@@ -8,7 +8,10 @@
 //! - DR-5 a ref holds no count of its own (two locked instructions a run would be a tenth of it):
 //!   the number of refs is kept under the lock, and the outputs of a graph that is dropped before
 //!   its refs go with the last of them.
-#![allow(unsafe_code, reason = "cells that the lock of this very type protects; posts letters")]
+#![allow(
+    unsafe_code,
+    reason = "cells that the lock of this very type protects; posts letters"
+)]
 
 use crate::actor::core::{ActorCore, SendCore};
 use crate::error::Error;
@@ -75,7 +78,13 @@ pub(crate) struct Limits {
 }
 
 impl Core {
-    pub(crate) fn new(id: u64, node: Arc<Node>, limits: &Limits, actors: Vec<SendCore>, homes: Vec<usize>) -> Arc<Self> {
+    pub(crate) fn new(
+        id: u64,
+        node: Arc<Node>,
+        limits: &Limits,
+        actors: Vec<SendCore>,
+        homes: Vec<usize>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             node,
@@ -122,7 +131,11 @@ impl Core {
         let left = self.live_refs.get() - 1;
         self.live_refs.set(left);
         // SAFETY: DR-1, under the lock.
-        if left == 0 { unsafe { (*self.orphan.get()).take() } } else { None }
+        if left == 0 {
+            unsafe { (*self.orphan.get()).take() }
+        } else {
+            None
+        }
     }
 
     /// The graph itself goes away: its outputs stay for as long as there are refs of them (DR-5).
@@ -140,7 +153,11 @@ impl Core {
 
     /// Why the graph takes no more runs, if it does not.
     pub(crate) fn over(&self) -> Option<Error> {
-        if self.is_over.load(Ordering::Acquire) { self.over.get().cloned() } else { None }
+        if self.is_over.load(Ordering::Acquire) {
+            self.over.get().cloned()
+        } else {
+            None
+        }
     }
 
     /// Ends the graph: the first reason counts. Its segments are taken off their schedulers.
@@ -190,14 +207,26 @@ impl Core {
 
     #[cold]
     fn wake_waiters(&self) {
-        for event in self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for event in self
+            .sleepers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             event.notify();
         }
-        for scheduler in self.schedulers_waiting.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for scheduler in self
+            .schedulers_waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             scheduler.event.notify();
         }
-        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
-        self.waiting.fetch_sub(wakers.len() as u32, Ordering::Relaxed);
+        let wakers =
+            std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        self.waiting
+            .fetch_sub(wakers.len() as u32, Ordering::Relaxed);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -211,7 +240,10 @@ impl Core {
             return Poll::Ready(value);
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        self.wakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(context.waker().clone());
         membarrier::heavy();
         look().map_or(Poll::Pending, Poll::Ready)
     }
@@ -241,21 +273,36 @@ impl Core {
 
     /// The error of a wait that reached its limit.
     pub(crate) fn timed_out(&self, what: String, limit: Duration, knob: &'static str) -> Error {
-        Error::Timeout { what, from_whom: self.busy_actors(), waited: limit, knob }
+        Error::Timeout {
+            what,
+            from_whom: self.busy_actors(),
+            waited: limit,
+            knob,
+        }
     }
 
     fn busy_actors(&self) -> String {
         // SAFETY: AC-1, the graph holds handles of its actors; the name never changes.
-        let names: Vec<String> =
-            self.actors.iter().map(|actor| unsafe { ActorCore::display_name(actor.get().as_ref()) }).collect();
-        if names.is_empty() { "a graph of tasks".into() } else { format!("a graph of {}", names.join(", ")) }
+        let names: Vec<String> = self
+            .actors
+            .iter()
+            .map(|actor| unsafe { ActorCore::display_name(actor.get().as_ref()) })
+            .collect();
+        if names.is_empty() {
+            "a graph of tasks".into()
+        } else {
+            format!("a graph of {}", names.join(", "))
+        }
     }
 }
 
 impl Core {
     /// A foreign thread is about to sleep (DR-4).
     pub(crate) fn add_sleeper(&self, event: &Arc<Event>) {
-        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        self.sleepers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -270,11 +317,17 @@ impl Core {
 
     /// A scheduler with a task that waits for this graph is about to park, or runs again (DR-4).
     pub(crate) fn arm(&self, scheduler: &Arc<Shared>, armed: bool) {
-        let mut waiting = self.schedulers_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self
+            .schedulers_waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if armed {
             waiting.push(scheduler.clone());
             self.waiting.fetch_add(1, Ordering::Relaxed);
-        } else if let Some(at) = waiting.iter().position(|other| Arc::ptr_eq(other, scheduler)) {
+        } else if let Some(at) = waiting
+            .iter()
+            .position(|other| Arc::ptr_eq(other, scheduler))
+        {
             waiting.swap_remove(at);
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
@@ -290,5 +343,8 @@ impl Core {
 /// The result of `run` was taken by its ref.
 #[cold]
 pub(crate) fn gone(run: u64) -> Error {
-    Error::ObjectLost { what: format!("run {run}"), reason: "it was taken before".into() }
+    Error::ObjectLost {
+        what: format!("run {run}"),
+        reason: "it was taken before".into(),
+    }
 }

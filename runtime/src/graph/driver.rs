@@ -7,72 +7,28 @@
 //!   dropped when it arrives.
 //! - DR-3 a held ref keeps its result, not a place in a channel: results are moved into the
 //!   driver's own memory, so held results stall no run.
-#![allow(unsafe_code, reason = "the driver's state is protected by a lock of its own")]
+#![allow(
+    unsafe_code,
+    reason = "the driver's state is protected by a lock of its own"
+)]
 
 use super::core::Core;
-use super::segment::Head;
+use super::results::{Arrivals, Found, Kept, Results};
 use super::shape::InputNodes;
-use super::slot::{GraphValue, Reader};
+use super::slot::GraphValue;
 use crate::error::{Error, Outcome, Result};
 use crate::executor::local::{Local, Pollable, Watch};
 use crate::executor::shared::Shared;
 use crate::executor::wait::{check_may_block, interrupted, thread_event};
-use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
-use maser_shm::channel::spsc::LineReceiver;
 use maser_shm::sync::hint::spin_loop;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Looks between two looks at the clock while spinning.
 const LOOKS_PER_CLOCK: u32 = 256;
-
-/// Where the results of one output come from, in the order of the runs.
-pub(crate) trait Arrivals<T>: Send {
-    fn is_ready(&self) -> bool;
-    fn take(&mut self) -> Option<Outcome<T>>;
-}
-
-impl<T: Send> Arrivals<T> for LineReceiver<Outcome<T>> {
-    #[inline]
-    fn is_ready(&self) -> bool {
-        LineReceiver::is_ready(self)
-    }
-    #[inline]
-    fn take(&mut self) -> Option<Outcome<T>> {
-        self.try_recv().ok()
-    }
-}
-
-/// A result with the driver.
-enum Kept<T> {
-    Here(Outcome<T>),
-    /// Somebody is cloning it outside of the lock.
-    Lent,
-    /// Taken or dropped.
-    Gone,
-}
-
-/// What a look at a result found.
-pub(crate) enum Found<T> {
-    Here(Outcome<T>),
-    NotYet,
-    Gone,
-}
-
-struct Results<T> {
-    arrivals: Box<dyn Arrivals<T>>,
-    /// Results of the runs `first..first + kept.len()`.
-    kept: VecDeque<Kept<T>>,
-    first: u64,
-    /// How many of `kept` are there.
-    held: usize,
-    /// Runs whose ref was dropped before the result came.
-    unwanted: BTreeSet<u64>,
-}
 
 /// One output of a graph, as the driver sees it.
 pub(crate) struct Output<T> {
@@ -111,76 +67,6 @@ impl<T: GraphValue> AnyOutput for Output<T> {
     }
 }
 
-impl<T> Results<T> {
-    #[inline(always)]
-    fn arrived(&self) -> u64 {
-        self.first + self.kept.len() as u64
-    }
-
-    #[inline(always)]
-    fn pull(&mut self) -> u64 {
-        while let Some(outcome) = self.arrivals.take() {
-            let run = self.arrived();
-            if !self.unwanted.is_empty() && self.unwanted.remove(&run) {
-                self.kept.push_back(Kept::Gone);
-                self.trim();
-            } else {
-                self.kept.push_back(Kept::Here(outcome));
-                self.held += 1;
-            }
-        }
-        self.arrived()
-    }
-
-    #[inline(always)]
-    fn trim(&mut self) {
-        while let Some(Kept::Gone) = self.kept.front() {
-            self.kept.pop_front();
-            self.first += 1;
-        }
-    }
-
-    /// Moves the result of `run` out. The usual case, the next result while none is kept, goes
-    /// past the queue.
-    #[inline(always)]
-    fn take(&mut self, run: u64) -> Found<T> {
-        if self.kept.is_empty() && run == self.first && self.unwanted.is_empty() {
-            return match self.arrivals.take() {
-                Some(outcome) => {
-                    self.first += 1;
-                    Found::Here(outcome)
-                }
-                None => Found::NotYet,
-            };
-        }
-        self.take_kept(run)
-    }
-
-    fn take_kept(&mut self, run: u64) -> Found<T> {
-        let Some(kept) = self.find(run) else {
-            return if run < self.arrived() { Found::Gone } else { Found::NotYet };
-        };
-        match std::mem::replace(kept, Kept::Gone) {
-            Kept::Here(outcome) => {
-                self.held -= 1;
-                self.trim();
-                Found::Here(outcome)
-            }
-            Kept::Lent | Kept::Gone => Found::Gone,
-        }
-    }
-
-    /// The place of the result of `run`, if it has arrived.
-    #[inline(always)]
-    fn find(&mut self, run: u64) -> Option<&mut Kept<T>> {
-        if run >= self.arrived() {
-            self.pull();
-        }
-        let at = run.checked_sub(self.first)?;
-        self.kept.get_mut(at as usize)
-    }
-}
-
 /// Puts a lent result back, also when its `Clone` panics.
 struct GiveBack<'a, T: GraphValue> {
     output: &'a Output<T>,
@@ -203,14 +89,12 @@ impl<T: GraphValue> Drop for GiveBack<'_, T> {
 
 impl<T: GraphValue> Output<T> {
     pub(crate) fn new(core: Arc<Core>, arrivals: Box<dyn Arrivals<T>>) -> Arc<Self> {
-        let results = Results {
-            arrivals,
-            kept: VecDeque::with_capacity(core.max_inflight * 2),
-            first: 0,
-            held: 0,
-            unwanted: BTreeSet::new(),
-        };
-        Arc::new_cyclic(|me| Self { core, me: me.clone(), results: UnsafeCell::new(results) })
+        let results = Results::new(arrivals, core.max_inflight);
+        Arc::new_cyclic(|me| Self {
+            core,
+            me: me.clone(),
+            results: UnsafeCell::new(results),
+        })
     }
 
     /// Clones the result of `run`, outside of the lock.
@@ -228,7 +112,11 @@ impl<T: GraphValue> Output<T> {
             });
             match lent {
                 Some(Some(Kept::Here(outcome))) => {
-                    let back = GiveBack { output: self, run, outcome: Some(outcome) };
+                    let back = GiveBack {
+                        output: self,
+                        run,
+                        outcome: Some(outcome),
+                    };
                     let cloned = back.outcome.clone();
                     drop(back);
                     return cloned.map_or(Found::Gone, Found::Here);
@@ -263,7 +151,7 @@ impl<T: GraphValue> Output<T> {
             let results = unsafe { &mut *self.results.get() };
             let found = results.take(run);
             if matches!(found, Found::NotYet) {
-                results.unwanted.insert(run);
+                results.drop_on_arrival(run);
             }
             (found, self.core.ref_goes())
         });
@@ -278,10 +166,7 @@ impl<T: GraphValue> Output<T> {
         self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            let arrived = results.arrived();
-            // The very next one stays where it is: whoever asks takes it from there.
-            run < arrived
-                || (results.arrivals.is_ready() && (run == arrived || run < results.pull()))
+            results.has(run)
         })
     }
 
@@ -294,7 +179,12 @@ impl<T: GraphValue> Output<T> {
         self.wait_slow(run, limit, knob)
     }
 
-    pub(crate) fn wait_slow(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+    pub(crate) fn wait_slow(
+        &self,
+        run: u64,
+        limit: Option<Duration>,
+        knob: &'static str,
+    ) -> Result<()> {
         let local = Local::current();
         if let Some(local) = local {
             check_may_block(local, "the result of a graph")?;
@@ -332,10 +222,20 @@ impl<T: GraphValue> Output<T> {
     }
 
     fn too_late(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Error {
-        self.core.timed_out(format!("the result of run {run}"), limit.unwrap_or_default(), knob)
+        self.core.timed_out(
+            format!("the result of run {run}"),
+            limit.unwrap_or_default(),
+            knob,
+        )
     }
 
-    fn block(&self, local: &Local, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+    fn block(
+        &self,
+        local: &Local,
+        run: u64,
+        limit: Option<Duration>,
+        knob: &'static str,
+    ) -> Result<()> {
         let me = local.current_co();
         let mut deadline = None;
         loop {
@@ -351,8 +251,16 @@ impl<T: GraphValue> Output<T> {
                 return self.last_look(run, || self.too_late(run, limit, knob));
             }
             let deadline_ns = Cell::new(deadline);
-            let Some(me_again) = self.me.upgrade() else { return Err(crate::graph::core::gone(run)) };
-            local.watches.borrow_mut().push(Watch { result: me_again, run, co: me, limit, deadline_ns });
+            let Some(me_again) = self.me.upgrade() else {
+                return Err(crate::graph::core::gone(run));
+            };
+            local.watches.borrow_mut().push(Watch {
+                result: me_again,
+                run,
+                co: me,
+                limit,
+                deadline_ns,
+            });
             let blocked = interrupted(local, "the result of a graph").and_then(|()| local.block());
             // A watch that woke us is gone from the list; one that did not carries the deadline.
             let left = {
@@ -411,7 +319,9 @@ impl<T: GraphValue> Output<T> {
 }
 
 fn end_of(now_ns: u64, limit: Option<Duration>) -> u64 {
-    limit.map_or(u64::MAX, |limit| now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)))
+    limit.map_or(u64::MAX, |limit| {
+        now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+    })
 }
 
 impl<T: GraphValue> Pollable for Output<T> {
@@ -440,111 +350,4 @@ impl<I: InputNodes> SubmitRun<I::Values> for SubmitEdges<I> {
     fn submit(&mut self, values: I::Values) {
         I::send(&mut self.0, values);
     }
-}
-
-/// The driver's end of a call slot, used by submitting and by taking results (DR-1).
-struct SlotEnd<V, T> {
-    ring: UnsafeCell<Caller<V, Outcome<T>>>,
-    /// Numbers of the questions in flight, oldest first: they need not be consecutive.
-    numbers: UnsafeCell<VecDeque<u64>>,
-}
-
-// SAFETY: DR-1.
-unsafe impl<V: Send, T: Send> Send for SlotEnd<V, T> {}
-// SAFETY: DR-1.
-unsafe impl<V: Send, T: Send> Sync for SlotEnd<V, T> {}
-
-struct SubmitSlot<V, T> {
-    end: Arc<SlotEnd<V, T>>,
-    target: Arc<Shared>,
-}
-
-impl<V: Send, T: Send> SubmitRun<V> for SubmitSlot<V, T> {
-    #[inline]
-    fn submit(&mut self, values: V) {
-        // SAFETY: DR-1, the callers hold the lock.
-        let (ring, numbers) = unsafe { (&mut *self.end.ring.get(), &mut *self.end.numbers.get()) };
-        // There is a slot for every run that may be in flight; a closed ring is a graph that ends.
-        if let Ok(number) = ring.try_call(values) {
-            numbers.push_back(number);
-        }
-        self.target.event.notify();
-    }
-}
-
-struct SlotArrivals<V, T> {
-    end: Arc<SlotEnd<V, T>>,
-}
-
-impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
-    #[inline]
-    fn is_ready(&self) -> bool {
-        // SAFETY: DR-1, the callers hold the lock.
-        let (ring, numbers) = unsafe { (&*self.end.ring.get(), &*self.end.numbers.get()) };
-        numbers.front().is_some_and(|number| ring.is_answered(*number))
-    }
-    #[inline]
-    fn take(&mut self) -> Option<Outcome<T>> {
-        // SAFETY: DR-1, the callers hold the lock.
-        let (ring, numbers) = unsafe { (&mut *self.end.ring.get(), &mut *self.end.numbers.get()) };
-        let taken = ring.try_take(*numbers.front()?);
-        if taken.is_some() {
-            numbers.pop_front();
-        }
-        taken
-    }
-}
-
-/// The segment's end of a call slot.
-struct SlotHead<I: InputNodes, T: GraphValue> {
-    callee: Callee<I::Values, Outcome<T>>,
-    slots: I::Slots,
-    reader: Reader<T>,
-    number: u64,
-    core: Arc<Core>,
-}
-
-impl<I: InputNodes, T: GraphValue> Head for SlotHead<I, T> {
-    #[inline]
-    fn is_ready(&self) -> bool {
-        self.callee.is_ready()
-    }
-    #[inline]
-    fn load(&mut self) {
-        if let Some((number, values)) = self.callee.try_next() {
-            self.number = number;
-            I::fill(&self.slots, values);
-        }
-    }
-    #[inline]
-    fn finish(&mut self) {
-        self.callee.answer(self.number, self.reader.read());
-        self.core.results_were_sent();
-    }
-}
-
-type CallSlotEnds<I, T> =
-    (Box<dyn Head>, Box<dyn SubmitRun<<I as InputNodes>::Values>>, Box<dyn Arrivals<T>>);
-
-/// Both ends of a graph that is one segment with one output.
-pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
-    slots: I::Slots,
-    reader: Reader<T>,
-    target: Arc<Shared>,
-    depth: usize,
-    core: Arc<Core>,
-) -> CallSlotEnds<I, T> {
-    let (caller, callee) = match call_ring::<I::Values, Outcome<T>>(depth) {
-        Ok(ends) => ends,
-        Err(error) => unreachable!("the depth was checked at compile: {error}"),
-    };
-    let end = Arc::new(SlotEnd {
-        ring: UnsafeCell::new(caller),
-        numbers: UnsafeCell::new(VecDeque::with_capacity(depth)),
-    });
-    (
-        Box::new(SlotHead::<I, T> { callee, slots, reader, number: 0, core }),
-        Box::new(SubmitSlot { end: end.clone(), target }),
-        Box::new(SlotArrivals { end }),
-    )
 }

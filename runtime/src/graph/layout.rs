@@ -38,7 +38,13 @@ pub(crate) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    pub(crate) fn new(nodes: &'a [NodeDef], plan: &'a Plan, outputs: &[usize], core: Arc<Core>, depth: usize) -> Self {
+    pub(crate) fn new(
+        nodes: &'a [NodeDef],
+        plan: &'a Plan,
+        outputs: &[usize],
+        core: Arc<Core>,
+        depth: usize,
+    ) -> Self {
         let mut layout = Self {
             nodes,
             plan,
@@ -62,7 +68,8 @@ impl<'a> Layout<'a> {
             let mut places = self.plan.readers[index].clone();
             if own != usize::MAX {
                 places.push(own);
-                let reads = self.plan.readers[index].len() + outputs.iter().filter(|output| **output == index).count();
+                let reads = self.plan.readers[index].len()
+                    + outputs.iter().filter(|output| **output == index).count();
                 *self.reads_left.entry((own, index)).or_default() += reads;
             }
             for place in places {
@@ -81,7 +88,10 @@ impl<'a> Layout<'a> {
         let left = self.reads_left.entry((segment, node)).or_insert(1);
         *left = left.saturating_sub(1);
         let last = *left == 0;
-        ((self.nodes[node].value.clone_slot)(&*self.slots[&(segment, node)]), last)
+        (
+            (self.nodes[node].value.clone_slot)(&*self.slots[&(segment, node)]),
+            last,
+        )
     }
 
     /// Steps first, in the order in which they read; then the edges behind each; the driver last.
@@ -98,10 +108,15 @@ impl<'a> Layout<'a> {
         if self.plan.members.len() == 1 {
             let scheduler = self.plan.scheduler[self.plan.members[0][0]];
             let target = self.core.node.schedulers()[scheduler].clone();
-            let inputs: Vec<&(dyn Any + Send)> =
-                self.inputs().iter().map(|input| &*self.slots[&(0, *input)]).collect();
+            let inputs: Vec<&(dyn Any + Send)> = self
+                .inputs()
+                .iter()
+                .map(|input| &*self.slots[&(0, *input)])
+                .collect();
             let slots = I::slots(&inputs);
-            if let Some(SlotLink { head, submit, outs }) = outputs.on_call_slot::<I>(slots, TargetBox(target), self) {
+            if let Some(SlotLink { head, submit, outs }) =
+                outputs.on_call_slot::<I>(slots, TargetBox(target), self)
+            {
                 self.heads[0] = Some(head);
                 return (submit, outs);
             }
@@ -111,7 +126,9 @@ impl<'a> Layout<'a> {
     }
 
     fn inputs(&self) -> Vec<usize> {
-        (0..self.nodes.len()).filter(|index| matches!(self.nodes[*index].action, Action::Input(_))).collect()
+        (0..self.nodes.len())
+            .filter(|index| matches!(self.nodes[*index].action, Action::Input(_)))
+            .collect()
     }
 
     fn make_step(&mut self, index: usize) {
@@ -152,9 +169,13 @@ impl<'a> Layout<'a> {
                     .collect()
             })
             .collect();
-        let ports = I::ports(std::mem::take(&mut destinations), self.depth, &mut |segment, PortBox(port)| {
-            self.in_ports[segment].push(port);
-        });
+        let ports = I::ports(
+            std::mem::take(&mut destinations),
+            self.depth,
+            &mut |segment, PortBox(port)| {
+                self.in_ports[segment].push(port);
+            },
+        );
         // A segment that reads nothing from outside is started by the driver.
         let mut ticks = Vec::new();
         for segment in 0..self.plan.members.len() {
@@ -164,7 +185,10 @@ impl<'a> Layout<'a> {
                 ticks.push((sender, self.destination(segment, None).target));
             }
         }
-        Box::new(Submit { edges: SubmitEdges::<I>(ports), ticks })
+        Box::new(Submit {
+            edges: SubmitEdges::<I>(ports),
+            ticks,
+        })
     }
 
     fn destination(&self, segment: usize, input: Option<usize>) -> Destination {
@@ -174,7 +198,11 @@ impl<'a> Layout<'a> {
             Some(input) => (self.nodes[input].value.clone_slot)(&*self.slots[&(segment, input)]),
             None => Box::new(()),
         };
-        Destination { target, slot, segment }
+        Destination {
+            target,
+            slot,
+            segment,
+        }
     }
 
     /// Sends each scheduler its segments.
@@ -188,11 +216,19 @@ impl<'a> Layout<'a> {
             let mut stages = Vec::new();
             for node in members {
                 if let Some(step) = self.steps[*node].take() {
-                    stages.push(Stage { step, out: std::mem::take(&mut self.out_ports[*node]) });
+                    stages.push(Stage {
+                        step,
+                        out: std::mem::take(&mut self.out_ports[*node]),
+                    });
                 }
             }
             let after = self.plan.after[index].clone();
-            by_home.entry(scheduler).or_default().push(SegmentParts { index, head, stages, after });
+            by_home.entry(scheduler).or_default().push(SegmentParts {
+                index,
+                head,
+                stages,
+                after,
+            });
         }
         for (scheduler, parts) in by_home {
             let core = self.core.clone();

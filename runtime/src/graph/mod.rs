@@ -15,12 +15,15 @@
 //! | `layout` | the plan in memory, sent to the schedulers |
 //! | `core` | the part of a compiled graph that is the same for all types: limits, lock, end |
 //! | `driver` | the end that submits runs and keeps their results |
+//! | `results` | results with the driver, by run |
+//! | `call_slot` | graphs of one segment and one output |
 //! | `compiled` | `CompiledGraph` and its options |
 //! | `reference` | `GraphRef<T>` |
 //! | `registry` | the graphs of a node, for death and shutdown |
 
 pub(crate) mod bind;
 pub(crate) mod build;
+pub(crate) mod call_slot;
 pub(crate) mod compiled;
 pub(crate) mod core;
 pub(crate) mod driver;
@@ -28,6 +31,7 @@ pub(crate) mod layout;
 pub(crate) mod plan;
 pub(crate) mod reference;
 pub(crate) mod registry;
+pub(crate) mod results;
 pub(crate) mod segment;
 pub(crate) mod shape;
 pub(crate) mod slot;

@@ -31,7 +31,11 @@ const NONE: usize = usize::MAX;
 /// Refuses what cannot run.
 pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &HostNode) -> Result<()> {
     let wrong = |index: usize, problem: String, remedy: &str| {
-        Err(Error::Graph { node: nodes[index].label(index), problem, remedy: remedy.into() })
+        Err(Error::Graph {
+            node: nodes[index].label(index),
+            problem,
+            remedy: remedy.into(),
+        })
     };
     let mut read = vec![false; nodes.len()];
     for def in nodes {
@@ -50,10 +54,18 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &HostNode) -> Re
         let is_output = outputs.contains(&index);
         match &def.action {
             Action::Input(n) if is_output => {
-                return wrong(index, format!("input {n} is an output as it is"), "bind it to a method or task first");
+                return wrong(
+                    index,
+                    format!("input {n} is an output as it is"),
+                    "bind it to a method or task first",
+                );
             }
             Action::Input(n) if !read[index] => {
-                return wrong(index, format!("input {n} is not used"), "bind it, or leave it out of the closure's arguments");
+                return wrong(
+                    index,
+                    format!("input {n} is not used"),
+                    "bind it, or leave it out of the closure's arguments",
+                );
             }
             Action::Call { .. } if !read[index] && !is_output => {
                 return wrong(
@@ -62,7 +74,9 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &HostNode) -> Re
                     "return it as one of the outputs, or leave it out",
                 );
             }
-            Action::Call { actor: Some(actor), .. } => {
+            Action::Call {
+                actor: Some(actor), ..
+            } => {
                 if actor.node_id != host.id {
                     return wrong(
                         index,
@@ -70,9 +84,7 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &HostNode) -> Re
                         "make the actor and the graph in the same runtime",
                     );
                 }
-                #[allow(unsafe_code, reason = "reads the death of an actor the graph holds a handle of")]
-                // SAFETY: AC-1, the node holds a handle.
-                if let Some(death) = unsafe { actor.core.get().as_ref() }.death() {
+                if let Some(death) = (actor.death)() {
                     return Err(death);
                 }
             }
@@ -97,12 +109,20 @@ pub(crate) fn lay_out(nodes: &[NodeDef], host: &HostNode) -> Plan {
         }
     }
     let after = orders(nodes, &segment, members.len());
-    Plan { scheduler, segment, members, after, readers }
+    Plan {
+        scheduler,
+        segment,
+        members,
+        after,
+        readers,
+    }
 }
 
 fn actor_key(def: &NodeDef) -> Option<usize> {
     match &def.action {
-        Action::Call { actor: Some(actor), .. } => Some(actor.core.get().addr().get()),
+        Action::Call {
+            actor: Some(actor), ..
+        } => Some(actor.core.get().addr().get()),
         _ => None,
     }
 }
@@ -113,7 +133,9 @@ fn schedulers(nodes: &[NodeDef], host: &HostNode) -> Vec<usize> {
     for def in nodes {
         let place = match &def.action {
             Action::Input(_) => NONE,
-            Action::Call { actor: Some(actor), .. } => actor.home,
+            Action::Call {
+                actor: Some(actor), ..
+            } => actor.home,
             Action::Call { actor: None, .. } => def
                 .reads
                 .iter()
@@ -149,7 +171,11 @@ fn levels(nodes: &[NodeDef], scheduler: &[usize]) -> Vec<usize> {
 }
 
 /// Joins steps of one scheduler and level that share a value, an actor or their sources.
-fn segments(nodes: &[NodeDef], scheduler: &[usize], level: &[usize]) -> (Vec<usize>, Vec<Vec<usize>>) {
+fn segments(
+    nodes: &[NodeDef],
+    scheduler: &[usize],
+    level: &[usize],
+) -> (Vec<usize>, Vec<Vec<usize>>) {
     let mut parent: Vec<usize> = (0..nodes.len()).collect();
     fn root(parent: &mut [usize], mut at: usize) -> usize {
         while parent[at] != at {
@@ -160,8 +186,12 @@ fn segments(nodes: &[NodeDef], scheduler: &[usize], level: &[usize]) -> (Vec<usi
     }
     let same = |a: usize, b: usize| scheduler[a] == scheduler[b] && level[a] == level[b];
     let sources = |index: usize| {
-        let mut from: Vec<usize> =
-            nodes[index].reads.iter().copied().filter(|input| !same(*input, index)).collect();
+        let mut from: Vec<usize> = nodes[index]
+            .reads
+            .iter()
+            .copied()
+            .filter(|input| !same(*input, index))
+            .collect();
         from.sort_unstable();
         from.dedup();
         from

@@ -1,13 +1,17 @@
 //! `GraphRef<T>`: one result of one run of a compiled graph.
 
-#![allow(unsafe_code, reason = "a ref points at its graph's output, which outlives it (DR-5)")]
+#![allow(
+    unsafe_code,
+    reason = "a ref points at its graph's output, which outlives it (DR-5)"
+)]
 
 use super::core::gone;
-use super::driver::{Found, Output};
+use super::driver::Output;
+use super::results::Found;
 use super::slot::GraphValue;
-use crate::error::{Fault, Result};
 #[cfg(doc)]
 use crate::error::Error;
+use crate::error::{Fault, Result};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -33,7 +37,10 @@ impl<T: GraphValue> GraphRef<T> {
     /// One of the refs that `Core::refs_were_made` counted.
     #[inline(always)]
     pub(crate) fn new(output: &Arc<Output<T>>, run: u64) -> Self {
-        Self { output: NonNull::from(&**output), run }
+        Self {
+            output: NonNull::from(&**output),
+            run,
+        }
     }
 
     #[inline(always)]
@@ -96,7 +103,8 @@ impl<T: GraphValue> GraphRef<T> {
                 Found::Gone => Err(Fault::new(gone(self.run))),
                 Found::NotYet => {
                     let core = &self.output().core;
-                    self.output().wait_slow(self.run, core.get_timeout, GET_KNOB)?;
+                    self.output()
+                        .wait_slow(self.run, core.get_timeout, GET_KNOB)?;
                     continue;
                 }
             };
@@ -118,7 +126,12 @@ impl<T: GraphValue> Drop for GraphRef<T> {
 impl<T: GraphValue> fmt::Debug for GraphRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_ready() { "ready" } else { "pending" };
-        write!(f, "GraphRef({} of run {}, {state})", std::any::type_name::<T>(), self.run)
+        write!(
+            f,
+            "GraphRef({} of run {}, {state})",
+            std::any::type_name::<T>(),
+            self.run
+        )
     }
 }
 

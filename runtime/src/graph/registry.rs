@@ -32,7 +32,9 @@ impl Graphs {
     /// The node shuts down.
     pub(crate) fn close_all(&self) {
         for core in self.all() {
-            core.end(Error::ShutDown { what: "a compiled graph".into() });
+            core.end(Error::ShutDown {
+                what: "a compiled graph".into(),
+            });
         }
     }
 }

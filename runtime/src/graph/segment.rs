@@ -51,7 +51,13 @@ unsafe impl<M, A, I: Send, T: Send, F: Send> Send for MethodStep<M, A, I, T, F> 
 
 impl<M, A, I, T, F> MethodStep<M, A, I, T, F> {
     pub(crate) fn new(core: NonNull<ActorCore>, inputs: I, body: F, out: Arc<Slot<T>>) -> Self {
-        Self { core, inputs, body, out, function: PhantomData }
+        Self {
+            core,
+            inputs,
+            body,
+            out,
+            function: PhantomData,
+        }
     }
 }
 
@@ -102,7 +108,12 @@ pub(crate) struct TaskStep<M, I, T, F> {
 
 impl<M, I, T, F> TaskStep<M, I, T, F> {
     pub(crate) fn new(inputs: I, body: F, out: Arc<Slot<T>>) -> Self {
-        Self { inputs, body, out, function: PhantomData }
+        Self {
+            inputs,
+            body,
+            out,
+            function: PhantomData,
+        }
     }
 }
 
@@ -126,14 +137,17 @@ where
             ticket: null(),
             below: local.frame.get(),
         };
-        self.out.set(run_guarded(local, &frame, || (self.body)(args)));
+        self.out
+            .set(run_guarded(local, &frame, || (self.body)(args)));
     }
 }
 
 /// SG-3.
 #[cold]
 fn pass_on<M: Function>(InputFault(index, fault): InputFault) -> Fault {
-    Failure::argument(index, fault).into_fault(M::META.name, None).0
+    Failure::argument(index, fault)
+        .into_fault(M::META.name, None)
+        .0
 }
 
 /// The actor is in the middle of a call that is blocked, not there yet, or dead.
@@ -224,7 +238,10 @@ pub(crate) fn install(parts: Vec<SegmentParts>, core: &Arc<Core>, local: &Local)
             }
         }
     }
-    local.sources.borrow_mut().extend(made.into_iter().map(|(_, _, segment)| segment as Rc<dyn Source>));
+    local.sources.borrow_mut().extend(
+        made.into_iter()
+            .map(|(_, _, segment)| segment as Rc<dyn Source>),
+    );
 }
 
 impl Source for Segment {
@@ -232,7 +249,11 @@ impl Source for Segment {
     fn is_ready(&self) -> bool {
         !self.running.get()
             && self.head.borrow().is_ready()
-            && self.after.borrow().iter().all(|other| other.runs.get() >= self.runs.get())
+            && self
+                .after
+                .borrow()
+                .iter()
+                .all(|other| other.runs.get() >= self.runs.get())
     }
 
     fn serve(self: Rc<Self>, local: &Local) -> bool {

@@ -115,8 +115,14 @@ fn ports_of<T: GraphValue>(
             .into_iter()
             .map(|to| {
                 let (sender, receiver) = line::<Outcome<T>>(depth);
-                add(to.segment, PortBox(super::slot::in_port(receiver, slot_of::<T>(&*to.slot))));
-                InputPort { line: sender, target: to.target }
+                add(
+                    to.segment,
+                    PortBox(super::slot::in_port(receiver, slot_of::<T>(&*to.slot))),
+                );
+                InputPort {
+                    line: sender,
+                    target: to.target,
+                }
             })
             .collect(),
     )
@@ -132,7 +138,11 @@ impl<T: GraphValue> InputNodes for Node<T> {
     fn refs(value: T) -> Vec<Box<dyn Any>> {
         vec![Box::new(Ref::done(Ok(value)))]
     }
-    fn ports(mut destinations: Vec<Vec<Destination>>, depth: usize, add: AddPort<'_>) -> InputPorts<T> {
+    fn ports(
+        mut destinations: Vec<Vec<Destination>>,
+        depth: usize,
+        add: AddPort<'_>,
+    ) -> InputPorts<T> {
         ports_of::<T>(destinations.pop().unwrap_or_default(), depth, add)
     }
     #[inline(always)]
@@ -284,8 +294,18 @@ fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> 
     let (slot, last) = wire.slot(id);
     let (sender, receiver) = line::<Outcome<T>>(wire.depth());
     let core = wire.core().0;
-    let reader = Reader { slot: slot_of::<T>(&*slot), last };
-    wire.attach(id, OutPortBox(Box::new(DriverPort { line: sender, reader, core: core.clone() })));
+    let reader = Reader {
+        slot: slot_of::<T>(&*slot),
+        last,
+    };
+    wire.attach(
+        id,
+        OutPortBox(Box::new(DriverPort {
+            line: sender,
+            reader,
+            core: core.clone(),
+        })),
+    );
     OutputBox(Output::new(core, Box::new(receiver)))
 }
 
@@ -326,10 +346,22 @@ impl<T: GraphValue> OutputNodes for Node<T> {
     ) -> Option<SlotLink<I, OutputBox<T>>> {
         let (slot, last) = wire.slot(OutputId(self.id));
         let core = wire.core().0;
-        let reader = Reader { slot: slot_of::<T>(&*slot), last };
-        let (head, submit, arrivals) =
-            super::driver::call_slot::<I, T>(slots, reader, target.0, wire.depth(), core.clone());
-        Some(SlotLink { head, submit, outs: OutputBox(Output::new(core, arrivals)) })
+        let reader = Reader {
+            slot: slot_of::<T>(&*slot),
+            last,
+        };
+        let (head, submit, arrivals) = super::call_slot::call_slot::<I, T>(
+            slots,
+            reader,
+            target.0,
+            wire.depth(),
+            core.clone(),
+        );
+        Some(SlotLink {
+            head,
+            submit,
+            outs: OutputBox(Output::new(core, arrivals)),
+        })
     }
     #[inline(always)]
     fn graph_refs(outs: &OutputBox<T>, run: u64) -> GraphRef<T> {

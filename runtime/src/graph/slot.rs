@@ -2,7 +2,10 @@
 //!
 //! - SL-1 a slot belongs to one segment and is touched on that segment's scheduler alone, by one
 //!   run at a time. Each of its readers but the last clones; the last takes.
-#![allow(unsafe_code, reason = "type-erased slots: the node's type is fixed when the graph is written")]
+#![allow(
+    unsafe_code,
+    reason = "type-erased slots: the node's type is fixed when the graph is written"
+)]
 
 use crate::error::Outcome;
 use crate::executor::shared::Shared;
@@ -142,7 +145,10 @@ pub(crate) fn line<T: Send>(depth: usize) -> (LineSender<T>, LineReceiver<T>) {
 }
 
 /// A receiving end that fills `slot`.
-pub(crate) fn in_port<T: GraphValue>(line: LineReceiver<Outcome<T>>, slot: Arc<Slot<T>>) -> Box<dyn InPort> {
+pub(crate) fn in_port<T: GraphValue>(
+    line: LineReceiver<Outcome<T>>,
+    slot: Arc<Slot<T>>,
+) -> Box<dyn InPort> {
     Box::new(LineIn { line, slot })
 }
 
@@ -153,9 +159,16 @@ impl ValueType {
             clone_slot: |slot| Box::new(slot_of::<T>(slot)),
             edge: |from, last, to, depth, target| {
                 let (sender, receiver) = line::<Outcome<T>>(depth);
-                let reader = Reader { slot: slot_of::<T>(from), last };
+                let reader = Reader {
+                    slot: slot_of::<T>(from),
+                    last,
+                };
                 Edge {
-                    sender: Box::new(LineOut { line: sender, reader, target }),
+                    sender: Box::new(LineOut {
+                        line: sender,
+                        reader,
+                        target,
+                    }),
                     receiver: in_port(receiver, slot_of::<T>(to)),
                 }
             },

@@ -72,7 +72,11 @@ fn put<E: Send + 'static>(entry: E) -> Option<u32> {
 fn get<E: Clone + 'static>(index: u32) -> Option<E> {
     SCOPE.with(|scope| {
         let scope = scope.borrow();
-        scope.as_ref()?.get(index as usize)?.downcast_ref::<E>().cloned()
+        scope
+            .as_ref()?
+            .get(index as usize)?
+            .downcast_ref::<E>()
+            .cloned()
     })
 }
 

@@ -2,7 +2,10 @@
 //!
 //! The future holds a node in the result's list of waiters; dropping it at any point takes the
 //! node out again, and nothing is lost: the value stays with its refs.
-#![allow(unsafe_code, reason = "a pinned wait node that the notifier may hold for a moment")]
+#![allow(
+    unsafe_code,
+    reason = "a pinned wait node that the notifier may hold for a moment"
+)]
 
 use super::reference::Ref;
 use crate::error::Result;
@@ -29,7 +32,11 @@ unsafe impl Sync for Slot {}
 unsafe fn wake_slot(data: *const ()) {
     // SAFETY: the caller's promise.
     let slot = unsafe { Arc::from_raw(data.cast::<Slot>()) };
-    let waker = slot.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let waker = slot
+        .waker
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     if let Some(waker) = waker {
         waker.wake();
     }
@@ -50,7 +57,9 @@ impl<T: Clone> Future for RefFuture<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(value) = &this.value else { panic!("a RefFuture was polled after it was ready") };
+        let Some(value) = &this.value else {
+            panic!("a RefFuture was polled after it was ready")
+        };
         if !value.is_ready() {
             if let Some(slot) = &this.slot {
                 *slot.waker.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -71,7 +80,10 @@ impl<T: Clone> Future for RefFuture<T> {
 }
 
 fn link<T>(value: &Ref<T>, waker: Waker) -> Option<Arc<Slot>> {
-    let placeholder = Notify { call: wake_slot, data: std::ptr::null() };
+    let placeholder = Notify {
+        call: wake_slot,
+        data: std::ptr::null(),
+    };
     let slot = Arc::new(Slot {
         node: UnsafeCell::new(WaitNode::new(placeholder)),
         waker: Mutex::new(Some(waker)),
@@ -80,7 +92,10 @@ fn link<T>(value: &Ref<T>, waker: Waker) -> Option<Arc<Slot>> {
     // SAFETY: the node is ours until `add`; after it the slot stays until removed or notified
     // (`unlink`); the ref keeps the entry alive; the count behind `data` goes to the notifier.
     unsafe {
-        *slot.node.get() = WaitNode::new(Notify { call: wake_slot, data: data.cast() });
+        *slot.node.get() = WaitNode::new(Notify {
+            call: wake_slot,
+            data: data.cast(),
+        });
         if value.completion().add(slot.node.get()) {
             return Some(slot);
         }
@@ -114,7 +129,10 @@ impl<T: Clone> IntoFuture for Ref<T> {
     type IntoFuture = RefFuture<T>;
 
     fn into_future(self) -> RefFuture<T> {
-        RefFuture { value: Some(self), slot: None }
+        RefFuture {
+            value: Some(self),
+            slot: None,
+        }
     }
 }
 

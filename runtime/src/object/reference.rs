@@ -1,5 +1,8 @@
 //! `Ref<T>`: a handle of a value that exists or will exist.
-#![allow(unsafe_code, reason = "a ref is a counted pointer to a type-erased cell")]
+#![allow(
+    unsafe_code,
+    reason = "a ref is a counted pointer to a type-erased cell"
+)]
 
 use crate::error::{Error, Fault, Outcome, Result};
 use crate::executor::wait::wait_done;
@@ -44,7 +47,10 @@ impl<T> Ref<T> {
     /// TC-3: the cell's outcome is an `Outcome<T>`, and the caller gives its handle up.
     #[inline(always)]
     pub(crate) unsafe fn from_cell(cell: NonNull<Header>) -> Self {
-        Self { cell, value: PhantomData }
+        Self {
+            cell,
+            value: PhantomData,
+        }
     }
 
     #[inline(always)]
@@ -114,7 +120,9 @@ impl<T> Ref<T> {
         wait_done(self.cell, None)?;
         match self.move_out() {
             Ok(outcome) => outcome.map_err(|fault| fault.to_error()),
-            Err(shared) => Err(Error::ValueShared { what: shared.made_by().into() }),
+            Err(shared) => Err(Error::ValueShared {
+                what: shared.made_by().into(),
+            }),
         }
     }
 
@@ -184,7 +192,10 @@ impl<T: Send + Sync + 'static> Ref<T> {
 impl<T> Clone for Ref<T> {
     fn clone(&self) -> Self {
         self.completion().retain();
-        Self { cell: self.cell, value: PhantomData }
+        Self {
+            cell: self.cell,
+            value: PhantomData,
+        }
     }
 }
 
@@ -199,7 +210,12 @@ impl<T> Drop for Ref<T> {
 impl<T> fmt::Debug for Ref<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_ready() { "ready" } else { "pending" };
-        write!(f, "Ref({} of {}, {state})", std::any::type_name::<T>(), self.made_by())
+        write!(
+            f,
+            "Ref({} of {}, {state})",
+            std::any::type_name::<T>(),
+            self.made_by()
+        )
     }
 }
 
@@ -217,7 +233,13 @@ impl<T: Send + Sync + 'static> Promise<T> {
     pub(crate) fn new() -> (Self, Ref<T>) {
         let cell = Header::new_promise::<T>(&Put::<T>::VTABLE);
         // SAFETY: TC-3; the one handle goes to the ref.
-        (Self { cell, value: PhantomData }, unsafe { Ref::from_cell(cell) })
+        (
+            Self {
+                cell,
+                value: PhantomData,
+            },
+            unsafe { Ref::from_cell(cell) },
+        )
     }
 
     /// Completes it.

@@ -35,9 +35,16 @@ pub fn get<T: Clone>(refs: &[Ref<T>]) -> Result<Vec<T>> {
 /// As [`get`], and [`Error::Timeout`]; the values that are there stay to be had.
 pub fn get_timeout<T: Clone>(refs: &[Ref<T>], limit: Duration) -> Result<Vec<T>> {
     let node = Node::current("get_timeout")?;
-    let end = node.clock.now_ns().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
+    let end = node
+        .clock
+        .now_ns()
+        .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
     refs.iter()
-        .map(|one| one.get_timeout(Duration::from_nanos(end.saturating_sub(node.clock.now_ns()))))
+        .map(|one| {
+            one.get_timeout(Duration::from_nanos(
+                end.saturating_sub(node.clock.now_ns()),
+            ))
+        })
         .collect()
 }
 
@@ -85,14 +92,21 @@ pub fn wait<T>(
 
 fn check_arguments<T>(refs: &[Ref<T>], num_returns: usize) -> Result<()> {
     let wrong = |problem: String, remedy: &str| {
-        Err(Error::InvalidArgument { argument: "wait", problem, remedy: remedy.into() })
+        Err(Error::InvalidArgument {
+            argument: "wait",
+            problem,
+            remedy: remedy.into(),
+        })
     };
     if num_returns == 0 {
         return wrong("num_returns is 0".into(), "ask for at least 1");
     }
     if num_returns > refs.len() {
         return wrong(
-            format!("num_returns is {num_returns} and there are {} refs", refs.len()),
+            format!(
+                "num_returns is {num_returns} and there are {} refs",
+                refs.len()
+            ),
             "ask for no more than there are",
         );
     }
@@ -151,7 +165,12 @@ fn wait_for_some<T>(refs: &[Ref<T>], num_returns: usize, timeout: Option<Duratio
     });
     let mut nodes: Vec<WaitNode> = refs
         .iter()
-        .map(|_| WaitNode::new(Notify { call: one_is_ready, data: Arc::into_raw(group.clone()).cast() }))
+        .map(|_| {
+            WaitNode::new(Notify {
+                call: one_is_ready,
+                data: Arc::into_raw(group.clone()).cast(),
+            })
+        })
         .collect();
     let first = nodes.as_mut_ptr();
     let mut linked = vec![false; refs.len()];
@@ -199,9 +218,13 @@ fn block_on_group(local: &Local, group: &Group, timeout: Option<Duration>) -> Re
 }
 
 fn park_on_group(node: &Node, group: &Group, timeout: Option<Duration>) -> Result<()> {
-    let Target::Thread(event) = &group.target else { return Ok(()) };
+    let Target::Thread(event) = &group.target else {
+        return Ok(());
+    };
     let end = timeout.map(|timeout| {
-        node.clock.now_ns().saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+        node.clock
+            .now_ns()
+            .saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
     });
     loop {
         event.prepare_park();
@@ -212,7 +235,9 @@ fn park_on_group(node: &Node, group: &Group, timeout: Option<Duration>) -> Resul
         }
         if node.is_closed() {
             event.cancel_park();
-            return Err(Error::ShutDown { what: "wait".into() });
+            return Err(Error::ShutDown {
+                what: "wait".into(),
+            });
         }
         event.park(left);
     }

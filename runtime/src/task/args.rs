@@ -97,13 +97,17 @@ impl<T: Send + Sync + 'static> Holder for RefArg<T> {
 
 impl<T: Clone + Send + Sync + 'static> Arg<T> for RefArg<T> {
     fn value(self, index: usize) -> Result<T, Failure> {
-        self.0.into_value().map_err(|fault| Failure::argument(index, fault))
+        self.0
+            .into_value()
+            .map_err(|fault| Failure::argument(index, fault))
     }
 }
 
 impl<T: Send + Sync + 'static> ArgRef<T> for RefArg<T> {
     fn borrow(&self, index: usize) -> Result<&T, Failure> {
-        self.0.outcome_ref().map_err(|fault| Failure::argument(index, fault))
+        self.0
+            .outcome_ref()
+            .map_err(|fault| Failure::argument(index, fault))
     }
 }
 
@@ -198,7 +202,9 @@ impl<T: Send + Sync + 'static> ArgRef<T> for AnyArg<T> {
     fn borrow(&self, index: usize) -> Result<&T, Failure> {
         match self {
             AnyArg::Value(value) => Ok(value),
-            AnyArg::Ref(value) => value.outcome_ref().map_err(|fault| Failure::argument(index, fault)),
+            AnyArg::Ref(value) => value
+                .outcome_ref()
+                .map_err(|fault| Failure::argument(index, fault)),
         }
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! - DP-1 the box is freed by whoever brings the count to zero; every pending cell and the
 //!   setting-up itself hold one each.
-#![allow(unsafe_code, reason = "wait nodes in a box that the last notifier frees")]
+#![allow(
+    unsafe_code,
+    reason = "wait nodes in a box that the last notifier frees"
+)]
 
 use super::args::{CellPtr, Params};
 use super::raw::Header;
@@ -47,7 +50,10 @@ pub(crate) fn when_ready(waits: Vec<NonNull<Header>>, cell: NonNull<Header>, sta
         start,
         nodes: Vec::new(),
     }));
-    let notify = Notify { call: one_is_done, data: waiting.cast_const().cast() };
+    let notify = Notify {
+        call: one_is_done,
+        data: waiting.cast_const().cast(),
+    };
     // SAFETY: DP-1, our own count keeps the box until the last line; the vector is filled before
     // any node is linked and never moves after.
     unsafe {

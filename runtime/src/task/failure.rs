@@ -34,8 +34,11 @@ impl Failure {
         let seen = |error: &Error, argument| match error {
             Error::Task(task) => Error::Task(task.through(function, argument)),
             other => {
-                let task =
-                    TaskError::new(function, actor.clone(), Cause::Runtime(Arc::new(other.clone())));
+                let task = TaskError::new(
+                    function,
+                    actor.clone(),
+                    Cause::Runtime(Arc::new(other.clone())),
+                );
                 Error::Task(match argument {
                     Some(_) => task.at_argument(argument),
                     None => task,
@@ -52,7 +55,10 @@ impl Failure {
                 }
                 Err(error) => {
                     let cause = Cause::Returned(Arc::from(error));
-                    (Fault::new(Error::Task(TaskError::new(function, actor, cause))), true)
+                    (
+                        Fault::new(Error::Task(TaskError::new(function, actor, cause))),
+                        true,
+                    )
                 }
             },
         }
@@ -73,7 +79,11 @@ pub(crate) fn note_panic_location(location: String) {
 
 /// The error of `function`, which panicked with `payload`.
 #[cold]
-pub(crate) fn panicked(payload: Box<dyn Any + Send>, function: &str, actor: Option<String>) -> Fault {
+pub(crate) fn panicked(
+    payload: Box<dyn Any + Send>,
+    function: &str,
+    actor: Option<String>,
+) -> Fault {
     let payload = match payload.downcast::<Unwind>() {
         Ok(unwind) => return Fault::new(unwind.0),
         Err(payload) => payload,
@@ -85,6 +95,12 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send>, function: &str, actor: Opti
     } else {
         "a value that is not a string".to_owned()
     };
-    let location = LAST_PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| "?".into());
-    Fault::new(Error::Task(TaskError::new(function, actor, Cause::Panicked { message, location })))
+    let location = LAST_PANIC
+        .with(|last| last.borrow_mut().take())
+        .unwrap_or_else(|| "?".into());
+    Fault::new(Error::Task(TaskError::new(
+        function,
+        actor,
+        Cause::Panicked { message, location },
+    )))
 }

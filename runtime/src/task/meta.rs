@@ -17,8 +17,13 @@ pub struct Defaults {
 
 impl Defaults {
     /// Nothing was written.
-    pub const NONE: Defaults =
-        Defaults { num_cpus: None, num_gpus: 0.0, max_calls: 0, max_retries: None, max_concurrency: 0 };
+    pub const NONE: Defaults = Defaults {
+        num_cpus: None,
+        num_gpus: 0.0,
+        max_calls: 0,
+        max_retries: None,
+        max_concurrency: 0,
+    };
 }
 
 /// A function, method or actor class.
@@ -37,7 +42,12 @@ pub struct Meta {
 impl Meta {
     /// Meta of something that has no attribute.
     pub const fn plain(name: &'static str) -> Self {
-        Self { name, module: "", actor: None, defaults: Defaults::NONE }
+        Self {
+            name,
+            module: "",
+            actor: None,
+            defaults: Defaults::NONE,
+        }
     }
 }
 

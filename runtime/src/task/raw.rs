@@ -17,7 +17,10 @@
 //!   out by the holder of the only handle.
 //! - TC-3 the vtable is that of the very types the cell was made with; `Ref<T>` is only ever made
 //!   of cells whose outcome is `Outcome<T>`.
-#![allow(unsafe_code, reason = "type-erased cells: the vtable tells the types behind the pointer")]
+#![allow(
+    unsafe_code,
+    reason = "type-erased cells: the vtable tells the types behind the pointer"
+)]
 
 use super::meta::Meta;
 use crate::actor::core::{Access, ActorCore};
@@ -346,7 +349,10 @@ impl<T: Send + Sync + 'static> Put<T> {
     /// The vtable of a promise made by `meta`.
     pub(crate) const fn vtable(meta: &'static Meta) -> VTable {
         VTable {
-            kind: LetterKind { deliver: never_delivered, undeliverable: Header::undeliverable },
+            kind: LetterKind {
+                deliver: never_delivered,
+                undeliverable: Header::undeliverable,
+            },
             run: never_run,
             fail: fail_promise::<T>,
             drop_outcome: drop_outcome::<T>,

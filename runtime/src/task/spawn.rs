@@ -1,12 +1,15 @@
 //! Making a task: the cell, its arguments, and the queue it goes to.
-#![allow(unsafe_code, reason = "writes fresh cells and queues them as untyped words")]
+#![allow(
+    unsafe_code,
+    reason = "writes fresh cells and queues them as untyped words"
+)]
 
 use super::args::Params;
-use crate::actor::core::Access;
 use super::failure::{Failure, panicked};
 use super::meta::Function;
 use super::options::TaskOptions;
 use super::raw::{self, ActorWord, Extra, Header, VTable};
+use crate::actor::core::Access;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::{Frame, Local};
@@ -28,7 +31,10 @@ where
     F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
 {
     const VTABLE: VTable = VTable {
-        kind: LetterKind { deliver, undeliverable: Header::undeliverable },
+        kind: LetterKind {
+            deliver,
+            undeliverable: Header::undeliverable,
+        },
         run: Self::run,
         fail: Self::fail,
         drop_outcome: raw::drop_outcome::<T>,
@@ -46,7 +52,9 @@ where
         // SAFETY: the cell is not DONE, hence alive (CP-2).
         let cancelled = unsafe { cell.as_ref() }.completion.is_cancel_requested();
         let outcome = if cancelled {
-            Err(Fault::new(Error::Cancelled { what: M::META.name.into() }))
+            Err(Fault::new(Error::Cancelled {
+                what: M::META.name.into(),
+            }))
         } else {
             let frame = Frame {
                 header: cell.as_ptr(),
@@ -107,8 +115,15 @@ fn unwound(local: &Local, frame: &Frame, payload: Box<dyn std::any::Any + Send>)
 /// The name given by `options().name(..)`, else the function's.
 fn function_name(frame: &Frame) -> &str {
     // SAFETY: the frame's task runs: its cell is alive, its extra untouched until it ends.
-    let extra = unsafe { frame.header.as_ref().and_then(|header| header.extra.as_ref()) };
-    extra.and_then(|extra| extra.name.as_deref()).unwrap_or(frame.meta.name)
+    let extra = unsafe {
+        frame
+            .header
+            .as_ref()
+            .and_then(|header| header.extra.as_ref())
+    };
+    extra
+        .and_then(|extra| extra.name.as_deref())
+        .unwrap_or(frame.meta.name)
 }
 
 fn actor_name(frame: &Frame) -> Option<String> {
@@ -226,8 +241,11 @@ where
             let grant = (!demand.is_empty()).then(|| Grant::pending(demand, node));
             // SAFETY: the fresh cell is in no queue, so nobody else looks at `extra`.
             unsafe {
-                cell.as_mut().extra =
-                    Box::into_raw(Box::new(Extra { grant, name: options.name, scheduler: options.scheduler }));
+                cell.as_mut().extra = Box::into_raw(Box::new(Extra {
+                    grant,
+                    name: options.name,
+                    scheduler: options.scheduler,
+                }));
                 let waits = super::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0);
                 super::dependencies::when_ready(waits, cell, Box::new(start_admitted));
             }
@@ -241,8 +259,12 @@ where
 /// Starts a cell with demands as soon as they are met.
 fn start_admitted(cell: NonNull<Header>) {
     // SAFETY: the cell is in no queue: its extra is ours (set by `spawn_with`).
-    let Some(extra) = (unsafe { cell.as_ref().extra.as_mut() }) else { return start(cell) };
-    let Some(grant) = &mut extra.grant else { return start_placed(cell, extra.scheduler) };
+    let Some(extra) = (unsafe { cell.as_ref().extra.as_mut() }) else {
+        return start(cell);
+    };
+    let Some(grant) = &mut extra.grant else {
+        return start_placed(cell, extra.scheduler);
+    };
     let node = grant.node().clone();
     match node.resources.admit(grant.demand(), cell) {
         // A queued cell may have been started by now: it is not looked at any more.

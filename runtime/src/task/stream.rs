@@ -1,4 +1,8 @@
 //! Tasks and methods that give a stream of values, one ref at a time, with back-pressure.
+#![allow(
+    unsafe_code,
+    reason = "streaming methods run on type-erased actor states"
+)]
 
 use super::args::Params;
 use super::failure::Failure;
@@ -58,9 +62,23 @@ pub(crate) struct Emitter<T: Send + Sync + 'static> {
 
 impl<T: Send + Sync + 'static> RefStream<T> {
     fn new(name: &'static str) -> (Emitter<T>, Self) {
-        let state = State { items: VecDeque::new(), ended: false, abandoned: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), gate: Gate::default() });
-        (Emitter { shared: shared.clone(), name, started: Cell::new(false) }, Self { shared, name })
+        let state = State {
+            items: VecDeque::new(),
+            ended: false,
+            abandoned: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            gate: Gate::default(),
+        });
+        (
+            Emitter {
+                shared: shared.clone(),
+                name,
+                started: Cell::new(false),
+            },
+            Self { shared, name },
+        )
     }
 
     fn try_next(&self) -> Option<Option<Ref<T>>> {
@@ -78,14 +96,15 @@ impl<T: Send + Sync + 'static> RefStream<T> {
     /// # Errors
     /// [`Error::Timeout`]; [`Error::Cancelled`] and [`Error::ShutDown`] as for [`Ref::get`].
     pub fn next_timeout(&mut self, limit: Duration) -> Result<Option<Ref<T>>> {
-        self.shared.gate.wait(self.name, Some(limit), || self.try_next())?.ok_or_else(|| {
-            Error::Timeout {
+        self.shared
+            .gate
+            .wait(self.name, Some(limit), || self.try_next())?
+            .ok_or_else(|| Error::Timeout {
                 what: "the next value of a stream".into(),
                 from_whom: self.name.into(),
                 waited: limit,
                 knob: "the timeout argument",
-            }
-        })
+            })
     }
 }
 
@@ -213,8 +232,11 @@ where
     T: Send + Sync + 'static,
     F: StreamBody<A, P, T>,
 {
-    const ACCESS: Access = if EXCLUSIVE { Access::Exclusive } else { Access::Shared };
-    #[allow(unsafe_code, reason = "AC-3 is the caller's promise")]
+    const ACCESS: Access = if EXCLUSIVE {
+        Access::Exclusive
+    } else {
+        Access::Shared
+    };
     unsafe fn invoke(
         self,
         state: *mut A,
@@ -252,8 +274,12 @@ pub trait StreamBody<A, P, T>: Send + 'static {
     /// # Safety
     /// AC-3 for the access it is called with.
     #[doc(hidden)]
-    #[allow(unsafe_code, reason = "AC-3 is the caller's promise")]
-    unsafe fn run(self, state: *mut A, params: P, emit: Emit<'_, T>) -> std::result::Result<(), Failure>;
+    unsafe fn run(
+        self,
+        state: *mut A,
+        params: P,
+        emit: Emit<'_, T>,
+    ) -> std::result::Result<(), Failure>;
 }
 
 /// `&mut self`.
@@ -265,8 +291,12 @@ impl<A, P, T, F> StreamBody<A, P, T> for StreamMut<F>
 where
     F: FnOnce(&mut A, P, Emit<'_, T>) -> std::result::Result<(), Failure> + Send + 'static,
 {
-    #[allow(unsafe_code, reason = "AC-3 is the caller's promise")]
-    unsafe fn run(self, state: *mut A, params: P, emit: Emit<'_, T>) -> std::result::Result<(), Failure> {
+    unsafe fn run(
+        self,
+        state: *mut A,
+        params: P,
+        emit: Emit<'_, T>,
+    ) -> std::result::Result<(), Failure> {
         // SAFETY: AC-3, nothing else of the actor runs.
         (self.0)(unsafe { &mut *state }, params, emit)
     }
@@ -276,8 +306,12 @@ impl<A, P, T, F> StreamBody<A, P, T> for StreamRef<F>
 where
     F: FnOnce(&A, P, Emit<'_, T>) -> std::result::Result<(), Failure> + Send + 'static,
 {
-    #[allow(unsafe_code, reason = "AC-3 is the caller's promise")]
-    unsafe fn run(self, state: *mut A, params: P, emit: Emit<'_, T>) -> std::result::Result<(), Failure> {
+    unsafe fn run(
+        self,
+        state: *mut A,
+        params: P,
+        emit: Emit<'_, T>,
+    ) -> std::result::Result<(), Failure> {
         // SAFETY: AC-3, only others with `&self` run.
         (self.0)(unsafe { &*state }, params, emit)
     }
@@ -297,7 +331,11 @@ where
     F: StreamBody<A, P, T>,
 {
     let (emitter, stream) = RefStream::new(M::META.name);
-    let method = Streaming::<M, T, F, EXCLUSIVE> { emitter, run, function: PhantomData };
+    let method = Streaming::<M, T, F, EXCLUSIVE> {
+        emitter,
+        run,
+        function: PhantomData,
+    };
     drop(call::<M, A, P, (), _>(actor, params, method));
     stream
 }

@@ -20,7 +20,7 @@
 //! `fence(SeqCst)`: the models check that the pairs stand where they must. Miri knows no
 //! membarrier and stays at MB-1.
 
-use crate::sync::atomic::{Ordering, fence};
+use crate::sync::atomic::{Ordering, compiler_fence, fence};
 
 #[cfg(not(any(loom, miri)))]
 mod flags {
@@ -76,7 +76,7 @@ pub fn is_asymmetric() -> bool {
 #[inline(always)]
 pub fn light() {
     if is_asymmetric() {
-        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        compiler_fence(Ordering::SeqCst);
     } else {
         fence(Ordering::SeqCst);
     }
@@ -88,7 +88,7 @@ pub fn light() {
 pub fn heavy() {
     #[cfg(not(any(loom, miri)))]
     {
-        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        compiler_fence(Ordering::SeqCst);
         if flags::HEAVY.load(Ordering::Relaxed) {
             return fence_every_core();
         }

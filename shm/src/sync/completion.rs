@@ -23,7 +23,10 @@
 //! A thread may die between any two steps only together with the process: these words are never
 //! shared between processes.
 //! Model: `shm/tests/loom_completion.rs`.
-#![allow(unsafe_code, reason = "the intrusive list of waiters is linked by raw pointers")]
+#![allow(
+    unsafe_code,
+    reason = "the intrusive list of waiters is linked by raw pointers"
+)]
 
 use super::atomic::{AtomicU8, AtomicU64, Ordering};
 use super::cell::UnsafeCell;
@@ -112,13 +115,19 @@ impl Completion {
     /// A pending entry with `handles` handles.
     #[inline(always)]
     pub fn new(handles: u64) -> Self {
-        Self { word: AtomicU64::new(handles * ONE), head: UnsafeCell::new(null_mut()) }
+        Self {
+            word: AtomicU64::new(handles * ONE),
+            head: UnsafeCell::new(null_mut()),
+        }
     }
 
     /// A finished entry with `handles` handles.
     #[inline(always)]
     pub fn new_done(handles: u64) -> Self {
-        Self { word: AtomicU64::new(handles * ONE | DONE), head: UnsafeCell::new(null_mut()) }
+        Self {
+            word: AtomicU64::new(handles * ONE | DONE),
+            head: UnsafeCell::new(null_mut()),
+        }
     }
 
     /// Whether the value is there (CP-1).
@@ -165,7 +174,11 @@ impl Completion {
 
     fn release_shared(&self) -> Released {
         let before = self.word.fetch_sub(ONE, Ordering::AcqRel);
-        if before / ONE == 1 && before & DONE != 0 { Released::Free } else { Released::Held }
+        if before / ONE == 1 && before & DONE != 0 {
+            Released::Free
+        } else {
+            Released::Held
+        }
     }
 
     /// The value was written: sets DONE and notifies every waiter (CP-1, CP-3).
@@ -180,7 +193,11 @@ impl Completion {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    return if word < ONE { Completed::Free } else { Completed::Held };
+                    return if word < ONE {
+                        Completed::Free
+                    } else {
+                        Completed::Held
+                    };
                 }
                 Err(now) => word = now,
             }
@@ -192,7 +209,9 @@ impl Completion {
     fn complete_with_waiters(&self) -> Completed {
         self.lock();
         // SAFETY: CP-3, under LOCK.
-        let mut node = self.head.with_mut(|head| unsafe { std::mem::replace(&mut *head, null_mut()) });
+        let mut node = self
+            .head
+            .with_mut(|head| unsafe { std::mem::replace(&mut *head, null_mut()) });
         let mut each = node;
         while !each.is_null() {
             // SAFETY: CP-4, a linked node lives until it is unlinked or NOTIFIED.
@@ -204,7 +223,10 @@ impl Completion {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let next = (word | DONE) & !(LOCK | WAITERS);
-            match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+            match self
+                .word
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
                 Ok(_) => break,
                 Err(now) => word = now,
             }
@@ -220,7 +242,11 @@ impl Completion {
                 node = next;
             }
         }
-        if word < ONE { Completed::Free } else { Completed::Held }
+        if word < ONE {
+            Completed::Free
+        } else {
+            Completed::Held
+        }
     }
 
     /// Links `node`; false (and not linked) if the value is there already.
@@ -335,8 +361,14 @@ impl Completion {
     fn unlock(&self, waiters: bool) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let next = if waiters { (word | WAITERS) & !LOCK } else { word & !(WAITERS | LOCK) };
-            match self.word.compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed)
+            let next = if waiters {
+                (word | WAITERS) & !LOCK
+            } else {
+                word & !(WAITERS | LOCK)
+            };
+            match self
+                .word
+                .compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) => return,
                 Err(now) => word = now,

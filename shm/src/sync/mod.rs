@@ -17,6 +17,8 @@ pub mod atomic {
     pub use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+    /// Orders the compiler alone; there is nothing in it to model.
+    pub use std::sync::atomic::compiler_fence;
     #[cfg(not(loom))]
     pub use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,

@@ -77,11 +77,18 @@ impl OwnerLock {
     #[inline(always)]
     pub fn lock(&self, thread: u64) -> OwnerGuard<'_> {
         if self.owner.load(Ordering::Relaxed) == thread {
-            assert!(!self.busy.load(Ordering::Relaxed), "an owner lock was entered again from inside");
+            assert!(
+                !self.busy.load(Ordering::Relaxed),
+                "an owner lock was entered again from inside"
+            );
             self.busy.store(true, Ordering::Relaxed);
             membarrier::light(); // OL-2
-            if !self.barred.load(Ordering::Acquire) && self.owner.load(Ordering::Relaxed) == thread {
-                return OwnerGuard { lock: self, short: true };
+            if !self.barred.load(Ordering::Acquire) && self.owner.load(Ordering::Relaxed) == thread
+            {
+                return OwnerGuard {
+                    lock: self,
+                    short: true,
+                };
             }
             self.busy.store(false, Ordering::Release);
         }
@@ -114,7 +121,10 @@ impl OwnerLock {
                 }
             }
         }
-        OwnerGuard { lock: self, short: false }
+        OwnerGuard {
+            lock: self,
+            short: false,
+        }
     }
 }
 

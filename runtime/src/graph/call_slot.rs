@@ -1,0 +1,140 @@
+//! Both ends of a graph that is one segment with one output: question and answer in turn on one
+//! cache line. The driver's end is protected by the core's lock (DR-1).
+#![allow(
+    unsafe_code,
+    reason = "the driver's end is protected by the core's lock"
+)]
+
+use super::core::Core;
+use super::driver::SubmitRun;
+use super::results::Arrivals;
+use super::segment::Head;
+use super::shape::InputNodes;
+use super::slot::{GraphValue, Reader};
+use crate::error::Outcome;
+use crate::executor::shared::Shared;
+use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
+use std::cell::UnsafeCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The driver's end of a call slot, used by submitting and by taking results (DR-1).
+struct SlotEnd<V, T> {
+    ring: UnsafeCell<Caller<V, Outcome<T>>>,
+    /// Numbers of the questions in flight, oldest first: they need not be consecutive.
+    numbers: UnsafeCell<VecDeque<u64>>,
+}
+
+// SAFETY: DR-1.
+unsafe impl<V: Send, T: Send> Send for SlotEnd<V, T> {}
+// SAFETY: DR-1.
+unsafe impl<V: Send, T: Send> Sync for SlotEnd<V, T> {}
+
+struct SubmitSlot<V, T> {
+    end: Arc<SlotEnd<V, T>>,
+    target: Arc<Shared>,
+}
+
+impl<V: Send, T: Send> SubmitRun<V> for SubmitSlot<V, T> {
+    #[inline]
+    fn submit(&mut self, values: V) {
+        // SAFETY: DR-1, the callers hold the lock.
+        let (ring, numbers) = unsafe { (&mut *self.end.ring.get(), &mut *self.end.numbers.get()) };
+        // There is a slot for every run that may be in flight; a closed ring is a graph that ends.
+        if let Ok(number) = ring.try_call(values) {
+            numbers.push_back(number);
+        }
+        self.target.event.notify();
+    }
+}
+
+struct SlotArrivals<V, T> {
+    end: Arc<SlotEnd<V, T>>,
+}
+
+impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        // SAFETY: DR-1, the callers hold the lock.
+        let (ring, numbers) = unsafe { (&*self.end.ring.get(), &*self.end.numbers.get()) };
+        numbers
+            .front()
+            .is_some_and(|number| ring.is_answered(*number))
+    }
+    #[inline]
+    fn take(&mut self) -> Option<Outcome<T>> {
+        // SAFETY: DR-1, the callers hold the lock.
+        let (ring, numbers) = unsafe { (&mut *self.end.ring.get(), &mut *self.end.numbers.get()) };
+        let taken = ring.try_take(*numbers.front()?);
+        if taken.is_some() {
+            numbers.pop_front();
+        }
+        taken
+    }
+}
+
+/// The segment's end of a call slot.
+struct SlotHead<I: InputNodes, T: GraphValue> {
+    callee: Callee<I::Values, Outcome<T>>,
+    slots: I::Slots,
+    reader: Reader<T>,
+    number: u64,
+    core: Arc<Core>,
+}
+
+impl<I: InputNodes, T: GraphValue> Head for SlotHead<I, T> {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        self.callee.is_ready()
+    }
+    #[inline]
+    fn load(&mut self) {
+        if let Some((number, values)) = self.callee.try_next() {
+            self.number = number;
+            I::fill(&self.slots, values);
+        }
+    }
+    #[inline]
+    fn finish(&mut self) {
+        self.callee.answer(self.number, self.reader.read());
+        self.core.results_were_sent();
+    }
+}
+
+type CallSlotEnds<I, T> = (
+    Box<dyn Head>,
+    Box<dyn SubmitRun<<I as InputNodes>::Values>>,
+    Box<dyn Arrivals<T>>,
+);
+
+/// Both ends of a graph that is one segment with one output.
+pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
+    slots: I::Slots,
+    reader: Reader<T>,
+    target: Arc<Shared>,
+    depth: usize,
+    core: Arc<Core>,
+) -> CallSlotEnds<I, T> {
+    let (caller, callee) = match call_ring::<I::Values, Outcome<T>>(depth) {
+        Ok(ends) => ends,
+        Err(error) => unreachable!("the depth was checked at compile: {error}"),
+    };
+    let end = Arc::new(SlotEnd {
+        ring: UnsafeCell::new(caller),
+        numbers: UnsafeCell::new(VecDeque::with_capacity(depth)),
+    });
+    (
+        Box::new(SlotHead::<I, T> {
+            callee,
+            slots,
+            reader,
+            number: 0,
+            core,
+        }),
+        Box::new(SubmitSlot {
+            end: end.clone(),
+            target,
+        }),
+        Box::new(SlotArrivals { end }),
+    )
+}

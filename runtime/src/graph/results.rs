@@ -1,0 +1,146 @@
+//! Results of one output with the driver, found by the number of their run (DR-2).
+
+use crate::error::Outcome;
+use maser_shm::channel::spsc::LineReceiver;
+use std::collections::{BTreeSet, VecDeque};
+
+/// Where the results of one output come from, in the order of the runs.
+pub(crate) trait Arrivals<T>: Send {
+    fn is_ready(&self) -> bool;
+    fn take(&mut self) -> Option<Outcome<T>>;
+}
+
+impl<T: Send> Arrivals<T> for LineReceiver<Outcome<T>> {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        LineReceiver::is_ready(self)
+    }
+    #[inline]
+    fn take(&mut self) -> Option<Outcome<T>> {
+        self.try_recv().ok()
+    }
+}
+
+/// A result with the driver.
+pub(crate) enum Kept<T> {
+    Here(Outcome<T>),
+    /// Somebody is cloning it outside of the lock.
+    Lent,
+    /// Taken or dropped.
+    Gone,
+}
+
+/// What a look at a result found.
+pub(crate) enum Found<T> {
+    Here(Outcome<T>),
+    NotYet,
+    Gone,
+}
+
+pub(crate) struct Results<T> {
+    arrivals: Box<dyn Arrivals<T>>,
+    /// Results of the runs `first..first + kept.len()`.
+    kept: VecDeque<Kept<T>>,
+    first: u64,
+    /// How many of `kept` are there.
+    pub(crate) held: usize,
+    /// Runs whose ref was dropped before the result came.
+    unwanted: BTreeSet<u64>,
+}
+
+impl<T> Results<T> {
+    pub(crate) fn new(arrivals: Box<dyn Arrivals<T>>, max_inflight: usize) -> Self {
+        Self {
+            arrivals,
+            kept: VecDeque::with_capacity(max_inflight * 2),
+            first: 0,
+            held: 0,
+            unwanted: BTreeSet::new(),
+        }
+    }
+
+    /// Whether the result of `run` has arrived. The very next one stays where it is: whoever asks
+    /// takes it from there.
+    #[inline(always)]
+    pub(crate) fn has(&mut self, run: u64) -> bool {
+        let arrived = self.arrived();
+        run < arrived || (self.arrivals.is_ready() && (run == arrived || run < self.pull()))
+    }
+
+    /// The result of `run`, which has not arrived, is to be dropped when it does.
+    pub(crate) fn drop_on_arrival(&mut self, run: u64) {
+        self.unwanted.insert(run);
+    }
+
+    #[inline(always)]
+    pub(crate) fn arrived(&self) -> u64 {
+        self.first + self.kept.len() as u64
+    }
+
+    #[inline(always)]
+    pub(crate) fn pull(&mut self) -> u64 {
+        while let Some(outcome) = self.arrivals.take() {
+            let run = self.arrived();
+            if !self.unwanted.is_empty() && self.unwanted.remove(&run) {
+                self.kept.push_back(Kept::Gone);
+                self.trim();
+            } else {
+                self.kept.push_back(Kept::Here(outcome));
+                self.held += 1;
+            }
+        }
+        self.arrived()
+    }
+
+    #[inline(always)]
+    fn trim(&mut self) {
+        while let Some(Kept::Gone) = self.kept.front() {
+            self.kept.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// Moves the result of `run` out. The usual case, the next result while none is kept, goes
+    /// past the queue.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, run: u64) -> Found<T> {
+        if self.kept.is_empty() && run == self.first && self.unwanted.is_empty() {
+            return match self.arrivals.take() {
+                Some(outcome) => {
+                    self.first += 1;
+                    Found::Here(outcome)
+                }
+                None => Found::NotYet,
+            };
+        }
+        self.take_kept(run)
+    }
+
+    fn take_kept(&mut self, run: u64) -> Found<T> {
+        let Some(kept) = self.find(run) else {
+            return if run < self.arrived() {
+                Found::Gone
+            } else {
+                Found::NotYet
+            };
+        };
+        match std::mem::replace(kept, Kept::Gone) {
+            Kept::Here(outcome) => {
+                self.held -= 1;
+                self.trim();
+                Found::Here(outcome)
+            }
+            Kept::Lent | Kept::Gone => Found::Gone,
+        }
+    }
+
+    /// The place of the result of `run`, if it has arrived.
+    #[inline(always)]
+    pub(crate) fn find(&mut self, run: u64) -> Option<&mut Kept<T>> {
+        if run >= self.arrived() {
+            self.pull();
+        }
+        let at = run.checked_sub(self.first)?;
+        self.kept.get_mut(at as usize)
+    }
+}
