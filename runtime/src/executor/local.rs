@@ -348,7 +348,8 @@ impl Local {
         self.defer_lane_calls();
         self.blocked.set(self.blocked.get() + 1);
         block.set_parked(true);
-        let frame = self.frame.get();
+        // What runs next is not on top of the task that blocks here.
+        let frame = self.frame.replace(null());
         block.switch_to(next);
         self.frame.set(frame);
         block.take_token();
@@ -363,7 +364,7 @@ impl Local {
         self.defer_lane_calls();
         self.blocked.set(self.blocked.get() + 1);
         self.push_ready(me);
-        let frame = self.frame.get();
+        let frame = self.frame.replace(null());
         // SAFETY: CO-2; `me` is the running coroutine.
         unsafe { me.as_ref() }.switch_to(next);
         self.frame.set(frame);
