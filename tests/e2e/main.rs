@@ -4,11 +4,15 @@
 //! |---|---|
 //! | [`objects`] | get, take, read, wait, refs inside values, when values are dropped |
 //! | [`futures`] | refs under executors |
+//! | [`tasks`] | arguments, results, placement, nesting, stealing |
+//! | [`errors`] | what gets and fed tasks see of a failure |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
 
+mod errors;
 mod futures;
 mod objects;
 mod seed_003;
 mod seed_004;
 mod support;
+mod tasks;
