@@ -6,12 +6,14 @@
 //! | [`futures`] | refs under executors |
 //! | [`tasks`] | arguments, results, placement, nesting, stealing |
 //! | [`errors`] | what gets and fed tasks see of a failure |
+//! | [`resources`] | demands of tasks and actors |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
 
 mod errors;
 mod futures;
 mod objects;
+mod resources;
 mod seed_003;
 mod seed_004;
 mod support;

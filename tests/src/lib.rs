@@ -16,6 +16,7 @@ use std::time::Duration;
 use maser::{Config, Maser, Mode};
 
 /// How long a body may take; long enough for a machine that does much else.
+/// `MASER_TEST_LIMIT_SECONDS` sets another.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -30,6 +31,10 @@ pub fn quiet(schedulers: usize) -> Config {
 pub fn alone<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     let place = Location::caller();
     let test = std::thread::current().name().unwrap_or("?").to_owned();
+    let limit = std::env::var("MASER_TEST_LIMIT_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let limit = limit.map_or(LIMIT, Duration::from_secs);
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     scope(|scope| {
         let (done, is_done) = channel::<()>();
@@ -40,11 +45,11 @@ pub fn alone<R: Send>(body: impl FnOnce() -> R + Send) -> R {
             body()
         });
         let thread = started.expect("a thread for the test");
-        if is_done.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+        if is_done.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             // The handle itself, because the harness captures what the macros print.
             drop(writeln!(
                 std::io::stderr(),
-                "\n{test} at {place} has not ended after {LIMIT:?}"
+                "\n{test} at {place} has not ended after {limit:?}"
             ));
             std::process::abort();
         }

@@ -15,7 +15,7 @@ use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::{Frame, Local};
 use crate::object::reference::Ref;
 use crate::task::args::Params;
-use crate::task::failure::Failure;
+use crate::task::failure::{Failure, drop_unstarted};
 use crate::task::meta::Function;
 use crate::task::raw::{self, ActorWord, Header, VTable};
 use crate::task::spawn::run_guarded;
@@ -204,12 +204,12 @@ where
             )
         };
         if cancelled {
-            drop(job);
-            let error = Error::Cancelled {
+            let why = Fault::new(Error::Cancelled {
                 what: M::META.name.into(),
-            };
+            });
+            drop_unstarted(job, &why);
             // SAFETY: TC-1, TC-3.
-            unsafe { Header::finish::<T>(cell, Err(Fault::new(error))) };
+            unsafe { Header::finish::<T>(cell, Err(why)) };
             return;
         }
         let outcome = Self::invoke(cell, core, job, local, null());
@@ -221,7 +221,7 @@ where
     unsafe fn fail(cell: NonNull<Header>, fault: Fault) {
         // SAFETY: TC-1, TC-3.
         unsafe {
-            drop(Header::args::<(P, F)>(cell).read());
+            drop_unstarted(Header::args::<(P, F)>(cell).read(), &fault);
             Header::finish::<T>(cell, Err(fault));
         }
     }
@@ -276,7 +276,7 @@ where
         // SAFETY: TC-1, TC-3; as in `serve`.
         unsafe {
             if Self::ARGS_ON_LINE {
-                drop(question.args.as_ptr().cast::<(P, F)>().read());
+                drop_unstarted(question.args.as_ptr().cast::<(P, F)>().read(), &fault);
                 Header::finish::<T>(question.cell, Err(fault));
             } else {
                 Self::fail(question.cell, fault);

@@ -6,7 +6,7 @@
 
 use super::coroutine::Co;
 use super::local::Local;
-use super::wait::{check_may_block, deadline_ns, interrupted, thread_event};
+use super::wait::{LentCpus, check_may_block, deadline_ns, interrupted, thread_event};
 use crate::error::Result;
 use crate::node::Node;
 use maser_shm::sync::event::Event;
@@ -73,6 +73,7 @@ impl Gate {
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<Option<R>> {
         check_may_block(local, what)?;
+        let _lent = LentCpus::of_this_stack(local);
         let me = local.current_co();
         let deadline = deadline_ns(local, limit);
         let timer = deadline.map(|deadline| local.timers.arm(deadline, me));

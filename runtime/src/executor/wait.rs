@@ -10,6 +10,7 @@
 )]
 
 use super::coroutine::Co;
+use super::idle::relax;
 use super::local::Local;
 use crate::error::{Error, Result};
 use crate::resources::Grant;
@@ -87,7 +88,7 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
             }
             break;
         }
-        spin_loop();
+        relax(look);
         if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
             let now = local.node.clock.now_ns();
             if deadline.is_some_and(|deadline| now >= deadline)
@@ -98,7 +99,7 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
         }
     }
     let _edge = local.node.waits.enter(local, cell)?;
-    let _lent = LentCpus::of_running_task(local);
+    let _lent = LentCpus::of_this_stack(local);
     let mut waited = Waited {
         limit,
         deadline,
@@ -107,34 +108,39 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
     block_on(local, &header.completion, &mut waited)
 }
 
-/// The CPUs of a task with a demand of its own, lent out while it is blocked.
-struct LentCpus<'a>(Option<&'a Grant>);
+/// The CPUs of the tasks on this stack that have demands of their own, lent out while it is
+/// blocked: those below wait for the innermost one.
+#[must_use = "the CPUs are taken back when this is dropped"]
+pub(crate) struct LentCpus<'a>(&'a Local);
 
-impl LentCpus<'_> {
-    fn of_running_task(local: &Local) -> Self {
-        // SAFETY: frames live on the stack of the task they name, which is running; its cell is
-        // alive and its extra untouched until it ends.
-        let grant = unsafe {
-            local
-                .frame
-                .get()
-                .as_ref()
-                .and_then(|frame| frame.header.as_ref())
-                .and_then(|header| header.extra.as_ref())
-                .and_then(|extra| extra.grant.as_ref())
-        };
-        if let Some(grant) = grant {
-            grant.lend_cpus();
+impl<'a> LentCpus<'a> {
+    #[inline]
+    pub(crate) fn of_this_stack(local: &'a Local) -> Self {
+        let lent = Self(local);
+        lent.each(Grant::lend_cpus);
+        lent
+    }
+
+    #[inline]
+    fn each(&self, with: impl Fn(&Grant)) {
+        let mut frame = self.0.frame.get();
+        // SAFETY: frames live on the stack of the running coroutine; the cell of each is alive and
+        // its extra untouched until its task ends.
+        while let Some(one) = unsafe { frame.as_ref() } {
+            // SAFETY: as above.
+            let extra = unsafe { one.header.as_ref().and_then(|header| header.extra.as_ref()) };
+            if let Some(grant) = extra.and_then(|extra| extra.grant.as_ref()) {
+                with(grant);
+            }
+            frame = one.below;
         }
-        Self(grant)
     }
 }
 
 impl Drop for LentCpus<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(grant) = self.0 {
-            grant.reclaim_cpus();
-        }
+        self.each(Grant::reclaim_cpus);
     }
 }
 

@@ -17,10 +17,10 @@ use super::results::{Arrivals, Found, Kept, Results};
 use super::shape::InputNodes;
 use super::slot::GraphValue;
 use crate::error::{Error, Outcome, Result};
+use crate::executor::idle::relax;
 use crate::executor::local::{Local, Pollable, Watch};
 use crate::executor::shared::Shared;
-use crate::executor::wait::{check_may_block, interrupted, thread_event};
-use maser_shm::sync::hint::spin_loop;
+use crate::executor::wait::{LentCpus, check_may_block, interrupted, thread_event};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::sync::{Arc, Weak};
@@ -31,6 +31,7 @@ use std::time::Duration;
 const LOOKS_PER_CLOCK: u32 = 256;
 
 /// One output of a graph, as the driver sees it.
+#[repr(align(128))]
 pub(crate) struct Output<T> {
     pub(crate) core: Arc<Core>,
     me: Weak<Self>,
@@ -198,7 +199,7 @@ impl<T: GraphValue> Output<T> {
             if local.is_some_and(Local::has_work) {
                 break;
             }
-            spin_loop();
+            relax(look);
             if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
                 if self.core.over().is_some() {
                     break;
@@ -236,6 +237,7 @@ impl<T: GraphValue> Output<T> {
         limit: Option<Duration>,
         knob: &'static str,
     ) -> Result<()> {
+        let _lent = LentCpus::of_this_stack(local);
         let me = local.current_co();
         let mut deadline = None;
         loop {

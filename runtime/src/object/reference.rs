@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Fault, Outcome, Result};
 use crate::executor::wait::wait_done;
+use crate::task::failure::why_unstarted;
 use crate::task::raw::{Header, Put};
 use maser_shm::sync::completion::Completion;
 use std::fmt;
@@ -252,11 +253,13 @@ impl<T: Send + Sync + 'static> Promise<T> {
 
 impl<T: Send + Sync + 'static> Drop for Promise<T> {
     fn drop(&mut self) {
-        let error = Error::ObjectLost {
-            what: std::any::type_name::<T>().into(),
-            reason: "its producer ended without giving it".into(),
-        };
+        let why = why_unstarted().unwrap_or_else(|| {
+            Fault::new(Error::ObjectLost {
+                what: std::any::type_name::<T>().into(),
+                reason: "its producer ended without giving it".into(),
+            })
+        });
         // SAFETY: TC-1, a dropped promise was not fulfilled.
-        unsafe { Header::finish::<T>(self.cell, Err(Fault::new(error))) };
+        unsafe { Header::finish::<T>(self.cell, Err(why)) };
     }
 }

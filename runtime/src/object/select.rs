@@ -5,7 +5,7 @@ use super::reference::Ref;
 use crate::error::{Error, Result};
 use crate::executor::coroutine::Co;
 use crate::executor::local::Local;
-use crate::executor::wait::{check_may_block, deadline_ns, interrupted, thread_event};
+use crate::executor::wait::{LentCpus, check_may_block, deadline_ns, interrupted, thread_event};
 use crate::node::Node;
 use maser_shm::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use maser_shm::sync::completion::{Notify, WaitNode};
@@ -199,6 +199,7 @@ fn wait_for_some<T>(refs: &[Ref<T>], num_returns: usize, timeout: Option<Duratio
 }
 
 fn block_on_group(local: &Local, group: &Group, timeout: Option<Duration>) -> Result<()> {
+    let _lent = LentCpus::of_this_stack(local);
     let deadline = deadline_ns(local, timeout);
     let timer = deadline.map(|deadline| local.timers.arm(deadline, local.current_co()));
     let outcome = loop {

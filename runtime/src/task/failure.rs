@@ -65,6 +65,27 @@ impl Failure {
     }
 }
 
+thread_local! {
+    static WHY_UNSTARTED: RefCell<Option<Fault>> = const { RefCell::new(None) };
+}
+
+/// Drops what a function was to run with, which it never will. The results and streams that it
+/// was to fill are among it and end with `why`. A destructor that panics ends here.
+#[cold]
+pub(crate) fn drop_unstarted<J>(job: J, why: &Fault) {
+    let outer = WHY_UNSTARTED.with(|slot| slot.replace(Some(why.clone())));
+    drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(
+        || drop(job),
+    )));
+    WHY_UNSTARTED.with(|slot| slot.replace(outer));
+}
+
+/// Why the function that is being dropped on this thread never ran.
+#[cold]
+pub(crate) fn why_unstarted() -> Option<Fault> {
+    WHY_UNSTARTED.with(|slot| slot.borrow().clone())
+}
+
 /// Unwinds a task that was cancelled where it yields; never seen by user code that does not catch.
 pub(crate) struct Unwind(pub(crate) Error);
 

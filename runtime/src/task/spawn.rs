@@ -5,7 +5,7 @@
 )]
 
 use super::args::Params;
-use super::failure::{Failure, panicked};
+use super::failure::{Failure, drop_unstarted, panicked};
 use super::meta::Function;
 use super::options::TaskOptions;
 use super::raw::{self, ActorWord, Extra, Header, VTable};
@@ -52,9 +52,11 @@ where
         // SAFETY: the cell is not DONE, hence alive (CP-2).
         let cancelled = unsafe { cell.as_ref() }.completion.is_cancel_requested();
         let outcome = if cancelled {
-            Err(Fault::new(Error::Cancelled {
+            let why = Fault::new(Error::Cancelled {
                 what: M::META.name.into(),
-            }))
+            });
+            drop_unstarted((params, function), &why);
+            Err(why)
         } else {
             let frame = Frame {
                 header: cell.as_ptr(),
@@ -73,7 +75,7 @@ where
     unsafe fn fail(cell: NonNull<Header>, fault: Fault) {
         // SAFETY: TC-1, TC-3.
         unsafe {
-            drop(Header::args::<(P, F)>(cell).read());
+            drop_unstarted(Header::args::<(P, F)>(cell).read(), &fault);
             Header::finish::<T>(cell, Err(fault));
         }
     }

@@ -155,11 +155,13 @@ impl<T: Send + Sync + 'static> Emitter<T> {
 impl<T: Send + Sync + 'static> Drop for Emitter<T> {
     fn drop(&mut self) {
         if !self.started.get() {
-            let error = Error::ObjectLost {
-                what: format!("the stream of {}", self.name),
-                reason: "its producer was refused or ended before it began; maser::error_info() may say why".into(),
-            };
-            self.end_with(Err(Fault::new(error)));
+            let why = super::failure::why_unstarted().unwrap_or_else(|| {
+                Fault::new(Error::ObjectLost {
+                    what: format!("the stream of {}", self.name),
+                    reason: "its producer ended before it began".into(),
+                })
+            });
+            self.end_with(Err(why));
         }
         self.shared.lock().ended = true;
         self.shared.gate.notify_all();
