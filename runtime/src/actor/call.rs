@@ -19,6 +19,7 @@ use crate::task::failure::{Failure, drop_unstarted};
 use crate::task::meta::Function;
 use crate::task::raw::{self, ActorWord, Header, VTable};
 use crate::task::spawn::run_guarded;
+use maser_shm::arena::pool::SizeClass;
 use maser_shm::sync::completion::Completion;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -144,6 +145,7 @@ where
         refuse: Self::refuse,
         access: F::ACCESS,
         layout: raw::layout::<(P, F), T>(),
+        class: SizeClass::of(raw::layout::<(P, F), T>()),
         meta: M::META,
     };
     const ARGS_ON_LINE: bool = fits::<(P, F)>(ARG_WORDS);
@@ -337,7 +339,7 @@ where
     };
     if let Some(local) = Local::current()
         && !stalled::any(local)
-        && !local.node.runs_inline()
+        && local.is_open.get()
         && (!P::MAY_WAIT || crate::task::dependencies::of(&params).is_empty())
     {
         // SAFETY: AC-1, the handle.

@@ -108,6 +108,8 @@ pub(crate) struct Local {
     /// A task may be run on the present stack while the stack pointer is above this.
     inline_floor: Cell<usize>,
     pub(crate) blocked: Cell<usize>,
+    /// Tasks and calls made here are queued: not in inline mode, not during shutdown.
+    pub(crate) is_open: Cell<bool>,
     /// Set at shutdown: the loop ends once nothing is blocked.
     pub(crate) stopping: Cell<bool>,
     handovers: Cell<u64>,
@@ -126,6 +128,7 @@ thread_local! {
 
 impl Local {
     pub(crate) fn new(node: Arc<Node>, shared: Arc<Shared>, tasks: Worker) -> Self {
+        let is_open = !node.runs_inline();
         let lanes = LanesOut::new(node.schedulers_planned());
         Self {
             node,
@@ -142,6 +145,7 @@ impl Local {
             frame: Cell::new(null()),
             inline_floor: Cell::new(usize::MAX),
             blocked: Cell::new(0),
+            is_open: Cell::new(is_open),
             stopping: Cell::new(false),
             handovers: Cell::new(0),
             lanes,

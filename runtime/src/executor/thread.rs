@@ -83,6 +83,7 @@ pub(crate) fn ask_to_stop(node: &Node, index: usize) {
 
 /// TH-1 for one scheduler: nothing queued will start any more, everything blocked wakes.
 pub(crate) fn close(local: &Local) {
+    local.is_open.set(false);
     fail_queued(local);
     for co in local.coroutines.borrow().iter() {
         // SAFETY: CO-2.

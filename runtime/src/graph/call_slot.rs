@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The driver's end of a call slot, used by submitting and by taking results (DR-1).
+#[repr(align(128))]
 struct SlotEnd<V, T> {
     ring: UnsafeCell<Caller<V, Outcome<T>>>,
     /// Numbers of the questions in flight, oldest first: they need not be consecutive.
@@ -74,6 +75,7 @@ impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
 }
 
 /// The segment's end of a call slot.
+#[repr(align(128))]
 struct SlotHead<I: InputNodes, T: GraphValue> {
     callee: Callee<I::Values, Outcome<T>>,
     slots: I::Slots,

@@ -21,6 +21,7 @@ use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::node::Node;
 use maser_shm::os::membarrier;
+use maser_shm::sync::CachePadded;
 use maser_shm::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use maser_shm::sync::event::Event;
 use maser_shm::sync::owner_lock::{OwnerLock, thread_number};
@@ -34,7 +35,7 @@ use std::time::Duration;
 pub(crate) struct Core {
     pub(crate) id: u64,
     pub(crate) node: Arc<Node>,
-    lock: OwnerLock,
+    lock: CachePadded<OwnerLock>,
     /// Results of one run.
     outputs: usize,
     /// Refs that are there (DR-1, DR-5).
@@ -49,13 +50,14 @@ pub(crate) struct Core {
     pub(crate) max_buffered: usize,
     pub(crate) submit_timeout: Option<Duration>,
     pub(crate) get_timeout: Option<Duration>,
-    /// Waiters that may be asleep (DR-4).
-    waiting: AtomicU32,
+    /// Waiters that may be asleep (DR-4). Read by segments after every run, hence on a line of its
+    /// own.
+    waiting: CachePadded<AtomicU32>,
     sleepers: Mutex<Vec<Arc<Event>>>,
     wakers: Mutex<Vec<Waker>>,
     schedulers_waiting: Mutex<Vec<Arc<Shared>>>,
     over: OnceLock<Error>,
-    is_over: AtomicBool,
+    is_over: CachePadded<AtomicBool>,
     /// Schedulers that still have segments.
     pub(crate) installed: AtomicUsize,
     pub(crate) removed: Gate,
@@ -88,7 +90,7 @@ impl Core {
         Arc::new(Self {
             id,
             node,
-            lock: OwnerLock::new(),
+            lock: CachePadded::new(OwnerLock::new()),
             outputs: limits.outputs,
             live_refs: Cell::new(0),
             orphan: UnsafeCell::new(None),
@@ -98,12 +100,12 @@ impl Core {
             max_buffered: limits.max_buffered,
             submit_timeout: limits.submit_timeout,
             get_timeout: limits.get_timeout,
-            waiting: AtomicU32::new(0),
+            waiting: CachePadded::new(AtomicU32::new(0)),
             sleepers: Mutex::default(),
             wakers: Mutex::default(),
             schedulers_waiting: Mutex::default(),
             over: OnceLock::new(),
-            is_over: AtomicBool::new(false),
+            is_over: CachePadded::new(AtomicBool::new(false)),
             installed: AtomicUsize::new(homes.len()),
             removed: Gate::default(),
             actors,

@@ -94,18 +94,18 @@ impl<'a> Layout<'a> {
         )
     }
 
-    /// Steps first, in the order in which they read; then the edges behind each; the driver last.
+    /// Readers are made in the order in which a run reads, so that the last takes (SL-1): what
+    /// leaves behind a step does so before the next step reads, and the call slot takes its answer
+    /// at the end of the run.
     pub(crate) fn connect<I: InputNodes, O: OutputNodes>(
         &mut self,
         outputs: &O,
     ) -> (Box<dyn SubmitRun<I::Values>>, O::Outs) {
         for index in 0..self.nodes.len() {
-            self.make_step(index);
-        }
-        for index in 0..self.nodes.len() {
             self.make_edges(index);
         }
-        if self.plan.members.len() == 1 {
+        if self.plan.members.len() == 1 && O::IS_ONE {
+            self.make_steps();
             let scheduler = self.plan.scheduler[self.plan.members[0][0]];
             let target = self.core.node.schedulers()[scheduler].clone();
             let inputs: Vec<&(dyn Any + Send)> = self
@@ -121,8 +121,15 @@ impl<'a> Layout<'a> {
                 return (submit, outs);
             }
         }
-        let submit = self.connect_inputs::<I>();
-        (submit, outputs.wire(self))
+        let outs = outputs.wire(self);
+        self.make_steps();
+        (self.connect_inputs::<I>(), outs)
+    }
+
+    fn make_steps(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.make_step(index);
+        }
     }
 
     fn inputs(&self) -> Vec<usize> {

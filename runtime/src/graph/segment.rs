@@ -37,6 +37,7 @@ pub(crate) trait Step: Send {
 }
 
 /// A method as a step.
+#[repr(align(128))]
 pub(crate) struct MethodStep<M, A, I, T, F> {
     core: NonNull<ActorCore>,
     inputs: I,
@@ -99,6 +100,7 @@ where
 }
 
 /// A task as a step.
+#[repr(align(128))]
 pub(crate) struct TaskStep<M, I, T, F> {
     inputs: I,
     body: F,
@@ -208,6 +210,7 @@ pub(crate) struct SegmentParts {
 }
 
 /// See the module's page.
+#[repr(align(128))]
 pub(crate) struct Segment {
     core: Arc<Core>,
     head: RefCell<Box<dyn Head>>,

@@ -37,6 +37,7 @@ impl IntoInputs<String> for &str {
 }
 
 /// Sends one input of a run to one segment.
+#[repr(align(128))]
 pub(crate) struct InputPort<T> {
     line: LineSender<Outcome<T>>,
     target: Arc<Shared>,
@@ -256,6 +257,9 @@ pub trait OutputNodes: 'static {
     type GraphRefs;
     #[doc(hidden)]
     type Outs: Send + Sync + 'static;
+    /// Whether it is a single node, which may use a call slot.
+    #[doc(hidden)]
+    const IS_ONE: bool = false;
     #[doc(hidden)]
     fn visit(&self, visit: &mut dyn FnMut(OutputId));
     #[doc(hidden)]
@@ -310,6 +314,7 @@ fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> 
 }
 
 /// Sends an output to the driver.
+#[repr(align(128))]
 struct DriverPort<T: GraphValue> {
     line: LineSender<Outcome<T>>,
     reader: Reader<T>,
@@ -329,6 +334,7 @@ impl<T: GraphValue> OutputNodes for Node<T> {
     type Refs = Ref<T>;
     type GraphRefs = GraphRef<T>;
     type Outs = OutputBox<T>;
+    const IS_ONE: bool = true;
     fn visit(&self, visit: &mut dyn FnMut(OutputId)) {
         visit(OutputId(self.id));
     }

@@ -1,5 +1,9 @@
 //! Where a value lies between two steps of one segment, and the channels between segments.
 //!
+//! A graph is put together by one thread and used by several: everything that one of them writes
+//! while it runs begins on a line of its own (128 bytes keep adjacent-line prefetch out), or
+//! neighbours in the heap would pull each other's lines back and forth.
+//!
 //! - SL-1 a slot belongs to one segment and is touched on that segment's scheduler alone, by one
 //!   run at a time. Each of its readers but the last clones; the last takes.
 #![allow(
@@ -19,6 +23,7 @@ pub trait GraphValue: Clone + Send + Sync + 'static {}
 impl<T: Clone + Send + Sync + 'static> GraphValue for T {}
 
 /// See the module's page.
+#[repr(align(128))]
 pub(crate) struct Slot<T>(UnsafeCell<Option<Outcome<T>>>);
 
 // SAFETY: SL-1; slots move to their scheduler with their segment.
@@ -72,6 +77,7 @@ pub(crate) trait InPort: Send {
     fn load(&mut self);
 }
 
+#[repr(align(128))]
 struct LineIn<T: GraphValue> {
     line: LineReceiver<Outcome<T>>,
     slot: Arc<Slot<T>>,
@@ -96,6 +102,7 @@ pub(crate) trait OutPort: Send {
     fn send(&mut self);
 }
 
+#[repr(align(128))]
 struct LineOut<T: GraphValue> {
     line: LineSender<Outcome<T>>,
     reader: Reader<T>,

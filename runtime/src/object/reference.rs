@@ -107,8 +107,7 @@ impl<T> Ref<T> {
         // SAFETY: CP-2/TC-2: the only handle of a finished cell, given up by `into_cell`.
         unsafe {
             let outcome = Header::outcome::<T>(cell).read();
-            let layout = cell.as_ref().vtable().layout;
-            Header::free_block(cell, layout);
+            Header::free_block(cell, cell.as_ref().vtable());
             Ok(outcome)
         }
     }
@@ -204,7 +203,7 @@ impl<T> Drop for Ref<T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: the ref owns one handle.
-        unsafe { Header::release(self.cell) };
+        unsafe { Header::release::<T>(self.cell) };
     }
 }
 

@@ -28,7 +28,7 @@ use crate::actor::lane::{Answer, Question};
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::Local;
-use maser_shm::arena::pool;
+use maser_shm::arena::pool::{self, SizeClass};
 use maser_shm::sync::completion::{Completed, Completion, Released};
 use std::alloc::Layout;
 use std::ptr::{NonNull, null_mut};
@@ -53,6 +53,8 @@ pub(crate) struct VTable {
     /// How a call uses its actor.
     pub(crate) access: Access,
     pub(crate) layout: Layout,
+    /// Of `layout`; `None` is too large for the pool.
+    pub(crate) class: Option<SizeClass>,
     pub(crate) meta: &'static Meta,
 }
 
@@ -192,13 +194,16 @@ impl Header {
     /// Gives a handle back, and the cell with the last one.
     ///
     /// # Safety
-    /// The caller owns a handle and uses it no more.
+    /// The caller owns a handle and uses it no more; TC-3.
     #[inline(always)]
-    pub(crate) unsafe fn release(cell: NonNull<Header>) {
-        // SAFETY: the caller's handle keeps the cell alive up to here.
-        if unsafe { cell.as_ref() }.completion.release() == Released::Free {
-            // SAFETY: CP-2 gives the cell to exactly one caller.
-            unsafe { Self::free(cell) };
+    pub(crate) unsafe fn release<T>(cell: NonNull<Header>) {
+        // SAFETY: the caller's handle keeps the cell alive up to here; CP-2 gives a finished one to
+        // exactly one caller.
+        unsafe {
+            if cell.as_ref().completion.release() == Released::Free {
+                Self::outcome::<T>(cell).drop_in_place();
+                Self::free_block(cell, cell.as_ref().vtable());
+            }
         }
     }
 
@@ -210,16 +215,21 @@ impl Header {
         unsafe {
             let vtable = cell.as_ref().vtable();
             (vtable.drop_outcome)(cell);
-            Self::free_block(cell, vtable.layout);
+            Self::free_block(cell, vtable);
         }
     }
 
     /// # Safety
     /// As [`free`](Self::free), and the outcome was dropped or moved out.
     #[inline(always)]
-    pub(crate) unsafe fn free_block(cell: NonNull<Header>, layout: Layout) {
+    pub(crate) unsafe fn free_block(cell: NonNull<Header>, vtable: &'static VTable) {
         // SAFETY: the block was allocated with this layout by `alloc`.
-        unsafe { pool::free_layout(cell.cast(), layout) };
+        unsafe {
+            match vtable.class {
+                Some(class) => pool::free(cell.cast(), class),
+                None => pool::free_layout(cell.cast(), vtable.layout),
+            }
+        };
     }
 
     /// Writes the outcome and completes (TC-2).
@@ -361,6 +371,7 @@ impl<T: Send + Sync + 'static> Put<T> {
             refuse: no_refuse,
             access: Access::Exclusive,
             layout: layout::<(), T>(),
+            class: SizeClass::of(layout::<(), T>()),
             meta,
         }
     }

@@ -16,6 +16,7 @@ use crate::executor::local::{Frame, Local};
 use crate::node::Node;
 use crate::object::reference::Ref;
 use crate::resources::{Admission, Grant};
+use maser_shm::arena::pool::SizeClass;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{NonNull, null};
@@ -38,11 +39,12 @@ where
         run: Self::run,
         fail: Self::fail,
         drop_outcome: raw::drop_outcome::<T>,
-        progress,
+        progress: raw::no_progress,
         accept: raw::no_accept,
         refuse: raw::no_refuse,
         access: Access::Exclusive,
         layout: raw::layout::<(P, F), T>(),
+        class: SizeClass::of(raw::layout::<(P, F), T>()),
         meta: M::META,
     };
 
@@ -138,18 +140,6 @@ unsafe fn deliver(letter: NonNull<Letter>, local: &Local) {
     local.tasks.push(letter.cast());
 }
 
-/// A waiter may run the newest task of its own queue on its own stack: it cannot go on before
-/// that task is done anyway.
-unsafe fn progress(cell: NonNull<Header>, local: Option<&Local>, may_run: bool) {
-    if may_run
-        && let Some(local) = local
-        && local.tasks.pop_if_newest(cell.cast())
-    {
-        // SAFETY: taken from the queue, so the right to start is ours.
-        unsafe { Header::run(cell, local) };
-    }
-}
-
 /// Starts a task of default demands.
 #[inline(always)]
 pub fn spawn<M, P, T, F>(params: P, run: F) -> Ref<T>
@@ -195,7 +185,7 @@ where
 #[inline(always)]
 pub(crate) fn start(cell: NonNull<Header>) {
     match Local::current() {
-        Some(local) if !local.node.runs_inline() && !local.node.is_closing() => {
+        Some(local) if local.is_open.get() => {
             local.tasks.push(cell.cast());
             local.node.work_was_pushed();
         }
