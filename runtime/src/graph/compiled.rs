@@ -232,7 +232,9 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// One attempt; `None` if too many runs are in flight.
     #[inline(always)]
     fn submit_once(&self, values: &mut Option<I::Values>) -> Result<Option<O::GraphRefs>> {
-        if let Some(error) = self.core.over() {
+        if self.core.is_over()
+            && let Some(error) = self.core.over()
+        {
             return Err(error);
         }
         let run = self.core.locked(|| {

@@ -244,7 +244,9 @@ impl<T: GraphValue> Output<T> {
             if self.has(run) {
                 return Ok(());
             }
-            if let Some(error) = self.core.over() {
+            if self.core.is_over()
+                && let Some(error) = self.core.over()
+            {
                 return self.last_look(run, || error);
             }
             if let Some(deadline) = deadline
@@ -263,7 +265,10 @@ impl<T: GraphValue> Output<T> {
                 limit,
                 deadline_ns,
             });
-            let blocked = interrupted(local, "the result of a graph").and_then(|()| local.block());
+            let mut blocked = interrupted(local, "the result of a graph");
+            if blocked.is_ok() {
+                blocked = local.block();
+            }
             // A watch that woke us is gone from the list; one that did not carries the deadline.
             let left = {
                 let mut watches = local.watches.borrow_mut();
