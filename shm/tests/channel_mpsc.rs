@@ -87,19 +87,40 @@ proptest! {
 
     #[test]
     fn lanes_are_served_in_turn(lanes in 1..6_usize, start in 0..6_usize) {
-        let (mut senders, mut receiver) = channel::<usize>(lanes, 4).unwrap();
+        let (mut senders, mut receiver) = channel::<[usize; 6]>(lanes, 4).unwrap();
         for (lane, sender) in senders.iter_mut().enumerate().take(start % lanes) {
-            sender.try_send(lane).unwrap();
-            assert_eq!(receiver.try_recv(), Ok(lane));
+            sender.try_send([lane; 6]).unwrap();
+            assert_eq!(receiver.try_recv(), Ok([lane; 6]));
         }
         for (lane, sender) in senders.iter_mut().enumerate() {
-            assert_eq!(sender.try_send_batch(&mut std::iter::repeat_n(lane, 3)), 3);
+            assert_eq!(sender.try_send_batch(&mut std::iter::repeat_n([lane; 6], 3)), 3);
         }
         for turn in 0..3 * lanes {
-            assert_eq!(receiver.try_recv(), Ok((start % lanes + turn) % lanes), "ML-1");
+            assert_eq!(receiver.try_recv(), Ok([(start % lanes + turn) % lanes; 6]), "ML-1");
         }
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     }
+}
+
+#[test]
+fn a_lane_of_words_is_served_a_line_at_a_time() {
+    let (mut senders, mut receiver) = channel::<usize>(2, 64).unwrap();
+    for (lane, sender) in senders.iter_mut().enumerate() {
+        assert_eq!(
+            sender.try_send_batch(&mut std::iter::repeat_n(lane, 21)),
+            21
+        );
+    }
+    let order: Vec<_> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+    let lines: Vec<_> = order
+        .chunk_by(|a, b| a == b)
+        .map(|line| (line[0], line.len()))
+        .collect();
+    assert_eq!(
+        lines,
+        [(0, 7), (1, 7), (0, 7), (1, 7), (0, 7), (1, 7)],
+        "ML-1"
+    );
 }
 
 #[test]

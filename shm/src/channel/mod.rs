@@ -14,12 +14,14 @@
 //! The two ends of a channel are two types made together. They are `Send`, not `Clone` and not
 //! `Sync`; `&mut self` on every step is what makes "single producer, single consumer" a fact of
 //! the type system. Either end may be dropped at any time: the other sees `is_closed`, what was
-//! sent before is still given out, and every value left is dropped exactly once.
+//! sent before is still given out, and every value left is dropped exactly once. An end has lines
+//! of its own (64-byte alignment), so that it is no matter what it is kept beside.
 
 pub mod broadcast;
 pub mod call_slot;
 mod ends;
 mod error;
+mod held;
 pub mod mpsc;
 mod prefetch;
 mod slots;

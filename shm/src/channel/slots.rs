@@ -101,6 +101,14 @@ pub(super) struct View<S> {
     mask: u64,
 }
 
+impl<S> Clone for View<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for View<S> {}
+
 impl<S> View<S> {
     /// Number of slots.
     #[inline(always)]

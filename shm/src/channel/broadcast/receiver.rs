@@ -9,6 +9,7 @@ use crate::channel::{Arc, TryRecvError};
 use crate::sync::atomic::Ordering;
 
 /// One of the reading ends of a [`channel`](super::channel).
+#[repr(align(64))]
 pub struct Receiver<T> {
     slots: View<Slot<T>>,
     /// Values read.

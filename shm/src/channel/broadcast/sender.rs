@@ -9,6 +9,7 @@ use crate::channel::{Arc, TrySendError};
 use crate::sync::atomic::Ordering;
 
 /// The writing end of a [`channel`](super::channel).
+#[repr(align(64))]
 pub struct Sender<T> {
     slots: View<Slot<T>>,
     /// Values sent.

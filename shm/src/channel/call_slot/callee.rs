@@ -8,23 +8,24 @@
 
 use super::ring::{Ring, Slot};
 use super::{ABANDONED, answered, asked, before_first, is_after};
-use crate::channel::Arc;
+use crate::channel::held::Held;
 use crate::channel::slots::View;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The answering end of a [`call_ring`](super::call_ring).
+#[repr(align(64))]
 pub struct Callee<Q, A> {
     slots: View<Slot<Q, A>>,
     /// Number of the last question taken.
     last: u64,
-    ring: Arc<Ring<Q, A>>,
+    ring: Held<Ring<Q, A>>,
 }
 
 // SAFETY: CS-1: the callee touches only slots it owns; values move between the threads.
 unsafe impl<Q: Send, A: Send> Send for Callee<Q, A> {}
 
 impl<Q, A> Callee<Q, A> {
-    pub(super) fn new(ring: Arc<Ring<Q, A>>) -> Self {
+    pub(super) fn new(ring: Held<Ring<Q, A>>) -> Self {
         let slots = ring.slots.view();
         let last = before_first(slots.len());
         Self { slots, last, ring }
@@ -33,23 +34,14 @@ impl<Q, A> Callee<Q, A> {
     /// Whether a question is there: one load in each of the two slots it may come in (CS-8).
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.holds(self.after_last()) || self.holds(self.reused())
+        let (slots, last) = (self.slots, self.last);
+        holds(slots, after(last)) || holds(slots, reused(slots, last))
     }
 
     /// Takes the next question, in the order they were asked. Earlier ones need not be answered.
     #[inline]
     pub fn try_next(&mut self) -> Option<(u64, Q)> {
-        let mut number = self.after_last();
-        if !self.holds(number) {
-            let reused = self.reused();
-            if !self.holds(reused) {
-                return None;
-            }
-            // CS-8: had `number` been asked, it would be visible by now.
-            if !self.holds(number) {
-                number = reused;
-            }
-        }
+        let number = next_asked(self.slots, self.last)?;
         self.last = number;
         // SAFETY: CS-1, CS-2, CS-5: the question is here, ours, and `last` has just reached it.
         Some((number, unsafe { self.slot(number).take_question() }))
@@ -116,24 +108,6 @@ impl<Q, A> Callee<Q, A> {
         self.slots.len() as usize
     }
 
-    /// Whether question `number` is in its slot.
-    #[inline(always)]
-    fn holds(&self, number: u64) -> bool {
-        self.slot(number).stage.load(Ordering::Acquire) == asked(number) // CS-2
-    }
-
-    /// The next question, if others were in flight when it was asked (CS-8).
-    #[inline(always)]
-    fn after_last(&self) -> u64 {
-        self.last.wrapping_add(1)
-    }
-
-    /// The next question, if none was in flight when it was asked (CS-8).
-    #[inline(always)]
-    fn reused(&self) -> u64 {
-        self.last.wrapping_add(self.slots.len())
-    }
-
     #[inline(always)]
     fn slot(&self, number: u64) -> &Slot<Q, A> {
         // SAFETY: the ring, and with it the slots, live as long as `self.ring`.
@@ -155,26 +129,64 @@ impl<Q, A> Callee<Q, A> {
 }
 
 impl<Q, A> Drop for Callee<Q, A> {
+    #[inline(always)]
     fn drop(&mut self) {
-        // The record is made by a guard, so that it is made even if a question's drop panics.
-        struct Record<'a, Q, A>(&'a mut Callee<Q, A>);
-        impl<Q, A> Drop for Record<'_, Q, A> {
-            fn drop(&mut self) {
-                self.0
-                    .ring
-                    .state
-                    .callee_last
-                    .store(self.0.last, Ordering::Relaxed);
-            }
-        }
-        self.ring.state.callee_gone.store(true, Ordering::Release); // CS-6
-        // Resources held by questions go now; what is asked during this falls under CS-7.
-        // Bounded: a caller that has not yet seen the flag could keep pace with an open loop.
-        let this = Record(self);
-        for _ in 0..this.0.slots.len() {
-            if this.0.try_next().is_none() {
-                break;
-            }
-        }
+        drop_untaken(&self.ring, self.slots, self.last);
+    }
+}
+
+/// Whether question `number` is in its slot.
+#[inline(always)]
+fn holds<Q, A>(slots: View<Slot<Q, A>>, number: u64) -> bool {
+    // SAFETY: callers have a share of the ring, and with it the slots.
+    unsafe { slots.at(number) }.stage.load(Ordering::Acquire) == asked(number) // CS-2
+}
+
+/// The question after `last`, if others were in flight when it was asked (CS-8).
+#[inline(always)]
+fn after(last: u64) -> u64 {
+    last.wrapping_add(1)
+}
+
+/// The question after `last`, if none was in flight when it was asked (CS-8).
+#[inline(always)]
+fn reused<Q, A>(slots: View<Slot<Q, A>>, last: u64) -> u64 {
+    last.wrapping_add(slots.len())
+}
+
+/// The number of the next question, if it is there.
+#[inline(always)]
+fn next_asked<Q, A>(slots: View<Slot<Q, A>>, last: u64) -> Option<u64> {
+    if holds(slots, after(last)) {
+        return Some(after(last));
+    }
+    let reused = reused(slots, last);
+    if !holds(slots, reused) {
+        return None;
+    }
+    // CS-8: had the question after `last` been asked, it would be visible by now.
+    Some(if holds(slots, after(last)) {
+        after(last)
+    } else {
+        reused
+    })
+}
+
+/// Closes the ring and drops the questions in it, so that resources they hold go now; what is
+/// asked during this falls under CS-7. By value, see `channel::held`.
+#[cold]
+fn drop_untaken<Q, A>(ring: &Ring<Q, A>, slots: View<Slot<Q, A>>, mut last: u64) {
+    ring.state.callee_gone.store(true, Ordering::Release); // CS-6
+    ring.state.callee_last.store(last, Ordering::Relaxed);
+    // Bounded: a caller that has not yet seen the flag could keep pace with an open loop.
+    for _ in 0..slots.len() {
+        let Some(number) = next_asked(slots, last) else {
+            return;
+        };
+        last = number;
+        ring.state.callee_last.store(last, Ordering::Relaxed);
+        // SAFETY: CS-1, CS-2, CS-5: the question is here, ours, and `last` has just reached it;
+        // the caller's share keeps the slots alive.
+        drop(unsafe { slots.at(number).take_question() });
     }
 }

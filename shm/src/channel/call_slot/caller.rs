@@ -8,11 +8,13 @@
 
 use super::ring::{FREE, LedgerLine, Ring, Slot, entry};
 use super::{ABANDONED, answered, asked, before_first};
+use crate::channel::held::Held;
 use crate::channel::slots::View;
-use crate::channel::{Abandoned, Arc, TryCallError};
+use crate::channel::{Abandoned, TryCallError};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The asking end of a [`call_ring`](super::call_ring).
+#[repr(align(64))]
 pub struct Caller<Q, A> {
     slots: View<Slot<Q, A>>,
     ledger: View<LedgerLine>,
@@ -20,14 +22,14 @@ pub struct Caller<Q, A> {
     last: u64,
     /// Questions asked and not settled.
     in_flight: u64,
-    ring: Arc<Ring<Q, A>>,
+    ring: Held<Ring<Q, A>>,
 }
 
 // SAFETY: CS-1: the caller touches only slots it owns; values move between the threads.
 unsafe impl<Q: Send, A: Send> Send for Caller<Q, A> {}
 
 impl<Q, A> Caller<Q, A> {
-    pub(super) fn new(ring: Arc<Ring<Q, A>>) -> Self {
+    pub(super) fn new(ring: Held<Ring<Q, A>>) -> Self {
         let (slots, ledger) = (ring.slots.view(), ring.ledger.view());
         let last = before_first(slots.len());
         Self {
@@ -156,14 +158,26 @@ impl<Q, A> Caller<Q, A> {
 }
 
 impl<Q, A> Drop for Caller<Q, A> {
+    #[inline(always)]
     fn drop(&mut self) {
-        self.ring.state.caller_gone.store(true, Ordering::Release); // CS-6
-        // Resources held by answers go now; what is answered later falls under CS-7.
-        for slot in 0..self.slots.len() {
-            let number = self.entry(slot).load(Ordering::Relaxed);
-            if number != FREE {
-                drop(self.try_take(number));
-            }
+        drop_untaken(&self.ring, self.slots, self.ledger);
+    }
+}
+
+/// Closes the ring and drops the answers in it, so that resources they hold go now; what is
+/// answered later falls under CS-7. By value, see `channel::held`.
+#[cold]
+fn drop_untaken<Q, A>(ring: &Ring<Q, A>, slots: View<Slot<Q, A>>, ledger: View<LedgerLine>) {
+    ring.state.caller_gone.store(true, Ordering::Release); // CS-6
+    for index in 0..slots.len() {
+        // SAFETY: the caller's share keeps slots and ledger alive.
+        let (slot, entry) = unsafe { (slots.at(index), entry(&ledger, index)) };
+        let number = entry.load(Ordering::Relaxed);
+        if number != FREE && slot.stage.load(Ordering::Acquire) == answered(number) {
+            // CS-3
+            entry.store(FREE, Ordering::Relaxed);
+            // SAFETY: CS-1, CS-4: answered, ours, and just marked as taken.
+            drop(unsafe { slot.take_answer() });
         }
     }
 }

@@ -52,6 +52,7 @@ pub use callee::Callee;
 pub use caller::Caller;
 
 use super::ChannelError;
+use super::held::Held;
 use ring::Ring;
 
 /// Stage bit: the callee gave the question up.
@@ -104,6 +105,6 @@ const fn is_after(number: u64, last: u64, depth: u64) -> bool {
 pub fn call_ring<Q: Send, A: Send>(
     depth: usize,
 ) -> Result<(Caller<Q, A>, Callee<Q, A>), ChannelError> {
-    let ring = Ring::new(depth)?;
-    Ok((Caller::new(ring.clone()), Callee::new(ring)))
+    let (asking, answering) = Held::pair(Ring::new(depth)?);
+    Ok((Caller::new(asking), Callee::new(answering)))
 }

@@ -9,8 +9,8 @@
 use std::mem::ManuallyDrop;
 
 use super::{UNUSED, answered, asked, before_first, is_after};
+use crate::channel::ChannelError;
 use crate::channel::slots::{Slots, View};
-use crate::channel::{Arc, ChannelError};
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
@@ -117,7 +117,7 @@ unsafe impl<Q: Send, A: Send> Send for Ring<Q, A> {}
 
 impl<Q: Send, A: Send> Ring<Q, A> {
     /// A ring of at least `depth` slots, rounded up to a power of two.
-    pub(super) fn new(depth: usize) -> Result<Arc<Self>, ChannelError> {
+    pub(super) fn new(depth: usize) -> Result<Self, ChannelError> {
         let slots = Slots::new(depth, || Slot {
             stage: AtomicU64::new(UNUSED),
             body: UnsafeCell::new(Body { nothing: () }),
@@ -130,11 +130,11 @@ impl<Q: Send, A: Send> Ring<Q, A> {
             callee_gone: AtomicBool::new(false),
             callee_last: AtomicU64::new(before_first(slots.len() as u64)),
         });
-        Ok(Arc::new(Self {
+        Ok(Self {
             slots,
             ledger,
             state,
-        }))
+        })
     }
 }
 
@@ -151,7 +151,7 @@ impl<Q, A> Drop for Ring<Q, A> {
             }
             let stage = slot.stage.load(Ordering::Relaxed);
             if stage == answered(number) {
-                // SAFETY: CS-7: both ends are gone (the Arc's last drop orders this after all
+                // SAFETY: CS-7: both ends are gone (the last share's drop orders this after all
                 // their steps); answered, and by the ledger (CS-4) not taken.
                 drop(unsafe { slot.take_answer() });
             } else if stage == asked(number) && is_after(number, last, slots.len()) {

@@ -232,6 +232,14 @@ pub(super) struct Cursor<T> {
     index: usize,
 }
 
+impl<T> Clone for Cursor<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Cursor<T> {}
+
 impl<T> Cursor<T> {
     /// The `written` word of the line.
     ///

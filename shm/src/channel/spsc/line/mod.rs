@@ -40,8 +40,9 @@ mod sender;
 pub use receiver::LineReceiver;
 pub use sender::LineSender;
 
+use crate::channel::ChannelError;
 use crate::channel::ends::Ends;
-use crate::channel::{Arc, ChannelError};
+use crate::channel::held::Held;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use lines::Lines;
@@ -64,7 +65,7 @@ impl<T> Drop for Ring<T> {
         let mut cursor = self.lines.cursor(position);
         // SAFETY: the lines live until this function returns.
         while unsafe { cursor.written() }.load(Ordering::Relaxed) > position {
-            // SAFETY: LR-4: both ends are gone (the Arc's last drop orders this after all their
+            // SAFETY: LR-4: both ends are gone (the last share's drop orders this after all their
             // steps); `written` says a value is here, `head` says nobody took it.
             unsafe { cursor.value() }.with_mut(|value| unsafe { (*value).assume_init_drop() });
             cursor.advance(1);
@@ -90,14 +91,14 @@ impl<T> Drop for Ring<T> {
 pub fn line_channel<T: Send>(
     capacity: usize,
 ) -> Result<(LineSender<T>, LineReceiver<T>), ChannelError> {
-    let ring = Arc::new(Ring {
+    let (sending, receiving) = Held::pair(Ring {
         lines: Lines::new(capacity)?,
         head: CachePadded::new(AtomicU64::new(0)),
         ends: Ends::new(),
     });
     let capacity = capacity.next_power_of_two() as u64;
     Ok((
-        LineSender::new(ring.clone(), capacity),
-        LineReceiver::new(ring, capacity),
+        LineSender::new(sending, capacity),
+        LineReceiver::new(receiving, capacity),
     ))
 }

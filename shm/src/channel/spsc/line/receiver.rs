@@ -8,10 +8,12 @@
 
 use super::Ring;
 use super::lines::Cursor;
-use crate::channel::{Arc, TryRecvError};
+use crate::channel::TryRecvError;
+use crate::channel::held::Held;
 use crate::sync::atomic::Ordering;
 
 /// The receiving end of a [`line_channel`](super::line_channel).
+#[repr(align(64))]
 pub struct LineReceiver<T> {
     /// Where message `head` lies.
     cursor: Cursor<T>,
@@ -20,14 +22,14 @@ pub struct LineReceiver<T> {
     /// End of the messages of this line known to be there.
     ready: u64,
     capacity: u64,
-    ring: Arc<Ring<T>>,
+    ring: Held<Ring<T>>,
 }
 
 // SAFETY: LR-1: the receiver touches only slots it owns; values move from the other thread.
 unsafe impl<T: Send> Send for LineReceiver<T> {}
 
 impl<T> LineReceiver<T> {
-    pub(super) fn new(ring: Arc<Ring<T>>, capacity: u64) -> Self {
+    pub(super) fn new(ring: Held<Ring<T>>, capacity: u64) -> Self {
         Self {
             cursor: ring.lines.cursor(0),
             head: 0,
@@ -71,6 +73,12 @@ impl<T> LineReceiver<T> {
     pub fn is_ready(&self) -> bool {
         // SAFETY: the lines live as long as `self.ring`.
         unsafe { self.cursor.written() }.load(Ordering::Acquire) > self.head // LR-2
+    }
+
+    /// Whether a value is there that came on the line read last: no load.
+    #[inline(always)]
+    pub(in crate::channel) fn has_seen(&self) -> bool {
+        self.head != self.ready
     }
 
     /// The oldest value, left in place.
@@ -141,7 +149,7 @@ impl<T> LineReceiver<T> {
     }
 
     /// Tells empty from closed (EN-1); `Ok` if a value came meanwhile.
-    #[cold]
+    #[inline(always)]
     fn settle_empty(&mut self) -> Result<(), TryRecvError> {
         if !self.is_closed() {
             Err(TryRecvError::Empty)
@@ -154,10 +162,27 @@ impl<T> LineReceiver<T> {
 }
 
 impl<T> Drop for LineReceiver<T> {
+    #[inline(always)]
     fn drop(&mut self) {
-        self.ring.ends.receiver_leaves();
-        // Resources held by unread values go now; what is sent during this falls under LR-4.
-        // Bounded: a sender that has not yet seen the flag could keep pace with an open loop.
-        self.try_recv_batch(self.capacity(), drop);
+        drop_unread(&self.ring, self.cursor, self.head, self.capacity);
+    }
+}
+
+/// Closes the ring and drops what is in it, so that resources held by unread values go now; what
+/// is sent during this falls under LR-4. By value, see `channel::held`.
+#[cold]
+fn drop_unread<T>(ring: &Ring<T>, mut cursor: Cursor<T>, head: u64, capacity: u64) {
+    ring.ends.receiver_leaves();
+    // Bounded: a sender that has not yet seen the flag could keep pace with an open loop.
+    for position in head..head + capacity {
+        // SAFETY: the caller's share keeps the lines alive.
+        if unsafe { cursor.written() }.load(Ordering::Acquire) <= position {
+            return; // LR-2
+        }
+        // SAFETY: LR-1, LR-2: the value is here; `head` passes it next, so this is the only move.
+        let value = unsafe { cursor.value().with(|cell| (*cell).assume_init_read()) };
+        cursor.advance(1);
+        ring.head.store(position + 1, Ordering::Release); // LR-3
+        drop(value);
     }
 }

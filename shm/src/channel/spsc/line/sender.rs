@@ -8,10 +8,12 @@
 
 use super::Ring;
 use super::lines::Cursor;
-use crate::channel::{Arc, TrySendError};
+use crate::channel::TrySendError;
+use crate::channel::held::Held;
 use crate::sync::atomic::Ordering;
 
 /// The sending end of a [`line_channel`](super::line_channel).
+#[repr(align(64))]
 pub struct LineSender<T> {
     /// Where message `tail` goes.
     cursor: Cursor<T>,
@@ -20,14 +22,14 @@ pub struct LineSender<T> {
     /// First position that must not be written: the last `head` seen, plus the capacity.
     limit: u64,
     capacity: u64,
-    ring: Arc<Ring<T>>,
+    ring: Held<Ring<T>>,
 }
 
 // SAFETY: LR-1: the sender touches only slots it owns; values move to the other thread.
 unsafe impl<T: Send> Send for LineSender<T> {}
 
 impl<T> LineSender<T> {
-    pub(super) fn new(ring: Arc<Ring<T>>, capacity: u64) -> Self {
+    pub(super) fn new(ring: Held<Ring<T>>, capacity: u64) -> Self {
         Self {
             cursor: ring.lines.cursor(0),
             tail: 0,
@@ -133,14 +135,22 @@ impl<T> LineSender<T> {
     }
 
     /// Rereads `head`; whether a slot is free.
-    #[cold]
+    #[inline(always)]
     fn refresh(&mut self) -> bool {
-        self.limit = self.ring.head.load(Ordering::Acquire) + self.capacity; // LR-3
-        self.tail < self.limit
+        self.limit = reread_head(&self.ring) + self.capacity;
+        self.tail != self.limit
     }
 }
 
+/// Out of line, and given only the ring: an end whose address goes nowhere can live in registers,
+/// which spares a store for each message.
+#[cold]
+fn reread_head<T>(ring: &Ring<T>) -> u64 {
+    ring.head.load(Ordering::Acquire) // LR-3
+}
+
 impl<T> Drop for LineSender<T> {
+    #[inline(always)]
     fn drop(&mut self) {
         self.ring.ends.sender_leaves();
     }

@@ -44,9 +44,10 @@ pub use sender::Sender;
 
 use std::mem::MaybeUninit;
 
+use crate::channel::ChannelError;
 use crate::channel::ends::Ends;
+use crate::channel::held::Held;
 use crate::channel::slots::Slots;
-use crate::channel::{Arc, ChannelError};
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
@@ -71,7 +72,7 @@ impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
         let slots = self.slots.view();
         for position in self.head.load(Ordering::Relaxed)..self.tail.load(Ordering::Relaxed) {
-            // SAFETY: CH-5: both ends are gone (the Arc's last drop orders this after all their
+            // SAFETY: CH-5: both ends are gone (the last share's drop orders this after all their
             // steps), and the slots live until this function returns.
             unsafe {
                 slots
@@ -97,11 +98,11 @@ impl<T> Drop for Ring<T> {
 /// # Ok::<(), maser_shm::channel::ChannelError>(())
 /// ```
 pub fn channel<T: Send>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), ChannelError> {
-    let ring = Arc::new(Ring {
+    let (sending, receiving) = Held::pair(Ring {
         slots: Slots::new(capacity, || UnsafeCell::new(MaybeUninit::uninit()))?,
         tail: CachePadded::new(AtomicU64::new(0)),
         head: CachePadded::new(AtomicU64::new(0)),
         ends: Ends::new(),
     });
-    Ok((Sender::new(ring.clone()), Receiver::new(ring)))
+    Ok((Sender::new(sending), Receiver::new(receiving)))
 }

@@ -7,19 +7,21 @@
 )]
 
 use super::{Ring, Slot};
+use crate::channel::held::Held;
 use crate::channel::prefetch::prefetch_read;
 use crate::channel::slots::View;
-use crate::channel::{Arc, LINE_BYTES, TryRecvError};
+use crate::channel::{LINE_BYTES, TryRecvError};
 use crate::sync::atomic::Ordering;
 
 /// The receiving end of a [`channel`](super::channel).
+#[repr(align(64))]
 pub struct Receiver<T> {
     slots: View<Slot<T>>,
     /// Messages received.
     head: u64,
     /// The last `tail` seen.
     ready: u64,
-    ring: Arc<Ring<T>>,
+    ring: Held<Ring<T>>,
 }
 
 // SAFETY: CH-1: the receiver touches only slots it owns; values move from the other thread.
@@ -40,7 +42,7 @@ impl<T> Receiver<T> {
     /// hold up the sender.
     const GIVE_BACK_EVERY: u64 = 64;
 
-    pub(super) fn new(ring: Arc<Ring<T>>) -> Self {
+    pub(super) fn new(ring: Held<Ring<T>>) -> Self {
         Self {
             slots: ring.slots.view(),
             head: 0,
@@ -168,7 +170,7 @@ impl<T> Receiver<T> {
     }
 
     /// Tells empty from closed (EN-1); `Ok` if a value came meanwhile.
-    #[cold]
+    #[inline(always)]
     fn settle_empty(&mut self) -> Result<(), TryRecvError> {
         if !self.is_closed() {
             Err(TryRecvError::Empty)
@@ -181,10 +183,22 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Drop for Receiver<T> {
+    #[inline(always)]
     fn drop(&mut self) {
-        self.ring.ends.receiver_leaves();
-        // Resources held by unread values go now; what is sent during this falls under CH-5.
-        // Bounded: a sender that has not yet seen the flag could keep pace with an open loop.
-        self.try_recv_batch(self.capacity(), drop);
+        drop_unread(&self.ring, self.slots, self.head);
+    }
+}
+
+/// Closes the ring and drops what is in it, so that resources held by unread values go now; what
+/// is sent during this falls under CH-5. By value, see `channel::held`.
+#[cold]
+fn drop_unread<T>(ring: &Ring<T>, slots: View<Slot<T>>, head: u64) {
+    ring.ends.receiver_leaves();
+    // CH-2. What is there now is a bound: a sender that has not yet seen the flag may send on.
+    for position in head..ring.tail.load(Ordering::Acquire) {
+        // SAFETY: CH-1, CH-2: the value is here; `head` passes it next, so this is the only move.
+        let value = unsafe { slots.at(position).with(|slot| (*slot).assume_init_read()) };
+        ring.head.store(position + 1, Ordering::Release); // CH-3
+        drop(value);
     }
 }

@@ -7,25 +7,27 @@
 )]
 
 use super::{Ring, Slot};
+use crate::channel::TrySendError;
+use crate::channel::held::Held;
 use crate::channel::slots::View;
-use crate::channel::{Arc, TrySendError};
 use crate::sync::atomic::Ordering;
 
 /// The sending end of a [`channel`](super::channel).
+#[repr(align(64))]
 pub struct Sender<T> {
     slots: View<Slot<T>>,
     /// Messages sent.
     tail: u64,
     /// First position that must not be written: the last `head` seen, plus the capacity.
     limit: u64,
-    ring: Arc<Ring<T>>,
+    ring: Held<Ring<T>>,
 }
 
 // SAFETY: CH-1: the sender touches only slots it owns; values move to the other thread.
 unsafe impl<T: Send> Send for Sender<T> {}
 
 impl<T> Sender<T> {
-    pub(super) fn new(ring: Arc<Ring<T>>) -> Self {
+    pub(super) fn new(ring: Held<Ring<T>>) -> Self {
         let slots = ring.slots.view();
         let limit = slots.len();
         Self {
@@ -131,14 +133,22 @@ impl<T> Sender<T> {
     }
 
     /// Rereads `head`; whether a slot is free.
-    #[cold]
+    #[inline(always)]
     fn refresh(&mut self) -> bool {
-        self.limit = self.ring.head.load(Ordering::Acquire) + self.slots.len(); // CH-3
+        self.limit = reread_head(&self.ring) + self.slots.len();
         self.tail != self.limit
     }
 }
 
+/// Out of line, and given only the ring: an end whose address goes nowhere can live in registers,
+/// which spares a store for each message.
+#[cold]
+fn reread_head<T>(ring: &Ring<T>) -> u64 {
+    ring.head.load(Ordering::Acquire) // CH-3
+}
+
 impl<T> Drop for Sender<T> {
+    #[inline(always)]
     fn drop(&mut self) {
         self.ring.ends.sender_leaves();
     }
