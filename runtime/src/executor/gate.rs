@@ -2,6 +2,8 @@
 //!
 //! - GT-1 whoever changes the condition calls `notify_all` after it. A waiter registers, looks
 //!   again, and only then sleeps, so no change is slept over. Wake-ups may be spurious.
+//! - GT-2 a waiter is registered for no longer than it waits, and is woken under the lock: whoever
+//!   wakes never sees a coroutine that is gone.
 #![allow(unsafe_code, reason = "wakes coroutines by their control block")]
 
 use super::coroutine::Co;
@@ -11,12 +13,23 @@ use crate::error::Result;
 use crate::node::Node;
 use maser_shm::sync::event::Event;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[derive(Clone)]
 enum Target {
     Coroutine(NonNull<Co>),
     Thread(Arc<Event>),
+}
+
+impl Target {
+    fn is(&self, other: &Target) -> bool {
+        match (self, other) {
+            (Target::Coroutine(one), Target::Coroutine(two)) => one == two,
+            (Target::Thread(one), Target::Thread(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
 }
 
 // SAFETY: a `Co` may be woken from any thread (`Co::wake`), and outlives its wake-ups (CO-2).
@@ -28,25 +41,42 @@ pub(crate) struct Gate {
     waiting: Mutex<Vec<Target>>,
 }
 
+/// A waiter, taken off the list when it leaves (GT-2).
+struct Waiter<'a> {
+    gate: &'a Gate,
+    target: Target,
+}
+
+impl Waiter<'_> {
+    /// Registers, again if it was woken since.
+    fn register(&self) {
+        let mut waiting = self.gate.lock();
+        if !waiting.iter().any(|other| other.is(&self.target)) {
+            waiting.push(self.target.clone());
+        }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.gate.lock().retain(|other| !other.is(&self.target));
+    }
+}
+
 impl Gate {
     /// Wakes everybody who waits.
     pub(crate) fn notify_all(&self) {
-        let waiting =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        for target in waiting {
+        for target in self.lock().drain(..) {
             match target {
-                // SAFETY: CO-2.
+                // SAFETY: GT-2: it waits, so it is there (CO-2).
                 Target::Coroutine(co) => unsafe { co.as_ref() }.wake(),
                 Target::Thread(event) => event.notify(),
             }
         }
     }
 
-    fn register(&self, target: Target) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(target);
+    fn lock(&self) -> MutexGuard<'_, Vec<Target>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until `condition` gives a value; `Ok(None)` once `limit` is over.
@@ -77,8 +107,12 @@ impl Gate {
         let me = local.current_co();
         let deadline = deadline_ns(local, limit);
         let timer = deadline.map(|deadline| local.timers.arm(deadline, me));
+        let waiter = Waiter {
+            gate: self,
+            target: Target::Coroutine(me),
+        };
         let outcome = loop {
-            self.register(Target::Coroutine(me));
+            waiter.register();
             if let Some(value) = condition() {
                 break Ok(Some(value));
             }
@@ -108,8 +142,12 @@ impl Gate {
                 .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
         });
         let event = thread_event();
+        let waiter = Waiter {
+            gate: self,
+            target: Target::Thread(event.clone()),
+        };
         loop {
-            self.register(Target::Thread(event.clone()));
+            waiter.register();
             event.prepare_park();
             let value = condition();
             let left = end.map(|end| Duration::from_nanos(end.saturating_sub(node.clock.now_ns())));

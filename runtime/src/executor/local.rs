@@ -59,6 +59,8 @@ pub(crate) trait Source {
     fn belongs_to(&self, _graph: u64) -> bool {
         false
     }
+    /// It was taken off its scheduler, perhaps in the middle of something.
+    fn was_removed(&self) {}
     /// The node shuts down.
     fn close(&self) {}
 }
@@ -104,6 +106,8 @@ pub(crate) struct Local {
     current: Cell<NonNull<Co>>,
     idle_loops: RefCell<Vec<NonNull<Co>>>,
     pub(crate) coroutines: RefCell<Vec<NonNull<Co>>>,
+    /// The coroutine of the main function, which is not this scheduler's to free.
+    root: Cell<Option<NonNull<Co>>>,
     pub(crate) frame: Cell<*const Frame>,
     /// A task may be run on the present stack while the stack pointer is above this.
     inline_floor: Cell<usize>,
@@ -142,6 +146,7 @@ impl Local {
             current: Cell::new(NonNull::dangling()),
             idle_loops: RefCell::default(),
             coroutines: RefCell::default(),
+            root: Cell::new(None),
             frame: Cell::new(null()),
             inline_floor: Cell::new(usize::MAX),
             blocked: Cell::new(0),
@@ -240,6 +245,7 @@ impl Local {
             *sources = kept;
             gone
         };
+        gone.iter().for_each(|source| source.was_removed());
         // SC-2: values in flight are user types, dropped with nothing borrowed.
         drop(gone);
     }
@@ -443,7 +449,16 @@ impl Local {
     pub(crate) fn adopt(&self, co: NonNull<Co>) {
         // SAFETY: CO-2; the block was made by this thread and nobody else has it yet.
         unsafe { (*co.as_ptr()).settle(self.shared.clone()) };
+        self.root.set(Some(co));
         self.enter(co);
+    }
+
+    /// Wakes everything that is blocked here, so that it looks at its condition again.
+    pub(crate) fn wake_all(&self) {
+        for co in self.coroutines.borrow().iter().chain(&self.root.get()) {
+            // SAFETY: CO-2.
+            unsafe { co.as_ref() }.wake_local(self);
+        }
     }
 
     /// The first coroutine of a scheduler thread, which runs the loop.

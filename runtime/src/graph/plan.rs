@@ -20,10 +20,17 @@ pub(crate) struct Plan {
     pub(crate) segment: Vec<usize>,
     /// Nodes of each segment, in bind order.
     pub(crate) members: Vec<Vec<usize>>,
-    /// Segments that each segment has to wait for between runs (SG-2).
-    pub(crate) after: Vec<Vec<usize>>,
+    /// Segments that each segment has to wait for (SG-2).
+    pub(crate) after: Vec<Vec<After>>,
     /// For each node: the segments that read it.
     pub(crate) readers: Vec<Vec<usize>>,
+}
+
+/// A segment begins run `n` only when `segment` is through with `n + ahead` runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct After {
+    pub(crate) segment: usize,
+    pub(crate) ahead: u64,
 }
 
 const NONE: usize = usize::MAX;
@@ -232,15 +239,33 @@ fn segments(
     (segment, members)
 }
 
-/// SG-2: the first segment of an actor waits for its later ones.
-fn orders(nodes: &[NodeDef], segment: &[usize], count: usize) -> Vec<Vec<usize>> {
+/// SG-2: an actor's segments take turns, in bind order.
+fn orders(nodes: &[NodeDef], segment: &[usize], count: usize) -> Vec<Vec<After>> {
     let mut after = vec![Vec::new(); count];
+    let mut add = |waits: usize, order: After| {
+        if !after[waits].contains(&order) {
+            after[waits].push(order);
+        }
+    };
     for (index, def) in nodes.iter().enumerate() {
         let Some(key) = actor_key(def) else { continue };
         for (later, other) in nodes.iter().enumerate().skip(index + 1) {
             let (first, last): (usize, usize) = (segment[index], segment[later]);
-            if actor_key(other) == Some(key) && first != last && !after[first].contains(&last) {
-                after[first].push(last);
+            if actor_key(other) == Some(key) && first != last {
+                add(
+                    last,
+                    After {
+                        segment: first,
+                        ahead: 1,
+                    },
+                );
+                add(
+                    first,
+                    After {
+                        segment: last,
+                        ahead: 0,
+                    },
+                );
             }
         }
     }

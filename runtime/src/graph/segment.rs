@@ -6,14 +6,17 @@
 //!
 //! - SG-1 a segment runs one run at a time, in the order of the runs. While a step is blocked the
 //!   segment is `running` and is left alone by the loop.
-//! - SG-2 an actor's steps of one run are over before its first step of the next: a segment whose
-//!   actor has later steps in another segment waits for that one (`after`).
+//! - SG-2 an actor's steps run in bind order, and those of one run are over before its first step
+//!   of the next: segments that share an actor wait for each other (`after`).
 //! - SG-3 errors are values: a step whose input is an error passes it on, so every edge carries
 //!   exactly one value a run.
+//! - SG-4 a graph may end while a step is blocked. That step is the last: nothing is sent any more,
+//!   so a run that was in flight at the end of the graph never has a result.
 #![allow(unsafe_code, reason = "steps call methods on type-erased actor states")]
 
 use super::bind::{InputFault, StepInputs};
 use super::core::Core;
+use super::plan::After;
 use super::slot::{GraphValue, InPort, OutPort, Slot};
 use crate::actor::core::{Access, ActorCore};
 use crate::error::{Error, Fault};
@@ -22,6 +25,7 @@ use crate::task::failure::Failure;
 use crate::task::meta::Function;
 use crate::task::spawn::run_guarded;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::ptr::{NonNull, null};
 use std::rc::Rc;
@@ -205,8 +209,8 @@ pub(crate) struct SegmentParts {
     pub(crate) index: usize,
     pub(crate) head: Box<dyn Head>,
     pub(crate) stages: Vec<Stage>,
-    /// Segments (by index) that must have finished a run before this one starts the next.
-    pub(crate) after: Vec<usize>,
+    /// Segments that must be through with a run before this one begins it.
+    pub(crate) after: Vec<After>,
 }
 
 /// See the module's page.
@@ -215,36 +219,34 @@ pub(crate) struct Segment {
     core: Arc<Core>,
     head: RefCell<Box<dyn Head>>,
     stages: RefCell<Vec<Stage>>,
-    after: RefCell<Vec<Rc<Segment>>>,
-    runs: Cell<u64>,
+    /// Runs that another segment is through with, and how many ahead it has to be (SG-2).
+    after: Vec<(Rc<Cell<u64>>, u64)>,
+    /// Runs that this one is through with.
+    runs: Rc<Cell<u64>>,
     running: Cell<bool>,
+    removed: Cell<bool>,
 }
 
 /// Puts the segments of `core` that live on this scheduler into its list.
 pub(crate) fn install(parts: Vec<SegmentParts>, core: &Arc<Core>, local: &Local) {
-    let mut made: Vec<(usize, Vec<usize>, Rc<Segment>)> = Vec::new();
-    for part in parts {
-        let segment = Rc::new(Segment {
+    let runs: HashMap<usize, Rc<Cell<u64>>> = parts
+        .iter()
+        .map(|part| (part.index, Rc::default()))
+        .collect();
+    // Segments that share an actor share its scheduler, so all of them are here.
+    let through = |after: &After| (runs[&after.segment].clone(), after.ahead);
+    let made = parts.into_iter().map(|part| -> Rc<dyn Source> {
+        Rc::new(Segment {
             core: core.clone(),
             head: RefCell::new(part.head),
             stages: RefCell::new(part.stages),
-            after: RefCell::default(),
-            runs: Cell::new(0),
+            after: part.after.iter().map(through).collect(),
+            runs: runs[&part.index].clone(),
             running: Cell::new(false),
-        });
-        made.push((part.index, part.after, segment));
-    }
-    for (_, after, segment) in &made {
-        for wanted in after {
-            if let Some((_, _, other)) = made.iter().find(|(index, ..)| index == wanted) {
-                segment.after.borrow_mut().push(other.clone());
-            }
-        }
-    }
-    local.sources.borrow_mut().extend(
-        made.into_iter()
-            .map(|(_, _, segment)| segment as Rc<dyn Source>),
-    );
+            removed: Cell::new(false),
+        })
+    });
+    local.sources.borrow_mut().extend(made);
 }
 
 impl Source for Segment {
@@ -254,9 +256,8 @@ impl Source for Segment {
             && self.head.borrow().is_ready()
             && self
                 .after
-                .borrow()
                 .iter()
-                .all(|other| other.runs.get() >= self.runs.get())
+                .all(|(through, ahead)| through.get() >= self.runs.get() + ahead)
     }
 
     fn serve(self: Rc<Self>, local: &Local) -> bool {
@@ -264,6 +265,9 @@ impl Source for Segment {
             self.running.set(true);
             self.head.borrow_mut().load();
             self.run_stages(local);
+            if self.removed.get() {
+                break;
+            }
             self.head.borrow_mut().finish();
             self.running.set(false);
             self.runs.set(self.runs.get() + 1);
@@ -277,6 +281,10 @@ impl Source for Segment {
     fn belongs_to(&self, graph: u64) -> bool {
         self.core.id == graph
     }
+
+    fn was_removed(&self) {
+        self.removed.set(true);
+    }
 }
 
 impl Segment {
@@ -286,6 +294,10 @@ impl Segment {
         let mut stages = self.stages.borrow_mut();
         for stage in stages.iter_mut() {
             stage.step.run(local);
+            // SG-4.
+            if self.removed.get() {
+                return;
+            }
             for port in &mut stage.out {
                 port.send();
             }
