@@ -240,12 +240,7 @@ impl Node {
     /// Wakes every blocked task, so that it looks whether it was cancelled.
     pub(crate) fn wake_blocked(&self) {
         for scheduler in &self.schedulers {
-            let wake = letter::closure(|local| {
-                for co in local.coroutines.borrow().iter() {
-                    // SAFETY: CO-2.
-                    unsafe { co.as_ref() }.wake_local(local);
-                }
-            });
+            let wake = letter::closure(Local::wake_all);
             // SAFETY: LT-1, a fresh letter.
             unsafe { scheduler.post(wake) };
         }

@@ -6,15 +6,19 @@
 //! | [`futures`] | refs under executors |
 //! | [`tasks`] | arguments, results, placement, nesting, stealing |
 //! | [`errors`] | what gets and fed tasks see of a failure |
+//! | [`streams`] | order, back-pressure, ends |
+//! | [`cancel`] | cancellation of tasks in every state |
 //! | [`resources`] | demands of tasks and actors |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
 
+mod cancel;
 mod errors;
 mod futures;
 mod objects;
 mod resources;
 mod seed_003;
 mod seed_004;
+mod streams;
 mod support;
 mod tasks;

@@ -362,9 +362,7 @@ impl ActorCore {
             // SAFETY: the handle taken above.
             unsafe {
                 core.as_ref().settle_dead();
-                for co in local.coroutines.borrow().iter() {
-                    co.as_ref().wake_local(local);
-                }
+                local.wake_all();
                 ActorCore::release(core);
             }
         });

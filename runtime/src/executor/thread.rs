@@ -85,10 +85,7 @@ pub(crate) fn ask_to_stop(node: &Node, index: usize) {
 pub(crate) fn close(local: &Local) {
     local.is_open.set(false);
     fail_queued(local);
-    for co in local.coroutines.borrow().iter() {
-        // SAFETY: CO-2.
-        unsafe { co.as_ref() }.wake_local(local);
-    }
+    local.wake_all();
 }
 
 fn fail_queued(local: &Local) {

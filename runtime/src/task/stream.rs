@@ -51,6 +51,8 @@ impl<T> Shared<T> {
 pub struct RefStream<T: Send + Sync + 'static> {
     shared: Arc<Shared<T>>,
     name: &'static str,
+    /// Waiting itself failed, which was the last item.
+    broken: bool,
 }
 
 /// The producer's end.
@@ -77,7 +79,11 @@ impl<T: Send + Sync + 'static> RefStream<T> {
                 name,
                 started: Cell::new(false),
             },
-            Self { shared, name },
+            Self {
+                shared,
+                name,
+                broken: false,
+            },
         )
     }
 
@@ -113,9 +119,15 @@ impl<T: Send + Sync + 'static> Iterator for RefStream<T> {
 
     /// Waits for the next value.
     fn next(&mut self) -> Option<Ref<T>> {
+        if self.broken {
+            return None;
+        }
         match self.shared.gate.wait(self.name, None, || self.try_next()) {
             Ok(next) => next.flatten(),
-            Err(error) => Some(Ref::done(Err(Fault::new(error)))),
+            Err(error) => {
+                self.broken = true;
+                Some(Ref::done(Err(Fault::new(error))))
+            }
         }
     }
 }
