@@ -133,7 +133,10 @@ fn a_death_wakes_those_who_wait_already() {
                 .iter()
                 .map(|result| scope.spawn(|| result.get_timeout(Duration::from_secs(50))))
                 .collect();
-            let submits = scope.spawn(|| graph.execute_timeout(9, Duration::from_secs(50)));
+            let submits = scope.spawn(|| {
+                // The blocked run may end, and make room, a moment before the graph does.
+                graph.execute_timeout(9, Duration::from_secs(50))?.get()
+            });
             let killer = kill_soon::remote(victim.clone());
             assert_died(refs[0].get_timeout(Duration::from_secs(50)), "victim");
             killer.get().unwrap();

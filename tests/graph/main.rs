@@ -3,16 +3,28 @@
 //! | file | covers |
 //! |---|---|
 //! | [`written`] | what `compile` refuses, and how it says so |
+//! | [`shapes`] | inputs, outputs, constants, fan-out, diamonds, tasks as nodes |
+//! | [`order`] | the order of an actor's steps, several graphs and plain calls on one actor |
 //! | [`results`] | get in any order, again, after timeouts; dropped and held refs |
 //! | [`limits`] | runs in flight, results kept, timeouts and where they are set |
+//! | [`failures`] | errors and panics of steps |
+//! | [`endings`] | teardown, drop, shutdown |
 //! | [`deaths`] | an actor that is killed, in every state |
+//! | [`callers`] | execution from threads, tasks, methods and executors |
+//! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`seed_000`] | the programs of the quickstart |
 //! | [`seed_001`] | the programs of the troubleshooting page that need no GPU |
 
 mod actors;
+mod callers;
 mod deaths;
+mod endings;
+mod failures;
 mod limits;
+mod order;
+mod random;
 mod results;
 mod seed_000;
 mod seed_001;
+mod shapes;
 mod written;

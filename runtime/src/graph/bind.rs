@@ -3,7 +3,7 @@
 
 use super::build::{Action, BoundActor, Node, NodeDef, NodeId, Slots, add, clone_ref};
 use super::segment::{MethodStep, Step, TaskStep};
-use super::slot::{GraphValue, Reader, ValueType, slot_of};
+use super::slot::{GraphValue, Reader, ValueType, cloned, slot_of};
 use crate::actor::call::{ByMut, ByRef, call};
 use crate::actor::core::SendCore;
 use crate::actor::handle::{Actor, ActorType};
@@ -110,7 +110,7 @@ impl<T: GraphValue> Input<T> {
     fn take(&self) -> Outcome<AnyArg<T>> {
         match &self.0 {
             InputKind::Slot(reader) => reader.read().map(AnyArg::Value),
-            InputKind::Value(value) => Ok(AnyArg::Value(value.clone())),
+            InputKind::Value(value) => cloned(value).map(AnyArg::Value),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::core::Core;
 use super::driver::{AnyOutput, Output, SubmitRun};
 use super::reference::GraphRef;
 use super::segment::Head;
-use super::slot::{GraphValue, OutPort, Reader, Slot, line, slot_of};
+use super::slot::{GraphValue, OutPort, Reader, Slot, cloned, line, slot_of};
 use crate::error::Outcome;
 use crate::executor::shared::Shared;
 use crate::object::reference::Ref;
@@ -52,18 +52,18 @@ impl<T: GraphValue> InputPorts<T> {
     fn send(&mut self, value: T) {
         if let Some((last, others)) = self.0.split_last_mut() {
             for port in others {
-                port.send(value.clone());
+                port.send(cloned(&value));
             }
-            last.send(value);
+            last.send(Ok(value));
         }
     }
 }
 
 impl<T> InputPort<T> {
     #[inline(always)]
-    fn send(&mut self, value: T) {
+    fn send(&mut self, value: Outcome<T>) {
         // As deep as there may be runs in flight, so never full.
-        drop(self.line.try_send(Ok(value)));
+        drop(self.line.try_send(value));
         self.target.event.notify();
     }
 }

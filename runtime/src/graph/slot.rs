@@ -6,16 +6,19 @@
 //!
 //! - SL-1 a slot belongs to one segment and is touched on that segment's scheduler alone, by one
 //!   run at a time. Each of its readers but the last clones; the last takes.
+//! - SL-2 a `Clone` that panics is an error of that reader: the scheduler goes on.
 #![allow(
     unsafe_code,
     reason = "type-erased slots: the node's type is fixed when the graph is written"
 )]
 
-use crate::error::Outcome;
+use crate::error::{Fault, Outcome};
 use crate::executor::shared::Shared;
+use crate::task::failure::panicked;
 use maser_shm::channel::spsc::{LineReceiver, LineSender, line_channel};
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A value that can flow through a graph. Bulk types clone by count.
@@ -49,12 +52,30 @@ impl<T: Clone> Slot<T> {
     pub(crate) fn read(&self, last: bool) -> Outcome<T> {
         // SAFETY: SL-1.
         let slot = unsafe { &mut *self.0.get() };
-        let value = if last { slot.take() } else { slot.clone() };
+        let value = if last {
+            slot.take()
+        } else {
+            slot.as_ref().map(|value| match value {
+                Ok(value) => cloned(value),
+                Err(fault) => Err(fault.clone()),
+            })
+        };
         match value {
             Some(value) => value,
             None => unreachable!("a step runs after the steps it reads from"),
         }
     }
+}
+
+/// A clone of `value` (SL-2).
+#[inline(always)]
+pub(crate) fn cloned<T: Clone>(value: &T) -> Outcome<T> {
+    catch_unwind(AssertUnwindSafe(|| value.clone())).map_err(not_cloned::<T>)
+}
+
+#[cold]
+fn not_cloned<T>(payload: Box<dyn Any + Send>) -> Fault {
+    panicked(payload, &format!("Clone of {}", type_name::<T>()), None)
 }
 
 /// One reader of a slot.
