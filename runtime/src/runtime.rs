@@ -51,6 +51,8 @@ struct Root {
     /// The main thread is to be scheduler 0 of the next runtime.
     free: bool,
     local: Option<Box<Local>>,
+    /// The CPUs the thread might use before it was pinned.
+    cpus: Vec<usize>,
 }
 
 impl Config {
@@ -116,6 +118,7 @@ impl Config {
 impl Maser {
     /// The main thread of `#[maser::main]` becomes scheduler 0.
     fn adopt_main_thread(&self, worker: Worker, cpu: Option<usize>) {
+        let before = maser_shm::os::affinity::current().unwrap_or_default();
         thread::pin(cpu);
         let local = Box::new(Local::new(
             self.node.clone(),
@@ -129,6 +132,7 @@ impl Maser {
         ROOT.with(|root| {
             if let Some(root) = root.borrow_mut().as_mut() {
                 root.free = false;
+                root.cpus = before;
                 root.local = Some(local);
             }
         });
@@ -179,6 +183,10 @@ impl Maser {
                 if let Some(root) = root.borrow_mut().as_mut() {
                     root.free = true;
                     root.local = None;
+                    // The thread is the program's again, and so are its CPUs.
+                    if !root.cpus.is_empty() {
+                        drop(maser_shm::os::affinity::set(&root.cpus));
+                    }
                 }
             });
         }
@@ -225,6 +233,7 @@ pub fn run_main<R>(body: impl FnOnce() -> R) -> R {
         *root.borrow_mut() = Some(Root {
             free: true,
             local: None,
+            cpus: Vec::new(),
         })
     });
     let mut result: Option<std::result::Result<R, Box<dyn Any + Send>>> = None;

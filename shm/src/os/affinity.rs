@@ -24,17 +24,26 @@ pub fn current() -> io::Result<Vec<usize>> {
 /// # Errors
 /// [`OsError::CpuNotAllowed`] when `cpu` does not exist or lies outside the process's cpuset.
 pub fn pin(cpu: usize) -> io::Result<()> {
+    set(&[cpu])
+}
+
+/// Lets the calling thread run on `cpus`.
+///
+/// # Errors
+/// [`OsError::CpuNotAllowed`] names the last of them when none may be used or one does not exist.
+pub fn set(cpus: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    let pinned = if cpu < CpuSet::MAX_CPU {
-        set.set(cpu);
+    let known = cpus.iter().all(|&cpu| cpu < CpuSet::MAX_CPU);
+    let done = if known && !cpus.is_empty() {
+        cpus.iter().for_each(|&cpu| set.set(cpu));
         sched_setaffinity(None, &set)
     } else {
         Err(rustix::io::Errno::INVAL)
     };
-    pinned.map_err(|errno| {
+    done.map_err(|errno| {
         let allowed = current().unwrap_or_default();
         OsError::CpuNotAllowed {
-            cpu,
+            cpu: cpus.last().copied().unwrap_or_default(),
             allowed,
             source: errno.into(),
         }
@@ -55,6 +64,19 @@ mod tests {
             current().unwrap()
         });
         assert_eq!(pinned.join().unwrap(), [last]);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "sets the affinity")]
+    fn a_pinned_thread_can_be_let_go() {
+        let before = current().unwrap();
+        let after = std::thread::spawn(move || {
+            pin(before[0]).unwrap();
+            set(&before).unwrap();
+            (before, current().unwrap())
+        });
+        let (before, after) = after.join().unwrap();
+        assert_eq!(before, after);
     }
 
     #[test]
