@@ -13,7 +13,9 @@
     reason = "type-erased state and a block with a manual count"
 )]
 
+use crate::actor::handle::ActorType;
 use crate::error::{Error, Fault};
+use crate::executor::coroutine::Co;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::node::Node;
@@ -23,6 +25,7 @@ use crate::task::raw::Header;
 use maser_shm::arena::pool;
 use maser_shm::sync::atomic::{AtomicUsize, Ordering};
 use std::alloc::Layout;
+use std::any::TypeId;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::{NonNull, null_mut};
@@ -47,6 +50,8 @@ pub(crate) struct ActorCore {
     pub(crate) node: Arc<Node>,
     pub(crate) home: usize,
     pub(crate) meta: &'static Meta,
+    /// The type of the state.
+    pub(crate) class: TypeId,
     pub(crate) id: u64,
     pub(crate) name: Option<String>,
     max_concurrency: i32,
@@ -56,6 +61,9 @@ pub(crate) struct ActorCore {
     drop_state: Cell<Option<unsafe fn(*mut ())>>,
     running: Cell<i32>,
     queue: RefCell<VecDeque<NonNull<Header>>>,
+    /// Steps of graphs that wait for the end of a call.
+    waiting_steps: RefCell<Vec<NonNull<Co>>>,
+    steps_wait: Cell<bool>,
     scheduled: Cell<bool>,
     /// The last handle is gone.
     doomed: Cell<bool>,
@@ -65,11 +73,10 @@ pub(crate) struct ActorCore {
 impl ActorCore {
     const LAYOUT: Layout = Layout::new::<ActorCore>();
 
-    /// A block with one handle and no state yet.
-    pub(crate) fn new(
+    /// A block of an actor of class `A`, with one handle and no state yet.
+    pub(crate) fn new<A: ActorType>(
         node: Arc<Node>,
         home: usize,
-        meta: &'static Meta,
         name: Option<String>,
         max_concurrency: u32,
         grant: Option<Grant>,
@@ -81,7 +88,8 @@ impl ActorCore {
             core.write(ActorCore {
                 node,
                 home,
-                meta,
+                meta: A::META,
+                class: TypeId::of::<A>(),
                 id,
                 name,
                 max_concurrency: i32::try_from(max_concurrency).unwrap_or(i32::MAX),
@@ -91,6 +99,8 @@ impl ActorCore {
                 drop_state: Cell::new(None),
                 running: Cell::new(0),
                 queue: RefCell::default(),
+                waiting_steps: RefCell::default(),
+                steps_wait: Cell::new(false),
                 scheduled: Cell::new(false),
                 doomed: Cell::new(false),
                 grant: UnsafeCell::new(grant),
@@ -254,6 +264,7 @@ impl ActorCore {
         self.admits(access)
             && !self.state.get().is_null()
             && self.queue.borrow().is_empty()
+            && !self.steps_wait.get()
             && !self.is_dead()
     }
 
@@ -281,11 +292,36 @@ impl ActorCore {
             Access::Exclusive => this.running.set(0),
             Access::Shared | Access::Async => this.running.set(this.running.get() - 1),
         }
+        if this.steps_wait.get() {
+            this.wake_steps(local);
+        }
         if !this.queue.borrow().is_empty() {
             Self::schedule(core, local);
         }
         if this.is_dead() {
             this.settle_dead();
+        }
+    }
+
+    /// The running coroutine has a step that waits for a call to be over: it goes before calls that
+    /// are not under way yet. Wake-ups may be spurious, and have to be asked for each time.
+    #[cold]
+    pub(crate) fn wait_for_end(&self, local: &Local) -> crate::error::Result<()> {
+        let me = local.current_co();
+        self.waiting_steps.borrow_mut().push(me);
+        self.steps_wait.set(true);
+        let outcome = local.block();
+        let mut waiting = self.waiting_steps.borrow_mut();
+        waiting.retain(|other| *other != me);
+        self.steps_wait.set(!waiting.is_empty());
+        outcome
+    }
+
+    #[cold]
+    fn wake_steps(&self, local: &Local) {
+        for co in self.waiting_steps.borrow().iter() {
+            // SAFETY: CO-2, it waits.
+            unsafe { co.as_ref() }.wake_local(local);
         }
     }
 
@@ -354,8 +390,11 @@ impl ActorCore {
         if this.node.is_closed() {
             return;
         }
-        // The block must outlive the letter.
-        this.retain();
+        // The block must outlive the letter. Without a handle it is on its way to its end, and
+        // only a constructor that runs can get here: its end settles the rest.
+        if !this.try_retain() {
+            return;
+        }
         let address = SendCore(core);
         let settle = letter::closure(move |local| {
             let core = address.get();

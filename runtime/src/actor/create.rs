@@ -118,7 +118,7 @@ where
                 .max_concurrency
                 .unwrap_or(A::META.defaults.max_concurrency);
             let name = options.name.clone();
-            let core = ActorCore::new(node.clone(), home, A::META, name, limit, grant);
+            let core = ActorCore::new::<A>(node.clone(), home, name, limit, grant);
             if let Some(name) = &options.name
                 && !node.names.add(name, core)
             {
@@ -135,7 +135,7 @@ where
             actor
         }
         Err(error) => {
-            let core = ActorCore::new(node, 0, A::META, None, 0, None);
+            let core = ActorCore::new::<A>(node, 0, None, 0, None);
             ActorCore::die(core, error);
             // SAFETY: a fresh block of class `A` with one handle.
             unsafe { Actor::from_core(core) }
@@ -175,7 +175,7 @@ fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Res
 
 /// A handle whose every call fails.
 fn stillborn<A: ActorType>(error: Error) -> Actor<A> {
-    let core = ActorCore::new(Node::nowhere(), 0, A::META, None, 0, None);
+    let core = ActorCore::new::<A>(Node::nowhere(), 0, None, 0, None);
     ActorCore::die(core, error);
     // SAFETY: a fresh block of class `A` with one handle.
     unsafe { Actor::from_core(core) }

@@ -9,6 +9,7 @@ use super::registry;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::task::meta::Meta;
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -151,7 +152,7 @@ pub fn get_actor<A: ActorType>(name: &str) -> Result<Actor<A>> {
     let node = Node::current("get_actor")?;
     let core = node
         .names
-        .find(name, A::META)
+        .find(name, TypeId::of::<A>())
         .map_err(|hint| Error::ActorNotFound {
             name: name.into(),
             hint: match hint {

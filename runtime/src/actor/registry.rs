@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "takes handles of blocks that are registered")]
 
 use super::core::{ActorCore, SendCore};
-use crate::task::meta::Meta;
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,19 +50,15 @@ impl Names {
         }
     }
 
-    /// A new handle of the actor of class `meta` with this name.
-    pub(crate) fn find(
-        &self,
-        name: &str,
-        meta: &'static Meta,
-    ) -> Result<NonNull<ActorCore>, Missing> {
+    /// A new handle of the actor of type `class` with this name.
+    pub(crate) fn find(&self, name: &str, class: TypeId) -> Result<NonNull<ActorCore>, Missing> {
         let actors = self.lock();
         let Some(core) = actors.get(name) else {
             return Err(Missing::Unknown(actors.keys().cloned().collect()));
         };
         // SAFETY: registered, hence alive while we have the lock.
         let block = unsafe { core.get().as_ref() };
-        if !std::ptr::eq(block.meta, meta) {
+        if block.class != class {
             return Err(Missing::OtherClass(block.meta.name));
         }
         if !block.try_retain() {

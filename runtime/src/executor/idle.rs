@@ -15,18 +15,6 @@ const OWNED_SPIN: Duration = Duration::from_micros(200);
 /// Looks of a thread that shares its core.
 const SHARED_LOOKS: u32 = 4;
 
-/// Looks without a `pause`, at the start of a wait: an answer that comes within a round trip is
-/// seen earlier, and the loads of a look keep the loop off the line for long enough.
-const HOT_LOOKS: u32 = 64;
-
-/// The wait between two looks, of which this is the `look`th.
-#[inline(always)]
-pub(crate) fn relax(look: u32) {
-    if look >= HOT_LOOKS {
-        maser_shm::sync::hint::spin_loop();
-    }
-}
-
 /// Counts of this node's schedulers.
 pub(crate) struct Idle {
     spin_looks: AtomicU32,

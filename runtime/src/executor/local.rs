@@ -60,7 +60,7 @@ pub(crate) trait Source {
         false
     }
     /// It was taken off its scheduler, perhaps in the middle of something.
-    fn was_removed(&self) {}
+    fn was_removed(&self, _local: &Local) {}
     /// The node shuts down.
     fn close(&self) {}
 }
@@ -245,7 +245,7 @@ impl Local {
             *sources = kept;
             gone
         };
-        gone.iter().for_each(|source| source.was_removed());
+        gone.iter().for_each(|source| source.was_removed(self));
         // SC-2: values in flight are user types, dropped with nothing borrowed.
         drop(gone);
     }

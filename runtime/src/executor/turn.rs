@@ -10,12 +10,12 @@
 //!   notifies after it. So nothing is slept over (the event's rules EV-*).
 #![allow(unsafe_code, reason = "takes tasks from the run queue as raw cells")]
 
-use super::idle::relax;
 use super::letter::Letter;
 use super::local::Local;
 use super::steal::Thief;
 use crate::actor::core::ActorCore;
 use crate::task::raw::Header;
+use maser_shm::sync::hint::spin_loop;
 use std::time::Duration;
 
 /// The clock costs as much as a graph node (28 ns measured), a look costs one `pause`.
@@ -54,7 +54,7 @@ pub(crate) fn run_loop(local: &Local) {
         }
         let budget = local.node.idle.spin_looks();
         if looks <= budget {
-            relax(looks);
+            spin_loop();
         } else if looks <= budget + YIELDS {
             maser_shm::os::sched_yield();
         } else {

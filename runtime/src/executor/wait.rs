@@ -10,7 +10,6 @@
 )]
 
 use super::coroutine::Co;
-use super::idle::relax;
 use super::local::Local;
 use crate::error::{Error, Result};
 use crate::resources::Grant;
@@ -95,7 +94,7 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
             }
             break;
         }
-        relax(look);
+        spin_loop();
         if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
             let now = local.node.clock.now_ns();
             if deadline.is_some_and(|deadline| now >= deadline)

@@ -17,10 +17,10 @@ use super::results::{Arrivals, Found, Kept, Results};
 use super::shape::InputNodes;
 use super::slot::GraphValue;
 use crate::error::{Error, Outcome, Result};
-use crate::executor::idle::relax;
 use crate::executor::local::{Local, Pollable, Watch};
 use crate::executor::shared::Shared;
 use crate::executor::wait::{LentCpus, check_may_block, interrupted, thread_event};
+use maser_shm::sync::hint::spin_loop;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::sync::{Arc, Weak};
@@ -199,7 +199,7 @@ impl<T: GraphValue> Output<T> {
             if local.is_some_and(Local::has_work) {
                 break;
             }
-            relax(look);
+            spin_loop();
             if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
                 if self.core.over().is_some() {
                     break;

@@ -21,6 +21,7 @@ use super::slot::{GraphValue, InPort, OutPort, Slot};
 use crate::actor::core::{Access, ActorCore};
 use crate::error::{Error, Fault};
 use crate::executor::local::{Frame, Local, Source};
+use crate::executor::wait::interrupted;
 use crate::task::failure::Failure;
 use crate::task::meta::Function;
 use crate::task::spawn::run_guarded;
@@ -36,8 +37,8 @@ const RUNS_PER_TURN: usize = 16;
 
 /// One step of a segment.
 pub(crate) trait Step: Send {
-    /// Reads its inputs, runs, fills its slot.
-    fn run(&self, local: &Local);
+    /// Reads its inputs, runs, fills its slot; does not run once it is `removed` (SG-4).
+    fn run(&self, local: &Local, removed: &Cell<bool>);
 }
 
 /// A method as a step.
@@ -75,7 +76,7 @@ where
     F: Fn(*mut A, I::Args) -> Result<T, Failure> + Send,
 {
     #[inline]
-    fn run(&self, local: &Local) {
+    fn run(&self, local: &Local, removed: &Cell<bool>) {
         let args = match self.inputs.take() {
             Ok(args) => args,
             Err(fault) => return self.out.set(Err(pass_on::<M>(fault))),
@@ -83,7 +84,7 @@ where
         // SAFETY: the graph holds a handle.
         let actor = unsafe { self.core.as_ref() };
         if !actor.can_step() {
-            if let Err(error) = wait_for_turn(actor, local) {
+            if let Err(error) = wait_for_turn(actor, local, removed) {
                 return self.out.set(Err(Fault::new(error)));
             }
         }
@@ -130,7 +131,7 @@ where
     T: GraphValue,
     F: Fn(I::Args) -> Result<T, Failure> + Send,
 {
-    fn run(&self, local: &Local) {
+    fn run(&self, local: &Local, _removed: &Cell<bool>) {
         let args = match self.inputs.take() {
             Ok(args) => args,
             Err(fault) => return self.out.set(Err(pass_on::<M>(fault))),
@@ -158,13 +159,18 @@ fn pass_on<M: Function>(InputFault(index, fault): InputFault) -> Fault {
 
 /// The actor is in the middle of a call that is blocked, not there yet, or dead.
 #[cold]
-fn wait_for_turn(actor: &ActorCore, local: &Local) -> Result<(), Error> {
+fn wait_for_turn(actor: &ActorCore, local: &Local, removed: &Cell<bool>) -> Result<(), Error> {
     while !actor.can_step() {
         if let Some(error) = actor.death() {
             return Err(error);
         }
-        crate::executor::wait::interrupted(local, "a graph's step")?;
-        local.yield_now()?;
+        interrupted(local, "a graph's step")?;
+        actor.wait_for_end(local)?;
+        if removed.get() {
+            return Err(Error::Cancelled {
+                what: "a graph's step".into(),
+            });
+        }
     }
     Ok(())
 }
@@ -282,8 +288,11 @@ impl Source for Segment {
         self.core.id == graph
     }
 
-    fn was_removed(&self) {
+    fn was_removed(&self, local: &Local) {
         self.removed.set(true);
+        if self.running.get() {
+            local.wake_all();
+        }
     }
 }
 
@@ -293,7 +302,7 @@ impl Segment {
         // SG-1: only the one run borrows the list, also while a step of it is blocked.
         let mut stages = self.stages.borrow_mut();
         for stage in stages.iter_mut() {
-            stage.step.run(local);
+            stage.step.run(local, &self.removed);
             // SG-4.
             if self.removed.get() {
                 return;
