@@ -54,7 +54,7 @@ impl<A: 'static, P, F> Method<A, P, ()> for Construct<F>
 where
     F: FnOnce(P) -> Result<A, Failure> + Send + 'static,
 {
-    const ACCESS: Access = Access::Exclusive;
+    const ACCESS: Access = Access::Construct;
     const IS_CONSTRUCTOR: bool = true;
     unsafe fn invoke(self, _: *mut A, params: P, core: NonNull<ActorCore>) -> Result<(), Failure> {
         let state = (self.0)(params)?;

@@ -8,6 +8,8 @@
 //! - AC-4 when the last handle is gone the home scheduler serves what was sent before, then drops
 //!   the state and frees the block. A call that is sent holds no handle of its own: it was made
 //!   before its caller's handle was dropped, so it is visible when the last drop is.
+//! - AC-5 the constructor is the first call. A handle may travel faster than it, so calls and steps
+//!   that come before the state is there wait for it.
 #![allow(
     unsafe_code,
     reason = "type-erased state and a block with a manual count"
@@ -17,7 +19,7 @@ use crate::actor::handle::ActorType;
 use crate::error::{Error, Fault};
 use crate::executor::coroutine::Co;
 use crate::executor::letter;
-use crate::executor::local::Local;
+use crate::executor::local::{Doomed, Local};
 use crate::node::Node;
 use crate::resources::Grant;
 use crate::task::meta::Meta;
@@ -40,6 +42,8 @@ pub(crate) enum Access {
     Shared,
     /// `async fn(&self)`.
     Async,
+    /// Makes it (AC-5).
+    Construct,
 }
 
 /// Async methods under way at once, unless the class says otherwise.
@@ -172,7 +176,7 @@ impl ActorCore {
             let core = burial.take();
             // SAFETY: AC-4, the block is freed by `bury` alone, which only this can start.
             unsafe { core.as_ref() }.doomed.set(true);
-            local.doomed.borrow_mut().push(core);
+            local.doomed.borrow_mut().push(Doomed { core, seen: false });
         });
         // SAFETY: LT-1, a fresh letter.
         unsafe { node.schedulers()[this.home].post(doom) };
@@ -244,8 +248,11 @@ impl ActorCore {
     #[inline(always)]
     pub(crate) fn admits(&self, access: Access) -> bool {
         let running = self.running.get();
+        if self.state.get().is_null() {
+            return access == Access::Construct && running == 0;
+        }
         match access {
-            Access::Exclusive => running == 0,
+            Access::Exclusive | Access::Construct => running == 0,
             Access::Shared => running >= 0 && running < self.max_concurrency.max(1),
             Access::Async => {
                 let limit = if self.max_concurrency == 0 {
@@ -262,7 +269,6 @@ impl ActorCore {
     #[inline(always)]
     pub(crate) fn is_free_for(&self, access: Access) -> bool {
         self.admits(access)
-            && !self.state.get().is_null()
             && self.queue.borrow().is_empty()
             && !self.steps_wait.get()
             && !self.is_dead()
@@ -278,7 +284,7 @@ impl ActorCore {
     #[inline(always)]
     pub(crate) fn begin(&self, access: Access) {
         match access {
-            Access::Exclusive => self.running.set(-1),
+            Access::Exclusive | Access::Construct => self.running.set(-1),
             Access::Shared | Access::Async => self.running.set(self.running.get() + 1),
         }
     }
@@ -289,7 +295,7 @@ impl ActorCore {
         // SAFETY: AC-1, a block with a running call is not freed.
         let this = unsafe { core.as_ref() };
         match access {
-            Access::Exclusive => this.running.set(0),
+            Access::Exclusive | Access::Construct => this.running.set(0),
             Access::Shared | Access::Async => this.running.set(this.running.get() - 1),
         }
         if this.steps_wait.get() {
@@ -329,7 +335,13 @@ impl ActorCore {
     pub(crate) fn enqueue(core: NonNull<ActorCore>, cell: NonNull<Header>, local: &Local) {
         // SAFETY: AC-1, a call that was sent.
         let this = unsafe { core.as_ref() };
-        this.queue.borrow_mut().push_back(cell);
+        // SAFETY: a call that was sent is not DONE, hence alive.
+        let access = unsafe { cell.as_ref() }.vtable().access;
+        if access == Access::Construct {
+            this.queue.borrow_mut().push_front(cell);
+        } else {
+            this.queue.borrow_mut().push_back(cell);
+        }
         if this.is_dead() {
             this.settle_dead();
         } else {

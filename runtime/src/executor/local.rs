@@ -45,9 +45,12 @@ pub(crate) struct Frame {
 impl Frame {
     /// Whether it keeps every other method of its actor out.
     pub(crate) fn is_exclusive(&self) -> bool {
-        !self.actor.is_null() && self.access == Access::Exclusive
+        !self.actor.is_null() && matches!(self.access, Access::Exclusive | Access::Construct)
     }
 }
+
+/// Waits between two looks at the clock.
+const WAITS_PER_CLOCK: u32 = 32;
 
 /// Something a scheduler looks at on every turn: a graph's segment, a lane of calls.
 pub(crate) trait Source {
@@ -55,6 +58,11 @@ pub(crate) trait Source {
     fn is_ready(&self) -> bool;
     /// Does what is ready; may run user code and block. True if something was done.
     fn serve(self: Rc<Self>, local: &Local) -> bool;
+    /// Does one run up to run `_run` on the present stack, if it is a part of graph `_graph` that
+    /// may be run so. True if something was done.
+    fn serve_inline(self: Rc<Self>, _graph: u64, _run: u64, _local: &Local) -> bool {
+        false
+    }
     /// Whether it is part of this graph.
     fn belongs_to(&self, _graph: u64) -> bool {
         false
@@ -71,6 +79,13 @@ pub(crate) trait Pollable {
     fn is_ready(&self, run: u64) -> bool;
     /// Asks for a notification of the scheduler, or no more.
     fn arm(&self, scheduler: &Arc<Shared>, armed: bool);
+}
+
+/// An actor without handles that is not at rest yet.
+pub(crate) struct Doomed {
+    pub(crate) core: NonNull<ActorCore>,
+    /// [`Local::bury_doomed`] has seen it; all lanes are served between two of its calls.
+    pub(crate) seen: bool,
 }
 
 /// A task that is blocked on a [`Pollable`].
@@ -117,13 +132,15 @@ pub(crate) struct Local {
     /// Set at shutdown: the loop ends once nothing is blocked.
     pub(crate) stopping: Cell<bool>,
     handovers: Cell<u64>,
+    waits: Cell<u32>,
+    blocks: Cell<u64>,
     /// The lanes of calls to other schedulers, by index.
     pub(crate) lanes: LanesOut,
     pub(crate) stalled: StalledHere,
     /// Actors that live here.
     pub(crate) residents: RefCell<HashSet<NonNull<ActorCore>>>,
     /// Actors without handles that are not at rest yet.
-    pub(crate) doomed: RefCell<Vec<NonNull<ActorCore>>>,
+    pub(crate) doomed: RefCell<Vec<Doomed>>,
 }
 
 thread_local! {
@@ -153,6 +170,8 @@ impl Local {
             is_open: Cell::new(is_open),
             stopping: Cell::new(false),
             handovers: Cell::new(0),
+            waits: Cell::new(0),
+            blocks: Cell::new(0),
             lanes,
             stalled: StalledHere::default(),
             residents: RefCell::default(),
@@ -266,6 +285,34 @@ impl Local {
             || self.watches.borrow().iter().any(|watch| watch.is_ready())
     }
 
+    /// Runs ready parts of `graph`, for whose run `run` the present task waits, on its own stack.
+    /// True if something was done.
+    #[inline]
+    pub(crate) fn serve_graph_inline(&self, graph: u64, run: u64) -> bool {
+        let ready = {
+            let sources = self.sources.borrow();
+            let mut parts = sources.iter().filter(|source| source.belongs_to(graph));
+            parts.find(|source| source.is_ready()).cloned()
+        };
+        ready.is_some_and(|part| self.may_run_inline() && part.serve_inline(graph, run, self))
+    }
+
+    /// A wait begins: now and then it looks at the timers, so that a task whose waits are all
+    /// short does not keep others from theirs.
+    #[inline(always)]
+    pub(crate) fn count_wait(&self) {
+        let waits = self.waits.get().wrapping_add(1);
+        self.waits.set(waits);
+        if waits % WAITS_PER_CLOCK == 0 {
+            super::turn::fire_timers(self);
+        }
+    }
+
+    /// How often tasks of this scheduler were blocked.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks.get()
+    }
+
     /// Wakes the tasks whose graph results are there.
     pub(crate) fn serve_watches(&self) -> bool {
         let mut any = false;
@@ -357,6 +404,7 @@ impl Local {
         };
         self.defer_lane_calls();
         self.blocked.set(self.blocked.get() + 1);
+        self.blocks.set(self.blocks.get() + 1);
         block.set_parked(true);
         // What runs next is not on top of the task that blocks here.
         let frame = self.frame.replace(null());
@@ -373,6 +421,7 @@ impl Local {
         let next = self.idle_loop()?;
         self.defer_lane_calls();
         self.blocked.set(self.blocked.get() + 1);
+        self.blocks.set(self.blocks.get() + 1);
         self.push_ready(me);
         let frame = self.frame.replace(null());
         // SAFETY: CO-2; `me` is the running coroutine.
@@ -400,17 +449,19 @@ impl Local {
         self.actors.borrow_mut().retain(|other| *other != actor);
     }
 
-    /// Frees the actors without handles that are at rest. The lanes were looked at before.
+    /// Frees the actors without handles that are at rest, once every call that was sent before
+    /// has been served (AC-4): when nothing is ready, or at the second time it is called.
     pub(crate) fn bury_doomed(&self) {
-        if self.doomed.borrow().is_empty() || self.has_ready_source() || self.shared.has_letters() {
+        if self.doomed.borrow().is_empty() {
             return;
         }
-        let doomed = self.doomed.take();
-        let left = doomed
-            .into_iter()
-            .filter(|core| !ActorCore::bury(*core, self))
-            .collect::<Vec<_>>();
-        self.doomed.borrow_mut().extend(left);
+        let quiet = !self.has_ready_source() && !self.shared.has_letters();
+        let mut left = self.doomed.take();
+        left.retain_mut(|doomed| {
+            let served = std::mem::replace(&mut doomed.seen, true) || quiet;
+            !(served && ActorCore::bury(doomed.core, self))
+        });
+        self.doomed.borrow_mut().append(&mut left);
     }
 
     /// A coroutine to run the loop in: a pooled one, or a new one within the limit.

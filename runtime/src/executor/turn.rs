@@ -40,6 +40,7 @@ pub(crate) fn run_loop(local: &Local) {
             turns += 1;
             if turns % TURNS_PER_CLOCK == 0 {
                 fire_timers(local);
+                local.bury_doomed();
             }
             continue;
         }

@@ -77,6 +77,7 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
     let header = unsafe { cell.as_ref() };
     let name = header.meta().name;
     check_may_block(local, name)?;
+    local.count_wait();
     let deadline = deadline_ns(local, limit);
     let budget = local.node.idle.spin_looks();
     for look in 0..budget {

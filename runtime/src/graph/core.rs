@@ -335,6 +335,12 @@ impl Core {
         }
     }
 
+    /// Whether all of a run comes together in one result.
+    #[inline(always)]
+    pub(crate) fn has_one_output(&self) -> bool {
+        self.outputs == 1
+    }
+
     /// Whether it takes no more runs. One load.
     #[inline(always)]
     pub(crate) fn is_over(&self) -> bool {

@@ -189,6 +189,7 @@ impl<T: GraphValue> Output<T> {
         let local = Local::current();
         if let Some(local) = local {
             check_may_block(local, "the result of a graph")?;
+            local.count_wait();
         }
         let node = &self.core.node;
         let mut deadline = None;
@@ -196,8 +197,13 @@ impl<T: GraphValue> Output<T> {
             if self.has(run) {
                 return Ok(());
             }
-            if local.is_some_and(Local::has_work) {
-                break;
+            if let Some(local) = local {
+                if local.serve_graph_inline(self.core.id, run) {
+                    continue;
+                }
+                if local.has_work() {
+                    break;
+                }
             }
             spin_loop();
             if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
