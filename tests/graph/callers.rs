@@ -2,9 +2,10 @@
 //! that wait for other tasks and actors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use maser::prelude::*;
-use maser::{CompileOptions, CompiledGraph, Ref, get_graph};
+use maser::{Ref, Timeout, get_graph};
 use maser_tests::{beside_runtime, both_ways, quiet, with_runtime};
 
 use crate::actors::{Door, Worker, behind, worker};
@@ -275,19 +276,70 @@ async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     .await
 }
 
+/// Made from a value that may come late.
+struct Late {
+    value: u64,
+}
+
+#[maser::actor]
+impl Late {
+    fn new(value: u64) -> Self {
+        Self { value }
+    }
+    fn sum(&mut self, other: u64) -> u64 {
+        self.value + other
+    }
+}
+
+#[maser::task(local)]
+fn ask_late(late: Actor<Late>) -> maser::Result<u64> {
+    late.sum().remote(1).get()
+}
+
+#[maser::task(local)]
+fn behind_door(door: Door) -> maser::Result<u64> {
+    door.pass()?;
+    Ok(10)
+}
+
 #[test]
-fn a_graph_that_waits_for_itself_is_an_error_and_no_hang() {
+fn calls_and_steps_that_come_before_the_constructor_wait_for_it() {
+    both_ways(quiet(2), |_| {
+        for at in [0, 1] {
+            let door = Door::default();
+            let closed = door.close();
+            let value = behind_door::remote(door.clone());
+            let late = Late::options().scheduler(at).remote(value);
+            let asked: Vec<_> = [0, 1]
+                .map(|from| ask_late::options().scheduler(from).remote(late.clone()))
+                .into();
+            let graph = Graph::new(|x: Node<u64>| late.sum().bind(x)).compile()?;
+            let run = graph.execute(2)?;
+            let soon = Duration::from_millis(5);
+            assert!(run.get_timeout(soon).is_err_and(|error| error.is_timeout()));
+            assert!(asked.iter().all(|answer| !answer.is_ready()));
+            drop(closed);
+            assert_eq!((maser::get(&asked)?, run.get()?), (vec![11, 11], 12));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_method_that_waits_for_its_own_step_gets_an_error_and_all_goes_on() {
     with_runtime(quiet(2), |_| {
         for at in [0, 1] {
             let own = Own::options().scheduler(at).remote();
-            let graph = Arc::new(
-                Graph::new(|x: Node<u64>| own.step().bind(x))
-                    .compile()
-                    .unwrap(),
-            );
+            let options = CompileOptions {
+                get_timeout: Some(Timeout::After(Duration::from_millis(30))),
+                ..Default::default()
+            };
+            let graph = Graph::new(|x: Node<u64>| own.step().bind(x));
+            let graph = Arc::new(graph.compile_with(options).unwrap());
             let error = own.run().remote(graph.clone()).get().unwrap_err();
-            assert!(matches!(error.root(), Error::WaitCycle { .. }), "{error}");
-            drop(graph);
+            assert!(error.is_timeout(), "{error}");
+            assert!(error.to_string().contains("a graph of Own#"), "{error}");
+            assert_eq!(graph.execute(2).unwrap().get().unwrap(), 2);
         }
     });
 }

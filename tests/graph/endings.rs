@@ -109,6 +109,31 @@ fn no_further_run_begins_after_teardown() {
 }
 
 #[test]
+fn a_step_that_waits_for_its_actor_at_teardown_does_not_run() {
+    both_ways(quiet(2), |_| {
+        for at in [0, 1] {
+            let door = Door::default();
+            let a = behind(&door, at);
+            let graph = Graph::new(|x: Node<u64>| a.count().bind(x)).compile()?;
+            let closed = door.close();
+            let blocked = a.through().remote(5);
+            door.wait_for(1);
+            let result = graph.execute(0)?;
+            assert!(
+                result
+                    .get_timeout(Duration::from_millis(5))
+                    .is_err_and(|e| e.is_timeout())
+            );
+            graph.teardown()?;
+            assert_closed(result.get());
+            drop(closed);
+            assert_eq!((blocked.get()?, a.count().remote(0).get()?), (5, 1));
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_graph_that_is_dropped_with_runs_in_flight_frees_what_flowed() {
     both_ways(quiet(2), |_| {
         let door = Door::default();

@@ -19,7 +19,7 @@ use crate::actor::handle::ActorType;
 use crate::error::{Error, Fault};
 use crate::executor::coroutine::Co;
 use crate::executor::letter;
-use crate::executor::local::{Doomed, Local};
+use crate::executor::local::Local;
 use crate::node::Node;
 use crate::resources::Grant;
 use crate::task::meta::Meta;
@@ -176,7 +176,7 @@ impl ActorCore {
             let core = burial.take();
             // SAFETY: AC-4, the block is freed by `bury` alone, which only this can start.
             unsafe { core.as_ref() }.doomed.set(true);
-            local.doomed.borrow_mut().push(Doomed { core, seen: false });
+            local.doom(core);
         });
         // SAFETY: LT-1, a fresh letter.
         unsafe { node.schedulers()[this.home].post(doom) };
