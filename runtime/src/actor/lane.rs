@@ -81,6 +81,7 @@ pub(crate) struct LaneOut {
 /// The callee's end.
 pub(crate) struct LaneIn {
     ring: RefCell<Callee<Question, Answer>>,
+    taken: Cell<u64>,
     caller: Arc<Shared>,
 }
 
@@ -127,6 +128,7 @@ impl LanesOut {
             let install = letter::closure(move |there: &Local| {
                 there.sources.borrow_mut().push(Rc::new(LaneIn {
                     ring: RefCell::new(far),
+                    taken: Cell::new(0),
                     caller,
                 }));
             });
@@ -273,6 +275,14 @@ impl Source for LaneIn {
         self.ring.borrow().is_ready()
     }
 
+    fn taken(&self) -> u64 {
+        self.taken.get()
+    }
+
+    fn has_passed(&self, mark: u64) -> bool {
+        self.taken.get() >= mark + DEPTH as u64 || !self.is_ready()
+    }
+
     #[inline]
     fn serve(self: Rc<Self>, local: &Local) -> bool {
         let mut any = false;
@@ -282,6 +292,7 @@ impl Source for LaneIn {
                 break;
             };
             any = true;
+            self.taken.set(self.taken.get() + 1);
             let ticket = Ticket {
                 lane: &self,
                 number,

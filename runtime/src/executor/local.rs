@@ -63,6 +63,14 @@ pub(crate) trait Source {
     fn serve_inline(self: Rc<Self>, _graph: u64, _run: u64, _local: &Local) -> bool {
         false
     }
+    /// How many calls it has taken so far.
+    fn taken(&self) -> u64 {
+        0
+    }
+    /// Whether every call is taken that was there when [`taken`](Self::taken) gave `mark`.
+    fn has_passed(&self, _mark: u64) -> bool {
+        true
+    }
     /// Whether it is part of this graph.
     fn belongs_to(&self, _graph: u64) -> bool {
         false
@@ -82,10 +90,10 @@ pub(crate) trait Pollable {
 }
 
 /// An actor without handles that is not at rest yet.
-pub(crate) struct Doomed {
-    pub(crate) core: NonNull<ActorCore>,
-    /// [`Local::bury_doomed`] has seen it; all lanes are served between two of its calls.
-    pub(crate) seen: bool,
+struct Doomed {
+    core: NonNull<ActorCore>,
+    /// Where the lanes were that may still have calls which were sent before.
+    marks: Vec<(Rc<dyn Source>, u64)>,
 }
 
 /// A task that is blocked on a [`Pollable`].
@@ -140,7 +148,7 @@ pub(crate) struct Local {
     /// Actors that live here.
     pub(crate) residents: RefCell<HashSet<NonNull<ActorCore>>>,
     /// Actors without handles that are not at rest yet.
-    pub(crate) doomed: RefCell<Vec<Doomed>>,
+    doomed: RefCell<Vec<Doomed>>,
 }
 
 thread_local! {
@@ -449,19 +457,33 @@ impl Local {
         self.actors.borrow_mut().retain(|other| *other != actor);
     }
 
-    /// Frees the actors without handles that are at rest, once every call that was sent before
-    /// has been served (AC-4): when nothing is ready, or at the second time it is called.
+    /// The last handle of `core` is gone: it is freed when every call that was sent before has
+    /// been served (AC-4). Those that came by letter have been, for this came by letter too.
+    pub(crate) fn doom(&self, core: NonNull<ActorCore>) {
+        let sources = self.sources.borrow();
+        let ready = sources.iter().filter(|source| source.is_ready());
+        let marks = ready.map(|source| (source.clone(), source.taken())).collect();
+        self.doomed.borrow_mut().push(Doomed { core, marks });
+    }
+
+    /// Frees the actors without handles that are at rest.
     pub(crate) fn bury_doomed(&self) {
         if self.doomed.borrow().is_empty() {
             return;
         }
-        let quiet = !self.has_ready_source() && !self.shared.has_letters();
         let mut left = self.doomed.take();
         left.retain_mut(|doomed| {
-            let served = std::mem::replace(&mut doomed.seen, true) || quiet;
-            !(served && ActorCore::bury(doomed.core, self))
+            doomed.marks.retain(|(source, mark)| !source.has_passed(*mark));
+            !(doomed.marks.is_empty() && ActorCore::bury(doomed.core, self))
         });
         self.doomed.borrow_mut().append(&mut left);
+    }
+
+    /// The scheduler ends: nothing of any actor runs any more.
+    pub(crate) fn bury_all(&self) {
+        for doomed in self.doomed.take() {
+            ActorCore::bury(doomed.core, self);
+        }
     }
 
     /// A coroutine to run the loop in: a pooled one, or a new one within the limit.

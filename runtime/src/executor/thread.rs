@@ -12,7 +12,6 @@ use super::coroutine::Co;
 use super::letter::{self, Letter};
 use super::local::Local;
 use super::turn::fire_timers;
-use crate::actor::core::ActorCore;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::task::raw::Header;
@@ -62,10 +61,7 @@ pub(crate) fn end(local: &Local) {
         unsafe { Letter::undeliverable(letter) };
     }
     local.sources.take();
-    for doomed in local.doomed.take() {
-        // TH-1: nothing of it runs any more.
-        ActorCore::bury(doomed.core, local);
-    }
+    local.bury_all();
     for co in local.coroutines.take() {
         // SAFETY: TH-1, none is blocked, so all are idle loops or have ended, and nobody waits
         // for anything here any more.
