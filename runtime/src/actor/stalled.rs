@@ -74,12 +74,18 @@ pub(crate) fn send<A: ActorType>(
     waits: Vec<NonNull<Header>>,
     serve: Serve,
 ) {
+    let core = actor.core();
+    // SAFETY: AC-1, the handle.
+    if let Some(died) = unsafe { core.as_ref() }.death() {
+        // Nothing is left that could be overtaken.
+        // SAFETY: TC-1, a fresh cell.
+        return unsafe { Header::fail(cell, died) };
+    }
     let node = match Node::current("an actor call") {
         Ok(node) => node,
         // SAFETY: TC-1, a fresh cell.
         Err(error) => return unsafe { Header::fail(cell, error) },
     };
-    let core = actor.core();
     // SAFETY: AC-1, the handle.
     let (home, its_node) = unsafe { (core.as_ref().home, &core.as_ref().node) };
     if !Arc::ptr_eq(its_node, &node) || node.is_closing() {
