@@ -104,6 +104,26 @@ macro_rules! spsc_models {
                 });
             }
 
+            /// CH-3, LR-3: the slots that the receiver's drop frees are written again while it
+            /// is still at it.
+            #[test]
+            fn slots_freed_by_the_receivers_drop_are_reused() {
+                loom::model(|| {
+                    let drops = Arc::new(AtomicUsize::new(0));
+                    let (mut sender, receiver) = $channel::<Counted>(2).unwrap();
+                    for value in 0..2 {
+                        sender.try_send(Counted(value, drops.clone())).unwrap();
+                    }
+                    let consumer = thread::spawn(move || drop(receiver));
+                    for value in 2..4 {
+                        drop(sender.try_send(Counted(value, drops.clone())));
+                    }
+                    drop(sender);
+                    consumer.join().unwrap();
+                    assert_eq!(drops.load(Relaxed), 4);
+                });
+            }
+
             /// CH-4: batches publish once, and never a slot that is not written or not read.
             #[test]
             fn batches_are_seen_whole_and_in_order() {

@@ -1,6 +1,6 @@
 //! Many producers to one consumer, a lane each.
 //!
-//! A lane is a [`line_channel`](super::spsc::line_channel): a producer shares no line with any
+//! A lane is a [`line_channel`]: a producer shares no line with any
 //! other, so producers never wait for each other and need no read-modify-write. The receiver looks
 //! at the lanes in turn.
 //!
