@@ -9,10 +9,16 @@
 //! | [`streams`] | order, back-pressure, ends |
 //! | [`cancel`] | cancellation of tasks in every state |
 //! | [`resources`] | demands of tasks and actors |
+//! | [`actors`] | order, concurrency, arguments and results of calls |
+//! | [`actor_life`] | constructors, names, kill, the last handle |
+//! | [`cycles`] | waits that could never end |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
 
+mod actor_life;
+mod actors;
 mod cancel;
+mod cycles;
 mod errors;
 mod futures;
 mod objects;

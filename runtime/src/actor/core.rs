@@ -253,16 +253,23 @@ impl ActorCore {
         }
         match access {
             Access::Exclusive | Access::Construct => running == 0,
-            Access::Shared => running >= 0 && running < self.max_concurrency.max(1),
-            Access::Async => {
-                let limit = if self.max_concurrency == 0 {
-                    ASYNC_CONCURRENCY
-                } else {
-                    self.max_concurrency
-                };
-                running >= 0 && running < limit
-            }
+            Access::Shared | Access::Async => running >= 0 && running < self.limit(access),
         }
+    }
+
+    /// How many calls may run at once for one with `access` to be among them.
+    #[inline(always)]
+    fn limit(&self, access: Access) -> i32 {
+        match access {
+            Access::Async if self.max_concurrency == 0 => ASYNC_CONCURRENCY,
+            Access::Shared | Access::Async => self.max_concurrency.max(1),
+            Access::Exclusive | Access::Construct => 1,
+        }
+    }
+
+    /// As [`limit`](Self::limit), for whoever counts.
+    pub(crate) fn places(&self, access: Access) -> usize {
+        self.limit(access).unsigned_abs() as usize
     }
 
     /// Whether a call with `access` that arrives now may run before anything else.
