@@ -125,7 +125,7 @@ impl Completion {
     #[inline(always)]
     pub fn new_done(handles: u64) -> Self {
         Self {
-            word: AtomicU64::new(handles * ONE | DONE),
+            word: AtomicU64::new((handles * ONE) | DONE),
             head: UnsafeCell::new(null_mut()),
         }
     }

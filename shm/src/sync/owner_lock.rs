@@ -136,7 +136,7 @@ impl Default for OwnerLock {
 
 fn relax(looks: &mut u32) {
     *looks += 1;
-    if cfg!(loom) || *looks % 64 == 0 {
+    if cfg!(loom) || looks.is_multiple_of(64) {
         super::thread::yield_now();
     }
     spin_loop();
