@@ -77,7 +77,7 @@ pub use crate::graph::slot::GraphValue;
 pub use crate::object::codec;
 pub use crate::object::future::RefFuture;
 pub use crate::object::reference::Ref;
-pub use crate::object::select::{get, get_timeout, put, wait};
+pub use crate::object::select::{Waited, get, get_timeout, put, wait};
 pub use crate::pause::{sleep, yield_now};
 pub use crate::runtime::{Maser, error_info, init, run};
 pub use crate::task::args::{IntoArg, IntoArgRef};

@@ -22,7 +22,7 @@ const REFS: u64 = 1_000;
 
 /// Starts tasks, then waits for all of them at once.
 fn wait() -> maser::Result<u64> {
-    let refs: Vec<Ref<u64>> = (0..REFS).map(|value| next::remote(value)).collect();
+    let refs: Vec<Ref<u64>> = (0..REFS).map(next::remote).collect();
     let (ready, rest) = maser::wait(&refs, refs.len(), None)?;
     Ok(if rest.is_empty() {
         ready.len() as u64

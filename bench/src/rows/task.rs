@@ -38,7 +38,7 @@ fn spawn_get() -> maser::Result<u64> {
 fn batch(count: u64) -> impl FnMut() -> maser::Result<u64> {
     let mut results: Vec<Ref<u64>> = Vec::with_capacity(count as usize);
     move || {
-        results.extend((0..count).map(|value| next::remote(value)));
+        results.extend((0..count).map(next::remote));
         let mut right = 0;
         for (value, result) in (0..).zip(results.drain(..)) {
             right += u64::from(result.get()? == value + 1);

@@ -91,9 +91,11 @@ pub(crate) fn send<A: ActorType>(
     if !Arc::ptr_eq(its_node, &node) || node.is_closing() {
         // SAFETY: as above.
         let what = unsafe { core.as_ref() }.display_name();
+        // SAFETY: TC-1, a fresh cell.
         return unsafe { Header::fail(cell, Error::ShutDown { what }) };
     }
     // An entry holds a handle, as AC-4 asks.
+    // SAFETY: AC-1, the handle.
     unsafe { core.as_ref() }.retain();
     let entry = Entry {
         cell,

@@ -64,10 +64,13 @@ impl Letter {
 /// Nothing is lost with it.
 pub(crate) unsafe fn ignore(_: NonNull<Letter>) {}
 
+/// What a [`closure`] letter does on arrival.
+type Errand = Box<dyn FnOnce(&Local) + Send>;
+
 #[repr(C)]
 struct ClosureLetter {
     letter: Letter,
-    run: Option<Box<dyn FnOnce(&Local) + Send>>,
+    run: Option<Errand>,
 }
 
 static CLOSURE: LetterKind = LetterKind {

@@ -58,11 +58,6 @@ pub(crate) trait Source {
     fn is_ready(&self) -> bool;
     /// Does what is ready; may run user code and block. True if something was done.
     fn serve(self: Rc<Self>, local: &Local) -> bool;
-    /// Does one run up to run `_run` on the present stack, if it is a part of graph `_graph` that
-    /// may be run so. True if something was done.
-    fn serve_inline(self: Rc<Self>, _graph: u64, _run: u64, _local: &Local) -> bool {
-        false
-    }
     /// How many calls it has taken so far.
     fn taken(&self) -> u64 {
         0
@@ -141,7 +136,6 @@ pub(crate) struct Local {
     pub(crate) stopping: Cell<bool>,
     handovers: Cell<u64>,
     waits: Cell<u32>,
-    blocks: Cell<u64>,
     /// The lanes of calls to other schedulers, by index.
     pub(crate) lanes: LanesOut,
     pub(crate) stalled: StalledHere,
@@ -179,7 +173,6 @@ impl Local {
             stopping: Cell::new(false),
             handovers: Cell::new(0),
             waits: Cell::new(0),
-            blocks: Cell::new(0),
             lanes,
             stalled: StalledHere::default(),
             residents: RefCell::default(),
@@ -293,16 +286,12 @@ impl Local {
             || self.watches.borrow().iter().any(|watch| watch.is_ready())
     }
 
-    /// Runs ready parts of `graph`, for whose run `run` the present task waits, on its own stack.
-    /// True if something was done.
+    /// Whether a part of `graph` could run here now.
     #[inline]
-    pub(crate) fn serve_graph_inline(&self, graph: u64, run: u64) -> bool {
-        let ready = {
-            let sources = self.sources.borrow();
-            let mut parts = sources.iter().filter(|source| source.belongs_to(graph));
-            parts.find(|source| source.is_ready()).cloned()
-        };
-        ready.is_some_and(|part| self.may_run_inline() && part.serve_inline(graph, run, self))
+    pub(crate) fn has_ready_part(&self, graph: u64) -> bool {
+        let sources = self.sources.borrow();
+        let mut parts = sources.iter().filter(|source| source.belongs_to(graph));
+        parts.any(|part| part.is_ready())
     }
 
     /// A wait begins: now and then it looks at the timers, so that a task whose waits are all
@@ -311,14 +300,9 @@ impl Local {
     pub(crate) fn count_wait(&self) {
         let waits = self.waits.get().wrapping_add(1);
         self.waits.set(waits);
-        if waits % WAITS_PER_CLOCK == 0 {
+        if waits.is_multiple_of(WAITS_PER_CLOCK) {
             super::turn::fire_timers(self);
         }
-    }
-
-    /// How often tasks of this scheduler were blocked.
-    pub(crate) fn blocks(&self) -> u64 {
-        self.blocks.get()
     }
 
     /// Wakes the tasks whose graph results are there.
@@ -401,7 +385,7 @@ impl Local {
         // each other for ever must not keep it from letters, timers and sources.
         let handovers = self.handovers.get() + 1;
         self.handovers.set(handovers);
-        let direct = if handovers % 8 == 0 {
+        let direct = if handovers.is_multiple_of(8) {
             None
         } else {
             self.pop_ready()
@@ -412,7 +396,6 @@ impl Local {
         };
         self.defer_lane_calls();
         self.blocked.set(self.blocked.get() + 1);
-        self.blocks.set(self.blocks.get() + 1);
         block.set_parked(true);
         // What runs next is not on top of the task that blocks here.
         let frame = self.frame.replace(null());
@@ -429,7 +412,6 @@ impl Local {
         let next = self.idle_loop()?;
         self.defer_lane_calls();
         self.blocked.set(self.blocked.get() + 1);
-        self.blocks.set(self.blocks.get() + 1);
         self.push_ready(me);
         let frame = self.frame.replace(null());
         // SAFETY: CO-2; `me` is the running coroutine.
@@ -462,7 +444,9 @@ impl Local {
     pub(crate) fn doom(&self, core: NonNull<ActorCore>) {
         let sources = self.sources.borrow();
         let ready = sources.iter().filter(|source| source.is_ready());
-        let marks = ready.map(|source| (source.clone(), source.taken())).collect();
+        let marks = ready
+            .map(|source| (source.clone(), source.taken()))
+            .collect();
         self.doomed.borrow_mut().push(Doomed { core, marks });
     }
 
@@ -473,7 +457,9 @@ impl Local {
         }
         let mut left = self.doomed.take();
         left.retain_mut(|doomed| {
-            doomed.marks.retain(|(source, mark)| !source.has_passed(*mark));
+            doomed
+                .marks
+                .retain(|(source, mark)| !source.has_passed(*mark));
             !(doomed.marks.is_empty() && ActorCore::bury(doomed.core, self))
         });
         self.doomed.borrow_mut().append(&mut left);

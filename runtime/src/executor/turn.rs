@@ -38,14 +38,14 @@ pub(crate) fn run_loop(local: &Local) {
         if turn(local) {
             looks = 0;
             turns += 1;
-            if turns % TURNS_PER_CLOCK == 0 {
+            if turns.is_multiple_of(TURNS_PER_CLOCK) {
                 fire_timers(local);
                 local.bury_doomed();
             }
             continue;
         }
         looks += 1;
-        if looks % LOOKS_PER_CLOCK == 0 && fire_timers(local) {
+        if looks.is_multiple_of(LOOKS_PER_CLOCK) && fire_timers(local) {
             looks = 0;
             continue;
         }

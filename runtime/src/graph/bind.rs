@@ -328,10 +328,7 @@ where
     let for_call = sources.clone();
     let submit = move |refs: &dyn Fn(usize) -> Box<dyn Any>| -> Box<dyn Any> {
         let run = run.clone();
-        Box::new(spawn::<M, S::Args, T, _>(
-            for_call.args(refs),
-            move |args| run(args),
-        ))
+        Box::new(spawn::<M, S::Args, T, _>(for_call.args(refs), run))
     };
     let action = Action::Call {
         actor: None,

@@ -132,8 +132,8 @@ impl Core {
     pub(crate) fn ref_goes(&self) -> Option<Box<dyn Any + Send>> {
         let left = self.live_refs.get() - 1;
         self.live_refs.set(left);
-        // SAFETY: DR-1, under the lock.
         if left == 0 {
+            // SAFETY: DR-1, under the lock.
             unsafe { (*self.orphan.get()).take() }
         } else {
             None
@@ -333,12 +333,6 @@ impl Core {
             waiting.swap_remove(at);
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-
-    /// Whether all of a run comes together in one result.
-    #[inline(always)]
-    pub(crate) fn has_one_output(&self) -> bool {
-        self.outputs == 1
     }
 
     /// Whether it takes no more runs. One load.

@@ -198,7 +198,8 @@ impl<T: GraphValue> Output<T> {
                 return Ok(());
             }
             if let Some(local) = local {
-                if local.serve_graph_inline(self.core.id, run) {
+                if local.has_ready_part(self.core.id) {
+                    local.yield_now()?;
                     continue;
                 }
                 if local.has_work() {

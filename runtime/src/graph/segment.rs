@@ -5,10 +5,9 @@
 //! on every turn of its scheduler's loop.
 //!
 //! - SG-1 a segment runs one run at a time, in the order of the runs. While a step is blocked the
-//!   segment is `running` and is left alone by the loop.
-//!   Whoever waits for run `k` of a graph with one output may run the graph's segments up to `k`
-//!   on its own stack: it cannot go on before them anyway, since every step leads to the output.
-//!   A segment that was ever blocked is left to the loop, so that the waiter's limit holds.
+//!   segment is `running` and is left alone by the loop. It never runs on the stack of a task that
+//!   waits for it: a step that blocks there would keep the task from its limit, from its actor's
+//!   death and from what only the task itself can give.
 //! - SG-2 an actor's steps run in bind order, and those of one run are over before its first step
 //!   of the next: segments that share an actor wait for each other (`after`).
 //! - SG-3 errors are values: a step whose input is an error passes it on, so every edge carries
@@ -86,10 +85,10 @@ where
         };
         // SAFETY: the graph holds a handle.
         let actor = unsafe { self.core.as_ref() };
-        if !actor.can_step() {
-            if let Err(error) = wait_for_turn(actor, local, removed) {
-                return self.out.set(Err(Fault::new(error)));
-            }
+        if !actor.can_step()
+            && let Err(error) = wait_for_turn(actor, local, removed)
+        {
+            return self.out.set(Err(Fault::new(error)));
         }
         actor.begin(Access::Exclusive);
         let frame = Frame {
@@ -233,7 +232,6 @@ pub(crate) struct Segment {
     /// Runs that this one is through with.
     runs: Rc<Cell<u64>>,
     running: Cell<bool>,
-    has_blocked: Cell<bool>,
     removed: Cell<bool>,
 }
 
@@ -253,28 +251,10 @@ pub(crate) fn install(parts: Vec<SegmentParts>, core: &Arc<Core>, local: &Local)
             after: part.after.iter().map(through).collect(),
             runs: runs[&part.index].clone(),
             running: Cell::new(false),
-            has_blocked: Cell::new(false),
             removed: Cell::new(false),
         })
     });
     local.sources.borrow_mut().extend(made);
-}
-
-impl Segment {
-    /// One run, whose inputs are there.
-    #[inline]
-    fn run_once(&self, local: &Local) {
-        self.running.set(true);
-        self.head.borrow_mut().load();
-        self.run_stages(local);
-        if self.removed.get() {
-            // It stays `running`: nobody looks at it any more.
-            return;
-        }
-        self.head.borrow_mut().finish();
-        self.running.set(false);
-        self.runs.set(self.runs.get() + 1);
-    }
 }
 
 impl Source for Segment {
@@ -290,25 +270,20 @@ impl Source for Segment {
 
     fn serve(self: Rc<Self>, local: &Local) -> bool {
         for _ in 0..RUNS_PER_TURN {
-            self.run_once(local);
+            self.running.set(true);
+            self.head.borrow_mut().load();
+            self.run_stages(local);
+            if self.removed.get() {
+                // It stays `running`: nobody looks at it any more.
+                break;
+            }
+            self.head.borrow_mut().finish();
+            self.running.set(false);
+            self.runs.set(self.runs.get() + 1);
             if !self.is_ready() {
                 break;
             }
         }
-        true
-    }
-
-    fn serve_inline(self: Rc<Self>, graph: u64, run: u64, local: &Local) -> bool {
-        if self.core.id != graph
-            || self.runs.get() > run
-            || self.has_blocked.get()
-            || !self.core.has_one_output()
-        {
-            return false;
-        }
-        let before = local.blocks();
-        self.run_once(local);
-        self.has_blocked.set(local.blocks() != before);
         true
     }
 

@@ -7,7 +7,7 @@
 use crate::error::{Error, Fault, Outcome, Result};
 use crate::executor::wait::wait_done;
 use crate::task::failure::why_unstarted;
-use crate::task::raw::{Header, Put};
+use crate::task::raw::Header;
 use maser_shm::sync::completion::Completion;
 use std::fmt;
 use std::marker::PhantomData;
@@ -231,7 +231,7 @@ unsafe impl<T: Send + Sync> Send for Promise<T> {}
 impl<T: Send + Sync + 'static> Promise<T> {
     /// A pending value and the right to complete it.
     pub(crate) fn new() -> (Self, Ref<T>) {
-        let cell = Header::new_promise::<T>(&Put::<T>::VTABLE);
+        let cell = Header::new_promise::<T>();
         // SAFETY: TC-3; the one handle goes to the ref.
         (
             Self {

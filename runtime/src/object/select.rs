@@ -48,6 +48,9 @@ pub fn get_timeout<T: Clone>(refs: &[Ref<T>], limit: Duration) -> Result<Vec<T>>
         .collect()
 }
 
+/// The ready refs of a [`wait`], and the rest.
+pub type Waited<T> = (Vec<Ref<T>>, Vec<Ref<T>>);
+
 /// Waits until `num_returns` of `refs` are ready, or until `timeout` is over (`None`: for ever).
 ///
 /// Gives the ready ones (at most `num_returns`) and the rest, both in the order of `refs`.
@@ -70,7 +73,7 @@ pub fn wait<T>(
     refs: &[Ref<T>],
     num_returns: usize,
     timeout: Option<Duration>,
-) -> Result<(Vec<Ref<T>>, Vec<Ref<T>>)> {
+) -> Result<Waited<T>> {
     if refs.is_empty() && num_returns <= 1 {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -131,6 +134,11 @@ enum Target {
     Coroutine(NonNull<Co>),
     Thread(Arc<Event>),
 }
+
+// SAFETY: a `Co` may be woken from any thread (`Co::wake`), and outlives its wake-ups (CO-2).
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
 
 /// # Safety
 /// `data` came from `Arc::<Group>::into_raw`, and the count is given to this call.

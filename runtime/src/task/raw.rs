@@ -305,10 +305,11 @@ impl Header {
     }
 
     /// A pending cell that somebody completes with [`finish`](Self::finish).
-    pub(crate) fn new_promise<T: Send + Sync + 'static>(meta: &'static VTable) -> NonNull<Header> {
-        let cell = Self::alloc(meta.layout);
+    pub(crate) fn new_promise<T: Send + Sync + 'static>() -> NonNull<Header> {
+        let vtable = &Put::<T>::VTABLE;
+        let cell = Self::alloc(vtable.layout);
         // SAFETY: fresh memory of the vtable's layout.
-        unsafe { cell.write(Header::pending(meta, 1, ActorWord::NONE)) };
+        unsafe { cell.write(Header::pending(vtable, 1, ActorWord::NONE)) };
         cell
     }
 }
