@@ -89,7 +89,7 @@ enum Wait {
     Sleep,
     Get,
     GetTimeout,
-    WaitForOne,
+    OneOfMany,
     Lock,
     Stream,
 }
@@ -99,7 +99,7 @@ const WAITS: [Wait; 7] = [
     Wait::Sleep,
     Wait::Get,
     Wait::GetTimeout,
-    Wait::WaitForOne,
+    Wait::OneOfMany,
     Wait::Lock,
     Wait::Stream,
 ];
@@ -125,7 +125,7 @@ fn wait_on(wait: Wait, gate: Gate, flag: Flag, value: Counted) -> maser::Result<
         Wait::Sleep => maser::sleep(FOR_EVER),
         Wait::Get => drop(never.get()?),
         Wait::GetTimeout => drop(never.get_timeout(FOR_EVER)?),
-        Wait::WaitForOne => drop(maser::wait(&[never], 1, None)?),
+        Wait::OneOfMany => drop(maser::wait(&[never], 1, None)?),
         Wait::Lock => drop(gate.lock()?),
         Wait::Stream => {
             for item in nothing_yet::remote(gate) {

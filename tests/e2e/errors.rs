@@ -191,7 +191,7 @@ fn a_task_may_handle_the_error_of_another() {
         }
     }
     both_ways(quiet(2), |_| {
-        let refs: Vec<_> = (1..50).map(|x| handles::remote(x)).collect();
+        let refs: Vec<_> = (1..50).map(handles::remote).collect();
         assert_eq!(maser::get(&refs)?, (1..50).collect::<Vec<_>>());
         Ok(())
     });

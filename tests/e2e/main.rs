@@ -12,6 +12,7 @@
 //! | [`actors`] | order, concurrency, arguments and results of calls |
 //! | [`actor_life`] | constructors, names, kill, the last handle |
 //! | [`cycles`] | waits that could never end |
+//! | [`edges`] | locks, panics, stacks, limits, sleeping |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
 
@@ -19,6 +20,7 @@ mod actor_life;
 mod actors;
 mod cancel;
 mod cycles;
+mod edges;
 mod errors;
 mod futures;
 mod objects;

@@ -106,7 +106,7 @@ fn a_get_that_times_out_loses_nothing() {
 #[test]
 fn get_of_many_keeps_the_order_and_raises_the_first_error() {
     both_ways(quiet(2), |_| {
-        let refs: Vec<Ref<u64>> = (0..100).map(|x| double::remote(x)).collect();
+        let refs: Vec<Ref<u64>> = (0..100).map(double::remote).collect();
         let expected: Vec<u64> = (0..100).map(|x| 2 * x).collect();
         assert_eq!(maser::get(&refs)?, expected);
         assert_eq!(
@@ -257,7 +257,7 @@ fn fill_basket(count: u64) -> Basket {
     Basket {
         label: format!("{count} refs"),
         first: double::remote(0),
-        rest: (1..count).map(|x| double::remote(x)).collect(),
+        rest: (1..count).map(double::remote).collect(),
     }
 }
 

@@ -279,7 +279,7 @@ fn a_parent_lends_its_cpus_in_every_kind_of_wait() {
     #[maser::task(num_cpus = 2)]
     fn waits() -> maser::Result<u64> {
         let limit = std::time::Duration::from_secs(3600);
-        let children: Vec<_> = (0..3).map(|x| child::remote(x)).collect();
+        let children: Vec<_> = (0..3).map(child::remote).collect();
         let (ready, rest) = maser::wait(&children, 3, None)?;
         assert!(rest.is_empty());
         let by_limit = child::remote(10).get_timeout(limit)?;

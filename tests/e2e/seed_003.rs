@@ -139,9 +139,8 @@ fn aggregate_data(x: &[f64], y: &[f64]) -> Vec<f64> {
 #[test]
 fn a_tree_of_tasks_sums_a_hundred_vectors() {
     both_ways(quiet(2), |_| {
-        let mut data: std::collections::VecDeque<Ref<Vec<f64>>> = (0..100)
-            .map(|vector| generate_data::remote(vector))
-            .collect();
+        let mut data: std::collections::VecDeque<Ref<Vec<f64>>> =
+            (0..100).map(generate_data::remote).collect();
         while data.len() > 1 {
             let (Some(x), Some(y)) = (data.pop_front(), data.pop_front()) else {
                 unreachable!("there are two")
@@ -172,7 +171,7 @@ fn run_experiment(i: i64) -> maser::Result<i64> {
 fn tasks_run_experiments_of_ten_tasks_each() {
     for schedulers in [1, 2, 4] {
         both_ways(quiet(schedulers), |_| {
-            let results: Vec<Ref<i64>> = (0..5).map(|i| run_experiment::remote(i)).collect();
+            let results: Vec<Ref<i64>> = (0..5).map(run_experiment::remote).collect();
             assert_eq!(maser::get(&results)?, [45, 55, 65, 75, 85]);
             Ok(())
         });

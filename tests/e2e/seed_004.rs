@@ -143,7 +143,7 @@ fn sleeper(tenths: u64) -> u64 {
 }
 
 fn sleepers(count: u64) -> Vec<Ref<u64>> {
-    (0..count).map(|tenths| sleeper::remote(tenths)).collect()
+    (0..count).map(sleeper::remote).collect()
 }
 
 #[test]

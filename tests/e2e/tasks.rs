@@ -123,7 +123,7 @@ fn double(x: u64) -> u64 {
 #[test]
 fn a_task_may_return_refs_of_tasks_it_started() {
     both_ways(quiet(2), |_| {
-        let refs: Vec<_> = (0..100).map(|levels| grow::remote(levels)).collect();
+        let refs: Vec<_> = (0..100).map(grow::remote).collect();
         for (levels, grown) in maser::get(&refs)?.into_iter().enumerate() {
             match grown {
                 None => assert_eq!(levels, 0),
@@ -281,16 +281,13 @@ fn idle_schedulers_take_their_share_of_one_queue() {
 
 #[test]
 fn values_of_the_standard_library_travel() {
+    type Readings = BTreeMap<String, Vec<Option<f64>>>;
     #[maser::task]
     fn turn(
-        map: BTreeMap<String, Vec<Option<f64>>>,
+        map: Readings,
         pair: (char, [u8; 3]),
         text: Box<str>,
-    ) -> (
-        Box<str>,
-        (char, [u8; 3]),
-        BTreeMap<String, Vec<Option<f64>>>,
-    ) {
+    ) -> (Box<str>, (char, [u8; 3]), Readings) {
         (text, pair, map)
     }
     both_ways(quiet(2), |_| {

@@ -99,7 +99,7 @@ fn compute(calls: u64, a: u64, b: u64, fails: u64) -> Option<u64> {
         .wrapping_add(b)
         .wrapping_mul(31)
         .wrapping_add(calls);
-    (fails == 0 || value % fails != 0).then_some(value)
+    (fails == 0 || !value.is_multiple_of(fails)).then_some(value)
 }
 
 fn computed(calls: u64, a: u64, b: u64, fails: u64) -> io::Result<u64> {
