@@ -324,14 +324,10 @@ impl Node {
     /// One more coroutine, within the limit.
     pub(crate) fn count_stack(&self) -> Result<()> {
         let blocked = self.stacks.fetch_add(1, Ordering::Relaxed);
-        // Every scheduler has one that runs its loop.
         let limit = self.settings.max_blocked_tasks;
-        if blocked >= limit + self.schedulers.len() {
+        if blocked >= limit {
             self.stacks.fetch_sub(1, Ordering::Relaxed);
-            return Err(Error::TooManyBlockedTasks {
-                blocked: blocked - self.schedulers.len(),
-                limit,
-            });
+            return Err(Error::TooManyBlockedTasks { blocked, limit });
         }
         Ok(())
     }

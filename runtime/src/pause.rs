@@ -7,14 +7,15 @@ use crate::node::Node;
 use crate::task::failure::Unwind;
 use std::time::Duration;
 
-/// Waits for `duration`. In a task, other work goes on meanwhile; on a foreign thread, it sleeps.
+/// Waits for `duration`. In a task, other work goes on meanwhile; on a foreign thread, and in a
+/// destructor that runs because of a panic, the thread sleeps.
 ///
 /// # Cancel safety
 /// A task that is cancelled while it sleeps ends here: its stack unwinds.
 pub fn sleep(duration: Duration) {
     match Local::current() {
-        Some(local) => sleep_on_scheduler(local, duration),
-        None => sleep_on_thread(duration),
+        Some(local) if !local.is_unwinding() => sleep_on_scheduler(local, duration),
+        _ => sleep_on_thread(duration),
     }
 }
 
@@ -28,12 +29,13 @@ fn sleep_on_scheduler(local: &Local, duration: Duration) {
     while local.node.clock.now_ns() < deadline {
         if let Err(error) = interrupted(local, "sleep").and_then(|()| local.block()) {
             local.timers.disarm(timer);
-            give_up(error);
+            // Returns in the root task alone, which goes on awake.
+            return give_up(error);
         }
     }
     local.timers.disarm(timer);
     if let Err(error) = interrupted(local, "sleep") {
-        give_up(error);
+        give_up(local, error);
     }
 }
 
@@ -62,20 +64,23 @@ fn sleep_on_thread(duration: Duration) {
 /// A task that is cancelled ends here: its stack unwinds.
 pub fn yield_now() {
     match Local::current() {
-        Some(local) => {
+        Some(local) if !local.is_unwinding() => {
             if let Err(error) = interrupted(local, "yield_now").and_then(|()| local.yield_now()) {
-                give_up(error);
+                give_up(local, error);
             }
         }
-        None => maser_shm::os::sched_yield(),
+        _ => maser_shm::os::sched_yield(),
     }
 }
 
-/// Ends the task where it stands. The root task and tasks that unwind already go on instead: they
-/// have nobody who could catch this.
-fn give_up(error: Error) {
-    let in_task = Local::current().is_some_and(|local| !local.frame.get().is_null());
-    if in_task && !std::thread::panicking() {
+/// Ends the task where it stands. The root task goes on instead: it has nobody who could catch
+/// this.
+fn give_up(local: &Local, error: Error) {
+    if ends_here(local) {
         std::panic::resume_unwind(Box::new(Unwind(error)));
     }
+}
+
+fn ends_here(local: &Local) -> bool {
+    !local.frame.get().is_null()
 }

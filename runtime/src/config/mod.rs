@@ -112,7 +112,8 @@ impl Config {
     }
 
     /// Stack of one task, in bytes, rounded up to whole pages. It is address space: only the part
-    /// that is touched takes memory.
+    /// that is touched takes memory. Twice as much is reserved for each blocked task, so that a
+    /// task on top of one that waits for it has its whole stack too.
     ///
     /// 16 KiB to 1 GiB; default 256 KiB; `MASER_STACK_BYTES`, which also takes `256KiB`, `1MiB`.
     pub fn stack_bytes(mut self, bytes: usize) -> Self {

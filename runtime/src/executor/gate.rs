@@ -147,8 +147,10 @@ impl Gate {
             target: Target::Thread(event.clone()),
         };
         loop {
-            waiter.register();
+            // Before it registers: a notification that takes it off the list finds it parked, and
+            // another change may follow that nobody tells it of.
             event.prepare_park();
+            waiter.register();
             let value = condition();
             let left = end.map(|end| Duration::from_nanos(end.saturating_sub(node.clock.now_ns())));
             if value.is_some() || left.is_some_and(|left| left.is_zero()) {

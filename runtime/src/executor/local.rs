@@ -12,6 +12,7 @@
 use super::coroutine::Co;
 use super::shared::Shared;
 use super::timers::Timers;
+use super::watch::Watch;
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::{LanesOut, Ticket};
 use crate::actor::stalled::StalledHere;
@@ -25,7 +26,6 @@ use std::collections::{HashSet, VecDeque};
 use std::ptr::{NonNull, null};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A running task, on its own stack; the innermost one is `Local::frame`.
 pub(crate) struct Frame {
@@ -76,37 +76,11 @@ pub(crate) trait Source {
     fn close(&self) {}
 }
 
-/// A result that the loop polls for a blocked task.
-pub(crate) trait Pollable {
-    /// Whether the task should look again.
-    fn is_ready(&self, run: u64) -> bool;
-    /// Asks for a notification of the scheduler, or no more.
-    fn arm(&self, scheduler: &Arc<Shared>, armed: bool);
-}
-
 /// An actor without handles that is not at rest yet.
 struct Doomed {
     core: NonNull<ActorCore>,
     /// Where the lanes were that may still have calls which were sent before.
     marks: Vec<(Rc<dyn Source>, u64)>,
-}
-
-/// A task that is blocked on a [`Pollable`].
-pub(crate) struct Watch {
-    pub(crate) result: Arc<dyn Pollable>,
-    pub(crate) run: u64,
-    pub(crate) co: NonNull<Co>,
-    /// When to wake it in any case. The clock is not read for a wait that is soon over: the loop
-    /// fills the deadline in when it next reads the clock anyway.
-    pub(crate) limit: Option<Duration>,
-    pub(crate) deadline_ns: Cell<Option<u64>>,
-}
-
-impl Watch {
-    #[inline(always)]
-    fn is_ready(&self) -> bool {
-        self.result.is_ready(self.run)
-    }
 }
 
 /// See the module's page.
@@ -129,9 +103,13 @@ pub(crate) struct Local {
     pub(crate) frame: Cell<*const Frame>,
     /// A task may be run on the present stack while the stack pointer is above this.
     inline_floor: Cell<usize>,
+    /// A task's whole stack and the guard page below it.
+    inline_margin: usize,
     pub(crate) blocked: Cell<usize>,
     /// Tasks and calls made here are queued: not in inline mode, not during shutdown.
     pub(crate) is_open: Cell<bool>,
+    /// The root task unwinds from a panic and runs the other tasks to their ends meanwhile.
+    pub(crate) root_panics: Cell<bool>,
     /// Set at shutdown: the loop ends once nothing is blocked.
     pub(crate) stopping: Cell<bool>,
     handovers: Cell<u64>,
@@ -153,6 +131,7 @@ impl Local {
     pub(crate) fn new(node: Arc<Node>, shared: Arc<Shared>, tasks: Worker) -> Self {
         let is_open = !node.runs_inline();
         let lanes = LanesOut::new(node.schedulers_planned());
+        let inline_margin = node.settings.stack_bytes + rustix::param::page_size();
         Self {
             node,
             shared,
@@ -168,8 +147,10 @@ impl Local {
             root: Cell::new(None),
             frame: Cell::new(null()),
             inline_floor: Cell::new(usize::MAX),
+            inline_margin,
             blocked: Cell::new(0),
             is_open: Cell::new(is_open),
+            root_panics: Cell::new(false),
             stopping: Cell::new(false),
             handovers: Cell::new(0),
             waits: Cell::new(0),
@@ -212,8 +193,9 @@ impl Local {
         let block = unsafe { co.as_ref() };
         self.current.set(co);
         let (base, limit) = (block.stack_base.get(), block.stack_limit.get());
-        // A quarter of the stack stays for what runs on top.
-        self.inline_floor.set(limit + (base - limit) / 4);
+        // Whatever runs on top has a whole task's stack.
+        self.inline_floor
+            .set((limit + self.inline_margin).min(base));
     }
 
     /// The running coroutine.
@@ -243,6 +225,12 @@ impl Local {
 
     pub(crate) fn pop_actor(&self) -> Option<NonNull<ActorCore>> {
         self.actors.borrow_mut().pop_front()
+    }
+
+    /// Whether the running task unwinds from a panic. The flag of std is the thread's, not the
+    /// task's: while the root task unwinds it is set for all others too.
+    pub(crate) fn is_unwinding(&self) -> bool {
+        std::thread::panicking() && !self.root_panics.get()
     }
 
     /// Whether the loop is to end now.
@@ -302,73 +290,6 @@ impl Local {
         self.waits.set(waits);
         if waits.is_multiple_of(WAITS_PER_CLOCK) {
             super::turn::fire_timers(self);
-        }
-    }
-
-    /// Wakes the tasks whose graph results are there.
-    pub(crate) fn serve_watches(&self) -> bool {
-        let mut any = false;
-        let mut at = 0;
-        loop {
-            let co = {
-                let watches = self.watches.borrow();
-                let Some(watch) = watches.get(at) else {
-                    return any;
-                };
-                watch.is_ready().then_some(watch.co)
-            };
-            if let Some(co) = co {
-                self.watches.borrow_mut().swap_remove(at);
-                // SAFETY: CO-2.
-                unsafe { co.as_ref() }.wake_local(self);
-                any = true;
-            } else {
-                at += 1;
-            }
-        }
-    }
-
-    /// Wakes the tasks whose wait has reached its limit; true if there was one. The deadlines of
-    /// new waits begin at `now_ns`.
-    pub(crate) fn expire_watches(&self, now_ns: u64) -> bool {
-        let mut late = Vec::new();
-        self.watches.borrow_mut().retain(|watch| {
-            let Some(limit) = watch.limit else {
-                return true;
-            };
-            let deadline = watch.deadline_ns.get().unwrap_or_else(|| {
-                now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
-            });
-            watch.deadline_ns.set(Some(deadline));
-            if now_ns >= deadline {
-                late.push(watch.co);
-            }
-            now_ns < deadline
-        });
-        for co in &late {
-            // SAFETY: CO-2.
-            unsafe { co.as_ref() }.wake_local(self);
-        }
-        !late.is_empty()
-    }
-
-    /// The earliest time at which this scheduler has to look again.
-    pub(crate) fn next_deadline_ns(&self) -> Option<u64> {
-        let watches = self.watches.borrow();
-        let watched = watches
-            .iter()
-            .filter_map(|watch| watch.deadline_ns.get())
-            .min();
-        match (self.timers.earliest_ns(), watched) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
-    /// Arms or disarms the wake-up of every graph a task here waits for.
-    pub(crate) fn arm_watches(&self, armed: bool) {
-        for watch in self.watches.borrow().iter() {
-            watch.result.arm(&self.shared, armed);
         }
     }
 
@@ -477,11 +398,16 @@ impl Local {
         if let Some(co) = self.idle_loops.borrow_mut().pop() {
             return Ok(co);
         }
-        self.node.count_stack()?;
+        // The first one runs the loop while others are blocked.
+        let counted = !self.coroutines.borrow().is_empty();
+        if counted {
+            self.node.count_stack()?;
+        }
         let pointer: *const Local = self;
         let made = Co::new(
             self.shared.clone(),
-            self.node.settings.stack_bytes,
+            // As much again for a task that runs on top of one that waits for it.
+            2 * self.node.settings.stack_bytes,
             move || {
                 // SAFETY: SC-1, the scheduler outlives its coroutines.
                 super::turn::run_loop(unsafe { &*pointer });
@@ -493,7 +419,9 @@ impl Local {
                 Ok(co)
             }
             Err(error) => {
-                self.node.uncount_stack();
+                if counted {
+                    self.node.uncount_stack();
+                }
                 Err(Error::System {
                     what: "cannot map a coroutine's stack".into(),
                     reason: format!(

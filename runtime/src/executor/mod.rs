@@ -11,6 +11,7 @@
 //! | `injector` | tasks from threads without a scheduler |
 //! | `steal`, `timers`, `idle` | stealing, timers, the idle policy |
 //! | `wait` | blocking a task or a foreign thread until a result is there |
+//! | `watch` | polling for tasks that wait for a graph |
 //! | `thread` | starting and ending scheduler threads |
 
 pub(crate) mod block_on;
@@ -27,3 +28,4 @@ pub(crate) mod thread;
 pub(crate) mod timers;
 pub(crate) mod turn;
 pub(crate) mod wait;
+pub(crate) mod watch;

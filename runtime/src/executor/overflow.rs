@@ -42,7 +42,7 @@ unsafe extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *m
         let co = unsafe { local.current_co().as_ref() };
         let guard = co.stack_limit.get();
         if (guard..guard + page_bytes()).contains(&address) {
-            say(local.running(), co.stack_base.get() - guard - page_bytes());
+            say(local.running(), local.node.settings.stack_bytes);
         }
     }
     // SAFETY: what was installed before us; the fault comes again when it returns.

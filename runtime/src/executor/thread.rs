@@ -66,7 +66,6 @@ pub(crate) fn end(local: &Local) {
         // SAFETY: TH-1, none is blocked, so all are idle loops or have ended, and nobody waits
         // for anything here any more.
         unsafe { Co::destroy(co) };
-        local.node.uncount_stack();
     }
     Local::set_current(null());
 }
@@ -114,6 +113,7 @@ fn fail_queued(local: &Local) {
 
 /// The last turns of the root's scheduler: runs until nothing is blocked any more.
 pub(crate) fn drain_from_root(local: &Local) {
+    local.root_panics.set(std::thread::panicking());
     close(local);
     let mut rounds = 0_u32;
     while local.blocked.get() > 0 || local.has_work() {

@@ -153,7 +153,7 @@ impl Drop for LentCpus<'_> {
 
 /// Refuses to block where that can only do harm.
 pub(crate) fn check_may_block(local: &Local, what: &str) -> Result<()> {
-    if std::thread::panicking() {
+    if local.is_unwinding() {
         return Err(Error::GetWhilePanicking { what: what.into() });
     }
     interrupted(local, what)

@@ -1,0 +1,108 @@
+//! Tasks that are blocked on a graph's result: the loop polls for them.
+//!
+//! Such a wait is short, so nothing is registered with the graph while the scheduler runs. Only
+//! before it parks it asks the graphs for a notification.
+#![allow(unsafe_code, reason = "wakes coroutines by their control block")]
+
+use super::coroutine::Co;
+use super::local::Local;
+use super::shared::Shared;
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A result that the loop polls for a blocked task.
+pub(crate) trait Pollable {
+    /// Whether the task should look again.
+    fn is_ready(&self, run: u64) -> bool;
+    /// Asks for a notification of the scheduler, or no more.
+    fn arm(&self, scheduler: &Arc<Shared>, armed: bool);
+}
+
+/// A task that is blocked on a [`Pollable`].
+pub(crate) struct Watch {
+    pub(crate) result: Arc<dyn Pollable>,
+    pub(crate) run: u64,
+    pub(crate) co: NonNull<Co>,
+    /// When to wake it in any case. The clock is not read for a wait that is soon over: the loop
+    /// fills the deadline in when it next reads the clock anyway.
+    pub(crate) limit: Option<Duration>,
+    pub(crate) deadline_ns: Cell<Option<u64>>,
+}
+
+impl Watch {
+    #[inline(always)]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.result.is_ready(self.run)
+    }
+}
+
+impl Local {
+    /// Wakes the tasks whose graph results are there.
+    pub(crate) fn serve_watches(&self) -> bool {
+        let mut any = false;
+        let mut at = 0;
+        loop {
+            let co = {
+                let watches = self.watches.borrow();
+                let Some(watch) = watches.get(at) else {
+                    return any;
+                };
+                watch.is_ready().then_some(watch.co)
+            };
+            if let Some(co) = co {
+                self.watches.borrow_mut().swap_remove(at);
+                // SAFETY: CO-2.
+                unsafe { co.as_ref() }.wake_local(self);
+                any = true;
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// Wakes the tasks whose wait has reached its limit; true if there was one. The deadlines of
+    /// new waits begin at `now_ns`.
+    pub(crate) fn expire_watches(&self, now_ns: u64) -> bool {
+        let mut late = Vec::new();
+        self.watches.borrow_mut().retain(|watch| {
+            let Some(limit) = watch.limit else {
+                return true;
+            };
+            let deadline = watch.deadline_ns.get().unwrap_or_else(|| {
+                now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+            });
+            watch.deadline_ns.set(Some(deadline));
+            if now_ns >= deadline {
+                late.push(watch.co);
+            }
+            now_ns < deadline
+        });
+        for co in &late {
+            // SAFETY: CO-2.
+            unsafe { co.as_ref() }.wake_local(self);
+        }
+        !late.is_empty()
+    }
+
+    /// The earliest time at which this scheduler has to look again.
+    pub(crate) fn next_deadline_ns(&self) -> Option<u64> {
+        let watches = self.watches.borrow();
+        let watched = watches
+            .iter()
+            .filter_map(|watch| watch.deadline_ns.get())
+            .min();
+        match (self.timers.earliest_ns(), watched) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Arms or disarms the wake-up of every graph a task here waits for.
+    pub(crate) fn arm_watches(&self, armed: bool) {
+        for watch in self.watches.borrow().iter() {
+            watch.result.arm(&self.shared, armed);
+        }
+    }
+}
