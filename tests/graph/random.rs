@@ -241,8 +241,6 @@ fn expected(case: &Case) -> Vec<Option<Vec<Option<u64>>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
-
     #[test]
     fn a_random_graph_gives_what_its_steps_give_one_after_the_other(case in case()) {
         let found = with_runtime(quiet(case.schedulers), |_| run(&case)).unwrap();
