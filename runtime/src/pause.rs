@@ -30,7 +30,7 @@ fn sleep_on_scheduler(local: &Local, duration: Duration) {
         if let Err(error) = interrupted(local, "sleep").and_then(|()| local.block()) {
             local.timers.disarm(timer);
             // Returns in the root task alone, which goes on awake.
-            return give_up(error);
+            return give_up(local, error);
         }
     }
     local.timers.disarm(timer);
@@ -76,11 +76,7 @@ pub fn yield_now() {
 /// Ends the task where it stands. The root task goes on instead: it has nobody who could catch
 /// this.
 fn give_up(local: &Local, error: Error) {
-    if ends_here(local) {
+    if !local.frame.get().is_null() {
         std::panic::resume_unwind(Box::new(Unwind(error)));
     }
-}
-
-fn ends_here(local: &Local) -> bool {
-    !local.frame.get().is_null()
 }
