@@ -7,9 +7,11 @@
 //! | [`order`] | the order of an actor's steps, several graphs and plain calls on one actor |
 //! | [`results`] | get in any order, again, after timeouts; dropped and held refs |
 //! | [`limits`] | runs in flight, results kept, timeouts and where they are set |
+//! | [`loads`] | types of any size, many runs, nothing that stays behind |
 //! | [`failures`] | errors and panics of steps |
 //! | [`endings`] | teardown, drop, shutdown |
 //! | [`deaths`] | an actor that is killed, in every state |
+//! | [`waiters`] | those who wait when a graph ends |
 //! | [`callers`] | execution from threads, tasks, methods and executors |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`seed_000`] | the programs of the quickstart |
@@ -21,10 +23,12 @@ mod deaths;
 mod endings;
 mod failures;
 mod limits;
+mod loads;
 mod order;
 mod random;
 mod results;
 mod seed_000;
 mod seed_001;
 mod shapes;
+mod waiters;
 mod written;
