@@ -9,24 +9,33 @@
 //! | [`streams`] | order, back-pressure, ends |
 //! | [`cancel`] | cancellation of tasks in every state |
 //! | [`resources`] | demands of tasks and actors |
-//! | [`actors`] | order, concurrency, arguments and results of calls |
+//! | [`actors`] | order of calls, their arguments and results |
+//! | [`actor_methods`] | which methods run together, what they wait for, how they fail |
 //! | [`actor_life`] | constructors, names, kill, the last handle |
 //! | [`cycles`] | waits that could never end |
 //! | [`edges`] | locks, panics, stacks, limits, sleeping |
+//! | [`lifecycle`] | from `init` to `init` again, configurations |
+//! | [`shutdown`] | with work of every kind under way |
+//! | [`leftovers`] | what a runtime leaves behind |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
 
 mod actor_life;
+mod actor_methods;
 mod actors;
 mod cancel;
 mod cycles;
 mod edges;
 mod errors;
 mod futures;
+mod leftovers;
+mod lifecycle;
 mod objects;
+mod program;
 mod resources;
 mod seed_003;
 mod seed_004;
+mod shutdown;
 mod streams;
 mod support;
 mod tasks;

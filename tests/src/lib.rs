@@ -88,10 +88,16 @@ pub fn part() -> Option<String> {
 ///
 /// `test` is the test's path in its binary, without the crate's name.
 pub fn rerun(test: &str, part: &str) -> Output {
+    rerun_with(test, part, &[])
+}
+
+/// As [`rerun`], with these variables in its environment.
+pub fn rerun_with(test: &str, part: &str, variables: &[(&str, &str)]) -> Output {
     let program = std::env::current_exe().expect("this program's path");
     Command::new(program)
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env("MASER_TEST_PART", part)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output()
         .expect("this program starts again")
