@@ -36,6 +36,15 @@ impl Watch {
     pub(crate) fn is_ready(&self) -> bool {
         self.result.is_ready(self.run)
     }
+
+    /// The end of its `limit`, which begins now if it did not before.
+    fn deadline(&self, limit: Duration, now_ns: impl FnOnce() -> u64) -> u64 {
+        let deadline = self.deadline_ns.get().unwrap_or_else(|| {
+            now_ns().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+        });
+        self.deadline_ns.set(Some(deadline));
+        deadline
+    }
 }
 
 impl Local {
@@ -70,10 +79,7 @@ impl Local {
             let Some(limit) = watch.limit else {
                 return true;
             };
-            let deadline = watch.deadline_ns.get().unwrap_or_else(|| {
-                now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
-            });
-            watch.deadline_ns.set(Some(deadline));
+            let deadline = watch.deadline(limit, || now_ns);
             if now_ns >= deadline {
                 late.push(watch.co);
             }
@@ -86,12 +92,13 @@ impl Local {
         !late.is_empty()
     }
 
-    /// The earliest time at which this scheduler has to look again.
+    /// The earliest time at which this scheduler has to look again. With a short spin budget it
+    /// may be asked before the loop has ever read the clock for a new wait.
     pub(crate) fn next_deadline_ns(&self) -> Option<u64> {
         let watches = self.watches.borrow();
         let watched = watches
             .iter()
-            .filter_map(|watch| watch.deadline_ns.get())
+            .filter_map(|watch| Some(watch.deadline(watch.limit?, || self.node.clock.now_ns())))
             .min();
         match (self.timers.earliest_ns(), watched) {
             (Some(a), Some(b)) => Some(a.min(b)),
