@@ -200,8 +200,13 @@ impl<T: GraphValue> Output<T> {
             }
             if let Some(local) = local {
                 if local.has_ready_part(self.core.id) {
+                    // One turn of the loop and straight back, which costs less than to block. Whoever
+                    // needs more turns than one blocks, so that its limit is looked at.
                     local.yield_now()?;
-                    continue;
+                    if self.has(run) {
+                        return Ok(());
+                    }
+                    break;
                 }
                 if local.has_work() {
                     break;
