@@ -1,4 +1,8 @@
 //! What a runtime leaves behind: nothing but the values that somebody still holds.
+#![allow(
+    clippy::type_complexity,
+    reason = "tuples of handles that live in one test"
+)]
 
 use std::path::Path;
 
@@ -27,7 +31,7 @@ fn live_a_little(round: u64) -> maser::Result<()> {
     let count = Count::default();
     let gate = gate();
     let closed = gate.lock()?;
-    let refs: Vec<_> = (0..20).map(|x| double::remote(x)).collect();
+    let refs: Vec<_> = (0..20).map(double::remote).collect();
     let keeper = Keeper::options().name("keeper").remote();
     for _ in 0..10 {
         drop(keeper.keep().remote(count.make()));

@@ -1,4 +1,8 @@
 //! Shutdown while there is work of every kind.
+#![allow(
+    clippy::type_complexity,
+    reason = "tuples of handles that live in one test"
+)]
 
 use std::sync::Mutex;
 
