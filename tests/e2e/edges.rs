@@ -243,34 +243,6 @@ fn deep<R>(kib: usize, what: &mut dyn FnMut() -> R) -> R {
 }
 
 #[test]
-fn every_task_has_its_whole_stack_wherever_it_runs() {
-    #[maser::task]
-    fn descend(levels: u64) -> maser::Result<u64> {
-        // More than half of the stack, of the waiting and of the awaited task.
-        deep(150, &mut || match levels {
-            0 => Ok(0),
-            _ => Ok(1 + descend::remote(levels - 1).get()?),
-        })
-    }
-    both_ways(quiet(1).stack_bytes(256 << 10), |_| {
-        assert_eq!(descend::remote(10).get()?, 10);
-        Ok(())
-    });
-    both_ways(quiet(2).stack_bytes(1 << 20), |_| {
-        #[maser::task]
-        fn uses_more() -> u64 {
-            deep(700, &mut || 7)
-        }
-        assert_eq!(
-            uses_more::remote().get()?,
-            7,
-            "the stack is as large as was asked"
-        );
-        Ok(())
-    });
-}
-
-#[test]
 fn a_stack_overflow_ends_the_process_and_names_the_task() {
     #[maser::task]
     fn bottomless(scheduler: usize) -> u64 {

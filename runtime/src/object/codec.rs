@@ -1,7 +1,7 @@
 //! Refs and actor handles inside serialised values.
 //!
 //! A ref is an index into a table that travels beside the bytes: while a value is encoded in a
-//! [`scope`], each ref in it is put into the scope's table; decoding takes them out by index. So a
+//! scope, each ref in it is put into the scope's table; decoding takes them out by index. So a
 //! ref never becomes a number that somebody could guess or keep.
 
 use super::reference::Ref;
