@@ -40,11 +40,8 @@ fn pin(cpu: usize) {
     let _refused = sched_setaffinity(None, &one);
 }
 
-/// Round trips between the first two of `cpus`; nothing if there is only one.
-pub fn measure(cpus: &[usize]) -> Option<Latency> {
-    let &[here, there, ..] = cpus else {
-        return None;
-    };
+/// Round trips between two CPUs.
+fn round_trips(here: usize, there: usize) -> Latency {
     let (question, answer) = (Line::default(), Line::default());
     let mut samples_ns = Vec::with_capacity(BATCHES as usize);
     std::thread::scope(|threads| {
@@ -71,33 +68,70 @@ pub fn measure(cpus: &[usize]) -> Option<Latency> {
             }
         });
     });
-    Some(Latency::new(samples_ns))
+    Latency::new(samples_ns)
 }
 
-/// What the figures mean on this machine.
-pub fn explain(cpus: &[usize], before: Option<&Latency>, after: Option<&Latency>) -> String {
-    let (Some(before), Some(after)) = (before, after) else {
-        return format!(
-            "This process may use one core, CPU {}: actor and caller take turns on it, no message \
-             leaves it,\nand there is no floor, which is the way to another core and back.",
-            cpus[0]
+/// The floor, measured again after everything that is compared with it.
+pub struct Floors {
+    /// Nothing where there is one core.
+    cpus: Option<[usize; 2]>,
+    last: Option<Latency>,
+    moved: bool,
+}
+
+impl Floors {
+    /// Between the first two of `cpus`. Prints the head of the table and the first floor.
+    pub fn on(cpus: &[usize]) -> Self {
+        let cpus: Option<[usize; 2]> = cpus.get(..2).and_then(|two| two.try_into().ok());
+        let last = cpus.map(|[here, there]| round_trips(here, there));
+        println!(
+            "{:24}{:>10}{:>10}{:>10}{:>10}",
+            "", "p50", "p99", "p99.9", "x floor"
         );
-    };
-    let mut text = format!(
-        "The floor is one cache line from CPU {} to CPU {} and one back. The last column compares \
-         medians.",
-        cpus[0], cpus[1]
-    );
-    let (low, high) = if before.p50_ns() < after.p50_ns() {
-        (before, after)
-    } else {
-        (after, before)
-    };
-    if high.p50_ns() > STEADY * low.p50_ns() {
-        text.push_str(
-            "\nIt moved while this ran, so the last column is rough: something else uses the \
-             machine. Run it again.",
-        );
+        if let Some(floor) = &last {
+            println!("{:24}{floor}{:>10}", "floor", "1");
+        }
+        Self {
+            cpus,
+            last,
+            moved: false,
+        }
     }
-    text
+
+    /// Prints `latency`, which was just measured, in multiples of the floor before and after it.
+    pub fn print_beside(&mut self, name: &str, latency: &Latency) {
+        let after = self.cpus.map(|[here, there]| round_trips(here, there));
+        let ratio = self
+            .last
+            .as_ref()
+            .zip(after.as_ref())
+            .map(|(before, after)| {
+                let (before_ns, after_ns) = (before.p50_ns(), after.p50_ns());
+                self.moved |= before_ns.max(after_ns) > STEADY * before_ns.min(after_ns);
+                format!("{:.2}", latency.p50_ns() / ((before_ns + after_ns) / 2.0))
+            });
+        println!("{name:24}{latency}{:>10}", ratio.as_deref().unwrap_or("-"));
+        self.last = after;
+    }
+
+    /// Says what the figures mean on this machine.
+    pub fn explain(&self) {
+        let Some([here, there]) = self.cpus else {
+            println!(
+                "\nThis process may use one core: actor and caller take turns on it, no message \
+                 leaves it,\nand there is no floor, which is the way to another core and back."
+            );
+            return;
+        };
+        println!(
+            "\nThe floor is one cache line from CPU {here} to CPU {there} and one back, timed before \
+             and after each\nway. The last column compares medians."
+        );
+        if self.moved {
+            println!(
+                "The floor moved meanwhile: something else uses the machine, or it is a virtual one \
+                 whose\nhost moves its cores. Run it again."
+            );
+        }
+    }
 }
