@@ -11,6 +11,7 @@ use crate::executor::idle::{FutexParker, Idle, Parker};
 use crate::executor::injector::Injector;
 use crate::executor::letter;
 use crate::executor::local::Local;
+use crate::executor::remains::Remains;
 use crate::executor::shared::Shared;
 use crate::process::{OsProcess, ProcessControl};
 use crate::random::{Random, SeededRandom};
@@ -45,6 +46,7 @@ pub(crate) struct Node {
     /// Written by shutdown, read by everybody; Release/Acquire.
     state: AtomicU8,
     pub(crate) injector: Injector,
+    pub(crate) remains: Remains,
     next_home: AtomicUsize,
     stacks: AtomicUsize,
     pub(crate) stalled: StalledForeign,
@@ -92,6 +94,7 @@ impl Node {
             schedulers,
             state: AtomicU8::new(OPEN),
             injector: Injector::default(),
+            remains: Remains::default(),
             next_home: AtomicUsize::new(0),
             stacks: AtomicUsize::new(0),
             stalled: StalledForeign::default(),

@@ -144,6 +144,11 @@ impl Maser {
     pub fn shutdown(self) {}
 
     fn close(&self) {
+        if Local::current().is_some_and(|local| {
+            Arc::ptr_eq(&local.node, &self.node) && self.spawned.contains(&local.shared.index)
+        }) {
+            return self.close_from_task();
+        }
         if !self.node.begin_closing() {
             return;
         }
@@ -174,7 +179,6 @@ impl Maser {
             }
         }
         self.node.errors.finish();
-        self.node.finish_closing();
         if let Some(local) = Local::current()
             && Arc::ptr_eq(&local.node, &self.node)
         {
@@ -190,7 +194,32 @@ impl Maser {
                 }
             });
         }
+        self.node.remains.settle();
+        self.node.finish_closing();
         Node::uninstall(&self.node);
+    }
+
+    /// A task drops the guard: its thread cannot wait for its own end, so another one does.
+    #[cold]
+    fn close_from_task(&self) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = Maser {
+            node: self.node.clone(),
+            threads: Mutex::new(std::mem::take(&mut *threads)),
+            spawned: self.spawned.clone(),
+        };
+        let guard = Arc::new(Mutex::new(Some(guard)));
+        let theirs = guard.clone();
+        let closing = std::thread::Builder::new().name("maser-close".into());
+        let closed = closing.spawn(move || {
+            let guard = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(guard);
+        });
+        if let Err(error) = closed {
+            eprintln!("maser: cannot shut down from a task: {error}");
+            // Dropped here, it would come here again.
+            std::mem::forget(guard);
+        }
     }
 
     /// What this node has in all and what is free, by resource.

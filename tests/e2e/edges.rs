@@ -134,14 +134,14 @@ fn a_wait_while_the_stack_unwinds_is_an_error() {
             let pending = held::remote(gate.clone(), 1);
             let seen = Seen::default();
             // Others of the same core are in the middle of their waits, and are not disturbed.
-            let others: Vec<_> = (0..20).map(same::remote).collect();
+            let others: Vec<_> = (0..20).map(|x| same::remote(x)).collect();
             let panicking: Vec<_> = (0..10)
                 .map(|_| {
                     let pending = maser::put(maser::put(pending.clone()));
                     wait_while_panicking::remote(gate.clone(), pending, seen.clone())
                 })
                 .collect();
-            let more: Vec<_> = (0..20).map(same::remote).collect();
+            let more: Vec<_> = (0..20).map(|x| same::remote(x)).collect();
             for panicked in panicking {
                 let error = panicked.get().expect_err("it panics");
                 assert!(error.to_string().contains("on purpose"), "{error}");
@@ -230,16 +230,49 @@ fn a_main_function_that_panics_shuts_its_tasks_down() {
     }
 }
 
-/// Uses `bytes` of stack and then does `what`.
+/// Uses `kib` KiB of stack and then does `what`.
 fn deep<R>(kib: usize, what: &mut dyn FnMut() -> R) -> R {
-    let page = std::hint::black_box([kib as u8; 1024]);
-    let result = if kib == 0 {
-        what()
-    } else {
-        deep(kib - 1, what)
-    };
-    std::hint::black_box(page);
-    result
+    fn descend<R>(until: usize, what: &mut dyn FnMut() -> R) -> R {
+        let page = std::hint::black_box([0_u8; 512]);
+        let here = (&raw const page).addr();
+        let result = if here <= until {
+            what()
+        } else {
+            descend(until, what)
+        };
+        std::hint::black_box(page);
+        result
+    }
+    let here = 0_u8;
+    descend((&raw const here).addr().saturating_sub(kib << 10), what)
+}
+
+#[test]
+fn every_task_has_its_whole_stack_wherever_it_runs() {
+    #[maser::task]
+    fn descend(levels: u64) -> maser::Result<u64> {
+        // More than half of the stack, of the waiting and of the awaited task.
+        deep(150, &mut || match levels {
+            0 => Ok(0),
+            _ => Ok(1 + descend::remote(levels - 1).get()?),
+        })
+    }
+    both_ways(quiet(1).stack_bytes(256 << 10), |_| {
+        assert_eq!(descend::remote(10).get()?, 10);
+        Ok(())
+    });
+    both_ways(quiet(2).stack_bytes(1 << 20), |_| {
+        #[maser::task]
+        fn uses_more() -> u64 {
+            deep(700, &mut || 7)
+        }
+        assert_eq!(
+            uses_more::remote().get()?,
+            7,
+            "the stack is as large as was asked"
+        );
+        Ok(())
+    });
 }
 
 #[test]
@@ -247,7 +280,7 @@ fn a_stack_overflow_ends_the_process_and_names_the_task() {
     #[maser::task]
     fn bottomless(scheduler: usize) -> u64 {
         let _ = scheduler;
-        deep(100_000, &mut || 1)
+        deep(usize::MAX >> 10, &mut || 1)
     }
     let name = "edges::a_stack_overflow_ends_the_process_and_names_the_task";
     if let Some(part) = part() {
@@ -313,7 +346,7 @@ fn sleeping_takes_its_time_in_tasks_and_on_threads() {
         started.elapsed() >= Duration::from_millis(millis)
     }
     both_ways(quiet(2), |_| {
-        let sleeps: Vec<_> = (0..30).map(sleep_for::remote).collect();
+        let sleeps: Vec<_> = (0..30).map(|millis| sleep_for::remote(millis)).collect();
         assert!(sleep_for(5), "here");
         assert!(maser::get(&sleeps)?.into_iter().all(|full| full));
         maser::sleep(Duration::ZERO);

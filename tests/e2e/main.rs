@@ -15,6 +15,8 @@
 //! | [`cycles`] | waits that could never end |
 //! | [`edges`] | locks, panics, stacks, limits, sleeping |
 //! | [`lifecycle`] | from `init` to `init` again, configurations |
+//! | [`shutdown`] | with work of every kind under way |
+//! | [`leftovers`] | what a runtime leaves behind |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
 
@@ -26,12 +28,14 @@ mod cycles;
 mod edges;
 mod errors;
 mod futures;
+mod leftovers;
 mod lifecycle;
 mod objects;
 mod program;
 mod resources;
 mod seed_003;
 mod seed_004;
+mod shutdown;
 mod streams;
 mod support;
 mod tasks;

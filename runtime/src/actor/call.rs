@@ -186,6 +186,12 @@ where
     #[cold]
     fn constructed(core: NonNull<ActorCore>, outcome: &Outcome<T>, local: &Local) {
         local.residents.borrow_mut().insert(core);
+        // SAFETY: AC-1, a call that runs.
+        let actor = unsafe { core.as_ref() };
+        if actor.node.is_closing() {
+            // Perhaps the residents were closed before it was one.
+            actor.close();
+        }
         if let Err(fault) = outcome {
             // SAFETY: AC-1, a call that runs.
             let actor = unsafe { core.as_ref() }.display_name();
@@ -220,9 +226,18 @@ where
         unsafe { Header::finish::<T>(cell, outcome) };
     }
 
+    /// An actor whose constructor never runs is dead.
+    fn never_made(core: NonNull<ActorCore>, why: &Fault) {
+        if F::IS_CONSTRUCTOR {
+            ActorCore::die(core, why.to_error());
+        }
+    }
+
     unsafe fn fail(cell: NonNull<Header>, fault: Fault) {
-        // SAFETY: TC-1, TC-3.
+        // SAFETY: TC-1, TC-3; AC-1, a call that was sent.
         unsafe {
+            let core = NonNull::new_unchecked(cell.as_ref().actor.core());
+            Self::never_made(core, &fault);
             drop_unstarted(Header::args::<(P, F)>(cell).read(), &fault);
             Header::finish::<T>(cell, Err(fault));
         }
@@ -277,7 +292,8 @@ where
     unsafe fn refuse(question: Question, fault: Fault) {
         // SAFETY: TC-1, TC-3; as in `serve`.
         unsafe {
-            if Self::ARGS_ON_LINE {
+            if Self::ARGS_ON_LINE && !question.is_in_cell() {
+                Self::never_made(question.core(), &fault);
                 drop_unstarted(question.args.as_ptr().cast::<(P, F)>().read(), &fault);
                 Header::finish::<T>(question.cell, Err(fault));
             } else {
@@ -392,7 +408,7 @@ where
     /// As `serve`, with the arguments in the cell whatever their size.
     unsafe fn serve_from_cell(question: Question, ticket: &Ticket<'_>, local: &Local) {
         ticket.defer();
-        ActorCore::enqueue(question.actor, question.cell, local);
+        ActorCore::enqueue(question.core(), question.cell, local);
     }
 }
 

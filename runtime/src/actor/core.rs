@@ -381,6 +381,10 @@ impl ActorCore {
         // SAFETY: AC-1, a scheduled block is forgotten before it is freed.
         let this = unsafe { core.as_ref() };
         this.scheduled.set(false);
+        if this.node.is_closing() {
+            // No call starts any more; it may not have been there yet when others were closed.
+            this.close();
+        }
         if this.is_dead() {
             return this.settle_dead();
         }
@@ -454,7 +458,7 @@ impl ActorCore {
 }
 
 /// A block without handles on its way to its home; freed where the way ends.
-struct Burial(NonNull<ActorCore>);
+pub(crate) struct Burial(NonNull<ActorCore>);
 
 // SAFETY: as for `SendCore`.
 unsafe impl Send for Burial {}
@@ -465,11 +469,19 @@ impl Burial {
     }
 }
 
+impl Burial {
+    /// Frees it: its home scheduler has ended and no call is left that names it.
+    pub(crate) fn free(self) {
+        // SAFETY: AC-4: no handle is left; the state was dropped and every call completed.
+        unsafe { ActorCore::free(self.take()) };
+    }
+}
+
 impl Drop for Burial {
     fn drop(&mut self) {
-        // SAFETY: AC-4: no handle is left and the home scheduler has ended, having dropped the
-        // state and failed every call.
-        unsafe { ActorCore::free(self.0) };
+        // SAFETY: AC-4: not freed before.
+        let node = unsafe { self.0.as_ref() }.node.clone();
+        node.remains.keep_block(Burial(self.0));
     }
 }
 

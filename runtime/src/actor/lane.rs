@@ -18,7 +18,7 @@
 )]
 
 use super::core::ActorCore;
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::executor::letter;
 use crate::executor::local::{Local, Source};
 use crate::executor::shared::Shared;
@@ -29,7 +29,7 @@ use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Slots of a lane: deep enough to keep both sides busy, small enough for the first-level cache.
 const DEPTH: usize = 64;
@@ -76,7 +76,11 @@ pub(crate) struct LaneOut {
     cells: RefCell<VecDeque<(u64, NonNull<Header>)>>,
     overflow: RefCell<VecDeque<Question>>,
     callee: Arc<Shared>,
+    /// The other end, until the callee takes it.
+    far: FarEnd,
 }
+
+type FarEnd = Arc<Mutex<Option<Callee<Question, Answer>>>>;
 
 /// The callee's end.
 pub(crate) struct LaneIn {
@@ -102,9 +106,10 @@ impl LanesOut {
     /// Sends a question to scheduler `index`.
     #[inline(always)]
     pub(crate) fn send(&self, local: &Local, index: usize, question: Question) {
-        let lane = match self.lanes[index].get() {
-            Some(lane) => lane,
-            None => self.open(local, index),
+        let lane = match self.lanes.get(index).map(OnceCell::get) {
+            Some(Some(lane)) => lane,
+            Some(None) => self.open(local, index),
+            None => return question.fail_for_want_of_a_home(),
         };
         lane.send(question);
     }
@@ -117,20 +122,26 @@ impl LanesOut {
                 Ok(ends) => ends,
                 Err(error) => unreachable!("a constant depth is valid: {error}"),
             };
+            let far: FarEnd = Arc::new(Mutex::new(Some(far)));
             let lane = Rc::new(LaneOut {
                 ring: RefCell::new(ring),
                 cells: RefCell::new(VecDeque::with_capacity(DEPTH)),
                 overflow: RefCell::default(),
                 callee: callee.clone(),
+                far: far.clone(),
             });
             local.sources.borrow_mut().push(lane.clone());
             let caller = local.shared.clone();
             let install = letter::closure(move |there: &Local| {
-                there.sources.borrow_mut().push(Rc::new(LaneIn {
+                let far = far.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let lane = far.map(|far| LaneIn {
                     ring: RefCell::new(far),
                     taken: Cell::new(0),
                     caller,
-                }));
+                });
+                if let Some(lane) = lane {
+                    there.sources.borrow_mut().push(Rc::new(lane));
+                }
             });
             // SAFETY: LT-1, a fresh letter.
             unsafe { callee.post(install) };
@@ -168,7 +179,7 @@ impl LaneOut {
     #[cold]
     fn keep(&self, question: Question) {
         // SAFETY: AC-1, the caller that just made the call has a handle.
-        unsafe { question.actor.as_ref() }.retain();
+        unsafe { question.core().as_ref() }.retain();
         self.overflow.borrow_mut().push_back(question);
         self.take_answers();
         self.flush();
@@ -180,7 +191,7 @@ impl LaneOut {
             let Some(question) = self.overflow.borrow_mut().pop_front() else {
                 return;
             };
-            let (cell, actor) = (question.cell, question.actor);
+            let (cell, actor) = (question.cell, question.core());
             let sent = self.ring.borrow_mut().try_call(question);
             match sent {
                 Ok(number) => {
@@ -247,22 +258,93 @@ impl Source for LaneOut {
 
     fn close(&self) {
         for question in self.overflow.take() {
-            // SAFETY: TC-1, never sent; its handle is given back.
+            let actor = question.core();
+            // SAFETY: TC-1, never sent; the handle taken by `keep`.
             unsafe {
-                question.fail(crate::error::Error::ShutDown {
-                    what: "an actor call".into(),
-                });
+                question.fail(shut_down());
+                ActorCore::release(actor);
             }
         }
     }
+
+    fn is_lane(&self) -> bool {
+        true
+    }
+
+    fn settle(&self) {
+        let far = self
+            .far
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(mut far) = far {
+            fail_unserved(&mut far);
+        }
+        self.harvest();
+        self.close();
+    }
 }
 
+fn shut_down() -> Error {
+    Error::ShutDown {
+        what: "an actor call".into(),
+    }
+}
+
+/// Fails the questions that nobody will serve.
+fn fail_unserved(ring: &mut Callee<Question, Answer>) {
+    while let Some((number, question)) = ring.try_next() {
+        // SAFETY: TC-1, taken from the ring and not served.
+        unsafe { question.fail(shut_down()) };
+        ring.abandon(number);
+    }
+}
+
+/// In `Question::actor`: the arguments are in the cell whatever their size. A block is aligned to
+/// far more.
+const IN_CELL: usize = 1;
+
 impl Question {
+    /// A question whose arguments lie in its cell whatever their size.
+    pub(crate) fn from_cell(
+        serve: unsafe fn(Question, &Ticket<'_>, &Local),
+        cell: NonNull<Header>,
+        actor: NonNull<ActorCore>,
+    ) -> Self {
+        Self {
+            serve,
+            cell,
+            actor: actor.map_addr(|address| address | IN_CELL),
+            args: [MaybeUninit::uninit(); ARG_WORDS],
+        }
+    }
+
+    /// The actor.
+    pub(crate) fn core(&self) -> NonNull<ActorCore> {
+        let address = self.actor.as_ptr().map_addr(|address| address & !IN_CELL);
+        NonNull::new(address).unwrap_or(self.actor)
+    }
+
+    /// Whether it was made by [`from_cell`](Self::from_cell).
+    pub(crate) fn is_in_cell(&self) -> bool {
+        self.actor.addr().get() & IN_CELL != 0
+    }
+
+    /// Its actor lived on a scheduler that this node does not have.
+    #[cold]
+    fn fail_for_want_of_a_home(self) {
+        // SAFETY: AC-1, the caller's handle; TC-1, never sent.
+        unsafe {
+            let died = self.core().as_ref().death();
+            self.fail(died.unwrap_or_else(shut_down));
+        }
+    }
+
     /// Drops the arguments and fails the call.
     ///
     /// # Safety
     /// TC-1: the question was not served.
-    pub(crate) unsafe fn fail(self, error: crate::error::Error) {
+    pub(crate) unsafe fn fail(self, error: Error) {
         let cell = self.cell;
         // SAFETY: the caller's promise; `refuse` knows where the arguments are.
         unsafe { (cell.as_ref().vtable().refuse)(self, Fault::new(error)) };
@@ -281,6 +363,14 @@ impl Source for LaneIn {
 
     fn has_passed(&self, mark: u64) -> bool {
         self.taken.get() >= mark + DEPTH as u64 || !self.is_ready()
+    }
+
+    fn is_lane(&self) -> bool {
+        true
+    }
+
+    fn settle(&self) {
+        fail_unserved(&mut self.ring.borrow_mut());
     }
 
     #[inline]

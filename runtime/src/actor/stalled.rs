@@ -9,7 +9,7 @@
 
 use super::core::ActorCore;
 use super::handle::{Actor, ActorType};
-use super::lane::{ARG_WORDS, Question, Ticket};
+use super::lane::{Question, Ticket};
 use crate::error::Error;
 use crate::executor::letter;
 use crate::executor::local::Local;
@@ -17,7 +17,6 @@ use crate::node::Node;
 use crate::task::raw::Header;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -209,17 +208,8 @@ fn flush_here(local: &Local, key: Key) {
             if home == local.shared.index {
                 ActorCore::enqueue(actor, cell, local);
             } else {
-                let args = [MaybeUninit::uninit(); ARG_WORDS];
-                local.lanes.send(
-                    local,
-                    home,
-                    Question {
-                        serve,
-                        cell,
-                        actor,
-                        args,
-                    },
-                );
+                let question = Question::from_cell(serve, cell, actor);
+                local.lanes.send(local, home, question);
             }
             ActorCore::release(actor);
         }

@@ -74,6 +74,12 @@ pub(crate) trait Source {
     fn was_removed(&self, _local: &Local) {}
     /// The node shuts down.
     fn close(&self) {}
+    /// Whether it has calls that another scheduler may still answer or ask.
+    fn is_lane(&self) -> bool {
+        false
+    }
+    /// RM-1: completes the calls of a lane, on the thread that closes the node.
+    fn settle(&self) {}
 }
 
 /// An actor without handles that is not at rest yet.

@@ -12,6 +12,7 @@
 //! | `steal`, `timers`, `idle` | stealing, timers, the idle policy |
 //! | `wait` | blocking a task or a foreign thread until a result is there |
 //! | `watch` | polling for tasks that wait for a graph |
+//! | `remains` | what schedulers leave to the end of their node |
 //! | `thread` | starting and ending scheduler threads |
 
 pub(crate) mod block_on;
@@ -22,6 +23,7 @@ pub(crate) mod injector;
 pub(crate) mod letter;
 pub(crate) mod local;
 pub(crate) mod overflow;
+pub(crate) mod remains;
 pub(crate) mod shared;
 pub(crate) mod steal;
 pub(crate) mod thread;

@@ -60,7 +60,7 @@ pub(crate) fn end(local: &Local) {
         // SAFETY: LT-1, the last letters; nobody will deliver them.
         unsafe { Letter::undeliverable(letter) };
     }
-    local.sources.take();
+    local.node.remains.keep_lanes(local.sources.take());
     local.bury_all();
     for co in local.coroutines.take() {
         // SAFETY: TH-1, none is blocked, so all are idle loops or have ended, and nobody waits
