@@ -189,6 +189,19 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// Inline mode: a value did not come through encoding and decoding, so another process could
+    /// not have been given it.
+    #[error(
+        "{value} of {function} does not survive the way to another process: {problem}; check its Serialize and Deserialize implementations against each other, or mark the function `local`"
+    )]
+    NotPortable {
+        /// Function, or `Class::method`.
+        function: String,
+        /// Which of its values: an argument by name, or a result.
+        value: String,
+        /// What the encoder or decoder said, and of which type.
+        problem: String,
+    },
     /// A graph cannot be compiled or run as it was written.
     #[error("graph node {node}: {problem}; {remedy}")]
     Graph {

@@ -12,6 +12,7 @@ pub use crate::runtime::run_main;
 pub use crate::task::args::{AnyArg, Arg, ArgRef};
 pub use crate::task::failure::Failure;
 pub use crate::task::meta::{Defaults, Function, Meta};
+pub use crate::task::portable::{Codec, ValueCodec};
 pub use crate::task::returns::Returns;
 pub use crate::task::spawn::{spawn, spawn_with};
 pub use crate::task::stream::spawn_stream;
@@ -21,6 +22,7 @@ use crate::actor::handle::{Actor, ActorType};
 use crate::object::reference::Ref;
 use crate::task::args::Params;
 use crate::task::options::TaskOptions;
+use crate::task::portable;
 use crate::task::returns::settle;
 use crate::task::stream::{Emit, RefStream, StreamMut, StreamRef, call_stream};
 
@@ -68,7 +70,16 @@ where
 }
 
 /// The outcome of `run`, panics included.
-fn settled<M: Function, R>(run: impl FnOnce() -> Result<R, Failure>) -> crate::error::Outcome<R> {
+fn settled<M: Function, R: Returns>(
+    run: impl FnOnce() -> Result<R, Failure>,
+) -> crate::error::Outcome<R> {
+    let run = || {
+        let values = run()?;
+        match portable::applies_to::<M>() {
+            true => values.travel::<M>(),
+            false => Ok(values),
+        }
+    };
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(values)) => Ok(values),
         Ok(Err(failure)) => Err(failure.into_fault(M::META.name, None).0),

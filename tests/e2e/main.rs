@@ -14,6 +14,7 @@
 //! | [`actor_life`] | constructors, names, kill, the last handle |
 //! | [`cycles`] | waits that could never end |
 //! | [`edges`] | locks, panics, stacks, limits, sleeping |
+//! | [`inline`] | values that do not survive encoding, found in inline mode |
 //! | [`lifecycle`] | from `init` to `init` again, configurations |
 //! | [`shutdown`] | with work of every kind under way |
 //! | [`leftovers`] | what a runtime leaves behind |
@@ -28,6 +29,7 @@ mod cycles;
 mod edges;
 mod errors;
 mod futures;
+mod inline;
 mod leftovers;
 mod lifecycle;
 mod objects;

@@ -140,6 +140,10 @@ fn assemble(
     let defaults = args.defaults();
     let on_handle = methods.iter().map(|method| method.on_handle(name));
     let items = methods.iter().map(|method| method.items(actor, name));
+    let codec = match &constructor {
+        Some(constructor) => bounds::argument_codec(&constructor.params, args.local),
+        None => quote!(::core::option::Option::None),
+    };
     let constructor = constructor.map(|constructor| constructor.items(args, actor, name));
     // MAC-1, MAC-2; MAC-6: what is unsafe about the table is the runtime's own macro.
     quote_spanned! {here=>
@@ -154,6 +158,7 @@ fn assemble(
                     module: ::core::module_path!(),
                     actor: ::core::option::Option::Some(#text),
                     defaults: #defaults,
+                    codec: #codec,
                 };
             }
             impl #table {

@@ -8,7 +8,49 @@ use syn::spanned::Spanned;
 use crate::output::Output;
 use crate::param::{Param, Params};
 
-/// `check::<T>()` for every argument and result (MAC-5).
+/// The codec of a function: `Option<&'static Codec>`.
+///
+/// It asserts on the user's tokens that every argument and result is a `Value` (MAC-5); a `local` function has none.
+pub(crate) fn codec(params: &Params, output: &Output, local: bool) -> TokenStream {
+    codec_of(params, output.checked(), local)
+}
+
+/// The codec of a constructor, whose result stays where it is made.
+pub(crate) fn argument_codec(params: &Params, local: bool) -> TokenStream {
+    codec_of(params, &[], local)
+}
+
+fn codec_of(params: &Params, results: &[Type], local: bool) -> TokenStream {
+    if local {
+        return quote!(::core::option::Option::None);
+    }
+    let args = params
+        .iter()
+        .map(|param| value(param.object(), &param.label()));
+    let results = results.iter().map(|ty| value(ty, ""));
+    quote! {
+        {
+            const fn __value<T: ::maser::Value>(
+                name: &'static str,
+            ) -> ::maser::__private::ValueCodec {
+                ::maser::__private::ValueCodec::of::<T>(name)
+            }
+            const __ARGS: &[::maser::__private::ValueCodec] = &[#(#args),*];
+            const __RESULTS: &[::maser::__private::ValueCodec] = &[#(#results),*];
+            ::core::option::Option::Some(&::maser::__private::Codec {
+                args: __ARGS,
+                results: __RESULTS,
+            })
+        }
+    }
+}
+
+fn value(ty: &Type, name: &str) -> TokenStream {
+    let span = Span::call_site().located_at(ty.span());
+    quote_spanned!(span=> __value::<#ty>(#name))
+}
+
+/// `check::<T>()` for every argument and result of a `local` function (MAC-5).
 pub(crate) fn checks(params: &Params, output: &Output, local: bool) -> TokenStream {
     check_all(
         params.iter().map(Param::object).chain(output.checked()),
@@ -22,18 +64,16 @@ pub(crate) fn argument_checks(params: &Params, local: bool) -> TokenStream {
 }
 
 fn check_all<'a>(types: impl Iterator<Item = &'a Type>, local: bool) -> TokenStream {
-    let bound = if local {
-        quote!(::maser::LocalValue)
-    } else {
-        quote!(::maser::Value)
-    };
+    if !local {
+        return TokenStream::new();
+    }
     let checks = types.map(|ty| {
         let span = Span::call_site().located_at(ty.span());
         quote_spanned!(span=> check::<#ty>();)
     });
     quote! {
         const _: () = {
-            fn check<T: #bound>() {}
+            fn check<T: ::maser::LocalValue>() {}
             fn all() { #(#checks)* }
         };
     }

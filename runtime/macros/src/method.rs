@@ -158,6 +158,7 @@ impl Method {
         let full_name = format!("{}::{}", actor_name.unraw(), self.name.unraw());
         let actor_text = actor_name.unraw().to_string();
         let checks = bounds::checks(params, output, self.local);
+        let codec = bounds::codec(params, output, self.local);
         let parameters = params.remote();
         let holders = params.holders();
         let refs = output.refs();
@@ -187,6 +188,7 @@ impl Method {
                         module: ::core::module_path!(),
                         actor: ::core::option::Option::Some(#actor_text),
                         defaults: ::maser::__private::Defaults::NONE,
+                        codec: #codec,
                     };
                 }
                 #run_item

@@ -36,6 +36,11 @@ impl Param {
         &self.object
     }
 
+    /// Its name in errors.
+    pub(crate) fn label(&self) -> String {
+        self.name.unraw().to_string()
+    }
+
     /// The type as the user wrote it.
     pub(crate) fn written(&self) -> &Type {
         &self.written

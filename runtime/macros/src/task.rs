@@ -7,8 +7,7 @@
 //!     struct __add_options(TaskOptions);         the builder behind add::options()
 //!     fn __add_run(holders) -> Result<i64, _>    takes the arguments out of their holders and calls the function
 //!     impl add { remote, options, bind }
-//!     impl Function for add { META }
-//!     check::<i64>()                             MAC-5
+//!     impl Function for add { META }             with the codecs of its values (MAC-5)
 //! };
 //! ```
 
@@ -97,6 +96,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
     let here = Span::call_site().located_at(name.span());
     let defaults = args.defaults();
     let checks = bounds::checks(&params, &output, args.local);
+    let codec = bounds::codec(&params, &output, args.local);
 
     let run = format_ident!("__{text}_run");
     let builder = Builder::task(
@@ -198,6 +198,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
                     module: ::core::module_path!(),
                     actor: ::core::option::Option::None,
                     defaults: #defaults,
+                    codec: #codec,
                 };
             }
             #checks

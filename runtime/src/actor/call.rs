@@ -17,6 +17,7 @@ use crate::object::reference::Ref;
 use crate::task::args::Params;
 use crate::task::failure::{Failure, drop_unstarted};
 use crate::task::meta::Function;
+use crate::task::portable;
 use crate::task::raw::{self, ActorWord, Header, VTable};
 use crate::task::spawn::run_guarded;
 use maser_shm::arena::pool::SizeClass;
@@ -121,6 +122,25 @@ where
     }
 }
 
+/// A method of the function `M` with its values sent through bytes (PB-1).
+struct Portable<M, F>(F, PhantomData<fn() -> M>);
+
+impl<M: Function, A, P: Params, T: 'static, F: Method<A, P, T>> Method<A, P, T> for Portable<M, F> {
+    const ACCESS: Access = F::ACCESS;
+    const IS_CONSTRUCTOR: bool = F::IS_CONSTRUCTOR;
+    unsafe fn invoke(
+        self,
+        state: *mut A,
+        params: P,
+        core: NonNull<ActorCore>,
+    ) -> Result<T, Failure> {
+        // SAFETY: the caller's promise.
+        portable::call::<M, P, T>(params, |params| unsafe {
+            self.0.invoke(state, params, core)
+        })
+    }
+}
+
 /// The vtable of a call.
 struct Call<M, A, P, T, F>(PhantomData<(M, A, P, T, F)>);
 
@@ -132,22 +152,36 @@ where
     T: Send + Sync + 'static,
     F: Method<A, P, T>,
 {
-    const VTABLE: VTable = VTable {
-        kind: LetterKind {
-            deliver,
-            undeliverable: Header::undeliverable,
+    const VTABLE: VTable = Self::vtable(
+        Self::run,
+        match M::META.codec {
+            Some(_) => Some(&Self::PORTABLE),
+            None => None,
         },
-        run: Self::run,
-        fail: Self::fail,
-        drop_outcome: raw::drop_outcome::<T>,
-        progress,
-        accept: Self::accept,
-        refuse: Self::refuse,
-        access: F::ACCESS,
-        layout: raw::layout::<(P, F), T>(),
-        class: SizeClass::of(raw::layout::<(P, F), T>()),
-        meta: M::META,
-    };
+    );
+    const PORTABLE: VTable = Self::vtable(Self::run_portable, None);
+    const fn vtable(
+        run: unsafe fn(NonNull<Header>, &Local),
+        portable: Option<&'static VTable>,
+    ) -> VTable {
+        VTable {
+            kind: LetterKind {
+                deliver,
+                undeliverable: Header::undeliverable,
+            },
+            run,
+            fail: Self::fail,
+            drop_outcome: raw::drop_outcome::<T>,
+            progress,
+            accept: Self::accept,
+            refuse: Self::refuse,
+            access: F::ACCESS,
+            layout: raw::layout::<(P, F), T>(),
+            class: SizeClass::of(raw::layout::<(P, F), T>()),
+            meta: M::META,
+            portable,
+        }
+    }
     const ARGS_ON_LINE: bool = fits::<(P, F)>(ARG_WORDS);
     const OUTCOME_ON_LINE: bool = fits::<Outcome<T>>(ANSWER_WORDS);
 
@@ -202,6 +236,22 @@ where
 
     /// Arguments in the cell.
     unsafe fn run(cell: NonNull<Header>, local: &Local) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::run_as(cell, local, |method| method) }
+    }
+
+    /// PB-4.
+    unsafe fn run_portable(cell: NonNull<Header>, local: &Local) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::run_as(cell, local, |method| Portable::<M, F>(method, PhantomData)) }
+    }
+
+    #[inline(always)]
+    unsafe fn run_as<G: Method<A, P, T>>(
+        cell: NonNull<Header>,
+        local: &Local,
+        method: impl FnOnce(F) -> G,
+    ) {
         // SAFETY: TC-1, TC-3; only actor calls have this vtable, so `actor` is set.
         let (job, core, cancelled) = unsafe {
             let header = cell.as_ref();
@@ -220,7 +270,8 @@ where
             unsafe { Header::finish::<T>(cell, Err(why)) };
             return;
         }
-        let outcome = Self::invoke(cell, core, job, local, null());
+        let job = (job.0, method(job.1));
+        let outcome = Call::<M, A, P, T, G>::invoke(cell, core, job, local, null());
         ActorCore::end(core, F::ACCESS, local);
         // SAFETY: TC-1, TC-3.
         unsafe { Header::finish::<T>(cell, outcome) };

@@ -93,6 +93,10 @@ pub(crate) fn send<A: ActorType>(
         // SAFETY: TC-1, a fresh cell.
         return unsafe { Header::fail(cell, Error::ShutDown { what }) };
     }
+    if node.runs_inline() {
+        // SAFETY: TC-1, a fresh cell that its caller has no ref of yet.
+        unsafe { Header::make_portable(cell) };
+    }
     // An entry holds a handle, as AC-4 asks.
     // SAFETY: AC-1, the handle.
     unsafe { core.as_ref() }.retain();

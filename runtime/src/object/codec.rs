@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::cell::RefCell;
 
 thread_local! {
@@ -22,42 +22,86 @@ pub struct Encoded {
     refs: Vec<Box<dyn Any + Send>>,
 }
 
+/// Puts the scope of an outer value back, also when a `Serialize` panics.
+struct Outer(Option<Vec<Box<dyn Any + Send>>>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        let outer = self.0.take();
+        drop(SCOPE.with(|scope| std::mem::replace(&mut *scope.borrow_mut(), outer)));
+    }
+}
+
 fn with_scope<R>(
     table: Vec<Box<dyn Any + Send>>,
     body: impl FnOnce() -> R,
 ) -> (R, Vec<Box<dyn Any + Send>>) {
-    let outer = SCOPE.with(|scope| scope.borrow_mut().replace(table));
+    let outer = Outer(SCOPE.with(|scope| scope.borrow_mut().replace(table)));
     let result = body();
-    let table = SCOPE.with(|scope| std::mem::replace(&mut *scope.borrow_mut(), outer));
+    let table = SCOPE.with(|scope| scope.borrow_mut().take());
+    drop(outer);
     (result, table.unwrap_or_default())
 }
 
-fn codec_error(what: &str, error: &postcard::Error) -> Error {
+/// What stands in the way of a value, in words.
+type Problem = String;
+
+fn wrong(problem: Problem) -> Error {
     Error::InvalidArgument {
         argument: "value",
-        problem: format!("{what}: {error}"),
-        remedy: "check its Serialize and Deserialize implementations against each other".into(),
+        problem,
+        remedy: REMEDY.into(),
     }
 }
+
+const REMEDY: &str = "check its Serialize and Deserialize implementations against each other";
 
 /// Encodes `value`, refs included.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] if its `Serialize` refuses.
 pub fn encode<T: Serialize>(value: &T) -> Result<Encoded> {
-    let (bytes, refs) = with_scope(Vec::new(), || postcard::to_stdvec(value));
-    let bytes = bytes.map_err(|error| codec_error("cannot be encoded", &error))?;
-    Ok(Encoded { bytes, refs })
+    try_encode(value).map_err(wrong)
 }
 
 /// Decodes what [`encode`] made.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if its `Deserialize` refuses.
+/// [`Error::InvalidArgument`] if its `Deserialize` refuses, or leaves a part of it over.
 pub fn decode<T: for<'a> Deserialize<'a>>(encoded: Encoded) -> Result<T> {
+    try_decode(encoded).map_err(wrong)
+}
+
+fn try_encode<T: Serialize>(value: &T) -> std::result::Result<Encoded, Problem> {
+    let (bytes, refs) = with_scope(Vec::new(), || postcard::to_stdvec(value));
+    match bytes {
+        Ok(bytes) => Ok(Encoded { bytes, refs }),
+        Err(error) => Err(format!("{} cannot be encoded: {error}", type_name::<T>())),
+    }
+}
+
+fn try_decode<T: for<'a> Deserialize<'a>>(encoded: Encoded) -> std::result::Result<T, Problem> {
     let Encoded { bytes, refs } = encoded;
-    let (value, _) = with_scope(refs, || postcard::from_bytes(&bytes));
-    value.map_err(|error| codec_error("cannot be decoded", &error))
+    let (value, _) = with_scope(refs, || {
+        postcard::take_from_bytes(&bytes).map(|(value, rest)| (value, rest.len()))
+    });
+    let name = type_name::<T>();
+    match value {
+        Ok((value, 0)) => Ok(value),
+        Ok((_, left)) => Err(format!(
+            "{name} cannot be decoded: {left} of {} bytes are left over",
+            bytes.len()
+        )),
+        Err(error) => Err(format!("{name} cannot be decoded: {error}")),
+    }
+}
+
+/// `value` as it arrives in another process.
+pub(crate) fn round_trip<T>(value: &T) -> std::result::Result<T, Problem>
+where
+    T: Serialize + for<'a> Deserialize<'a>,
+{
+    try_decode(try_encode(value)?)
 }
 
 fn put<E: Send + 'static>(entry: E) -> Option<u32> {

@@ -5,8 +5,10 @@
 //! The kind of holder is known at compile time, so a task of plain values tests nothing.
 
 use super::failure::Failure;
+use super::portable::Arrived;
 use super::raw::Header;
 use crate::object::reference::Ref;
+use std::any::Any;
 use std::ptr::NonNull;
 
 /// What every holder can say of itself.
@@ -16,6 +18,19 @@ pub trait Holder: Send + 'static {
     /// The cell that must be done before the value can be had.
     #[doc(hidden)]
     fn cell(&self) -> Option<CellPtr>;
+    /// Puts what arrives in the place of the value, which is there (PB-2).
+    #[doc(hidden)]
+    fn travel(&mut self, send: &mut dyn FnMut(&dyn Any) -> Arrived) -> Result<(), Failure>;
+}
+
+/// `value` as it arrives; `None` if there is nothing to encode.
+#[cold]
+fn arrived<T: 'static>(
+    value: &T,
+    send: &mut dyn FnMut(&dyn Any) -> Arrived,
+) -> Result<Option<T>, Failure> {
+    let arrived = send(value)?.and_then(|value| value.downcast().ok());
+    Ok(arrived.map(|value| *value))
 }
 
 /// An opaque pointer to a cell.
@@ -69,6 +84,12 @@ impl<T: Send + 'static> Holder for ValueArg<T> {
     fn cell(&self) -> Option<CellPtr> {
         None
     }
+    fn travel(&mut self, send: &mut dyn FnMut(&dyn Any) -> Arrived) -> Result<(), Failure> {
+        if let Some(value) = arrived(&self.0, send)? {
+            self.0 = value;
+        }
+        Ok(())
+    }
 }
 
 impl<T: Send + 'static> Arg<T> for ValueArg<T> {
@@ -93,6 +114,24 @@ impl<T: Send + Sync + 'static> Holder for RefArg<T> {
     fn cell(&self) -> Option<CellPtr> {
         Some(CellPtr(self.0.cell()))
     }
+    fn travel(&mut self, send: &mut dyn FnMut(&dyn Any) -> Arrived) -> Result<(), Failure> {
+        travel_in_ref(&mut self.0, send)
+    }
+}
+
+/// A ref of an error stays as it is: the function gives the error on.
+fn travel_in_ref<T: Send + Sync + 'static>(
+    value: &mut Ref<T>,
+    send: &mut dyn FnMut(&dyn Any) -> Arrived,
+) -> Result<(), Failure> {
+    let arrived = match value.outcome_ref() {
+        Ok(value) => arrived(value, send)?,
+        Err(_) => None,
+    };
+    if let Some(arrived) = arrived {
+        *value = Ref::done(Ok(arrived));
+    }
+    Ok(())
 }
 
 impl<T: Clone + Send + Sync + 'static> Arg<T> for RefArg<T> {
@@ -185,6 +224,17 @@ impl<T: Send + Sync + 'static> Holder for AnyArg<T> {
             AnyArg::Ref(value) => Some(CellPtr(value.cell())),
         }
     }
+    fn travel(&mut self, send: &mut dyn FnMut(&dyn Any) -> Arrived) -> Result<(), Failure> {
+        match self {
+            AnyArg::Value(value) => {
+                if let Some(arrived) = arrived(value, send)? {
+                    *value = arrived;
+                }
+                Ok(())
+            }
+            AnyArg::Ref(value) => travel_in_ref(value, send),
+        }
+    }
 }
 
 impl<T: Clone + Send + Sync + 'static> Arg<T> for AnyArg<T> {
@@ -216,10 +266,13 @@ pub trait Params: Send + 'static {
     /// Names every cell that must be done first.
     #[doc(hidden)]
     fn cells(&self, visit: &mut dyn FnMut(CellPtr));
+    /// Sends every value through bytes, with its position; the values are there.
+    #[doc(hidden)]
+    fn travel(&mut self, send: &mut dyn FnMut(usize, &dyn Any) -> Arrived) -> Result<(), Failure>;
 }
 
 macro_rules! params {
-    ($($name:ident)*) => {
+    ($($name:ident $at:tt)*) => {
         impl<$($name: Holder),*> Params for ($($name,)*) {
             const MAY_WAIT: bool = false $(|| $name::MAY_WAIT)*;
             #[allow(non_snake_case, unused_variables, reason = "the type parameter names the field; the empty tuple visits nothing")]
@@ -227,20 +280,28 @@ macro_rules! params {
                 let ($($name,)*) = self;
                 $(if let Some(cell) = $name.cell() { visit(cell); })*
             }
+            #[allow(unused_variables, reason = "the empty tuple sends nothing")]
+            fn travel(
+                &mut self,
+                send: &mut dyn FnMut(usize, &dyn Any) -> Arrived,
+            ) -> Result<(), Failure> {
+                $(self.$at.travel(&mut |value| send($at, value))?;)*
+                Ok(())
+            }
         }
     };
 }
 
 params!();
-params!(A);
-params!(A B);
-params!(A B C);
-params!(A B C D);
-params!(A B C D E);
-params!(A B C D E F);
-params!(A B C D E F G);
-params!(A B C D E F G H);
-params!(A B C D E F G H I);
-params!(A B C D E F G H I J);
-params!(A B C D E F G H I J K);
-params!(A B C D E F G H I J K L);
+params!(A 0);
+params!(A 0 B 1);
+params!(A 0 B 1 C 2);
+params!(A 0 B 1 C 2 D 3);
+params!(A 0 B 1 C 2 D 3 E 4);
+params!(A 0 B 1 C 2 D 3 E 4 F 5);
+params!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+params!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
+params!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
+params!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
+params!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10);
+params!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);

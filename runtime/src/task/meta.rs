@@ -1,5 +1,7 @@
 //! What the macros know of a function at compile time.
 
+use super::portable::Codec;
+
 /// Demands and limits written in the attribute.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
@@ -37,6 +39,8 @@ pub struct Meta {
     pub actor: Option<&'static str>,
     /// What the attribute says.
     pub defaults: Defaults,
+    /// How its values travel to another process; `None` if the function is `local`.
+    pub codec: Option<&'static Codec>,
 }
 
 impl Meta {
@@ -47,6 +51,7 @@ impl Meta {
             module: "",
             actor: None,
             defaults: Defaults::NONE,
+            codec: None,
         }
     }
 }

@@ -10,12 +10,14 @@
 //! | `stream` | a stream of results |
 //! | `failure` | how a function failed |
 //! | `meta`, `options` | what the attribute and the call say |
+//! | `portable` | inline mode: values through bytes and back |
 
 pub(crate) mod args;
 pub(crate) mod dependencies;
 pub(crate) mod failure;
 pub(crate) mod meta;
 pub(crate) mod options;
+pub(crate) mod portable;
 pub(crate) mod raw;
 pub(crate) mod returns;
 pub(crate) mod spawn;

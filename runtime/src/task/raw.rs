@@ -56,6 +56,8 @@ pub(crate) struct VTable {
     /// Of `layout`; `None` is too large for the pool.
     pub(crate) class: Option<SizeClass>,
     pub(crate) meta: &'static Meta,
+    /// The same with the values sent through bytes (PB-4); `None` if they are not.
+    pub(crate) portable: Option<&'static VTable>,
 }
 
 /// First part of every cell.
@@ -156,6 +158,20 @@ impl Header {
 
     pub(crate) fn meta(&self) -> &'static Meta {
         self.vtable().meta
+    }
+
+    /// From now on its values go through bytes (PB-4).
+    ///
+    /// # Safety
+    /// TC-1: the caller made the cell, has not queued it, and nobody else can reach it yet.
+    #[cold]
+    pub(crate) unsafe fn make_portable(mut cell: NonNull<Header>) {
+        // SAFETY: the caller is the only one. TC-3: the vtable is that of the same types.
+        unsafe {
+            if let Some(portable) = cell.as_ref().vtable().portable {
+                cell.as_mut().letter = Letter::new(&raw const portable.kind);
+            }
+        }
     }
 
     /// Starts it.
@@ -374,6 +390,7 @@ impl<T: Send + Sync + 'static> Put<T> {
             layout: layout::<(), T>(),
             class: SizeClass::of(layout::<(), T>()),
             meta,
+            portable: None,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Functions with several results: a tuple of values becomes a tuple of refs.
 
+use super::failure::Failure;
+use super::meta::Function;
+use super::portable;
 use crate::error::{Fault, Outcome};
 use crate::object::reference::{Promise, Ref};
 
@@ -15,6 +18,11 @@ pub trait Returns: Send + 'static {
     fn fulfil(self, promises: Self::Promises);
     #[doc(hidden)]
     fn fail(promises: Self::Promises, fault: FaultPtr);
+    /// Sends every part through bytes (PB-1).
+    #[doc(hidden)]
+    fn travel<M: Function>(self) -> Result<Self, Failure>
+    where
+        Self: Sized;
 }
 
 /// An opaque failure.
@@ -30,7 +38,7 @@ pub(crate) fn settle<R: Returns>(promises: R::Promises, outcome: Outcome<R>) {
 }
 
 macro_rules! returns {
-    ($($name:ident)*) => {
+    ($($name:ident $at:tt)*) => {
         impl<$($name: Send + Sync + 'static),*> Returns for ($($name,)*) {
             type Refs = ($(Ref<$name>,)*);
             type Promises = ($(PromiseOf<$name>,)*);
@@ -50,6 +58,9 @@ macro_rules! returns {
                 let ($($name,)*) = promises;
                 $($name.0.fulfil(Err(fault.0.clone()));)*
             }
+            fn travel<M: Function>(self) -> Result<Self, Failure> {
+                Ok(($(portable::result::<M, $name>($at, self.$at)?,)*))
+            }
         }
     };
     (@fulfil $promises:ident $($name:ident)*) => {
@@ -67,11 +78,11 @@ macro_rules! returns {
 #[doc(hidden)]
 pub struct PromiseOf<T: Send + Sync + 'static>(Promise<T>);
 
-returns!(A);
-returns!(A B);
-returns!(A B C);
-returns!(A B C D);
-returns!(A B C D E);
-returns!(A B C D E F);
-returns!(A B C D E F G);
-returns!(A B C D E F G H);
+returns!(A 0);
+returns!(A 0 B 1);
+returns!(A 0 B 1 C 2);
+returns!(A 0 B 1 C 2 D 3);
+returns!(A 0 B 1 C 2 D 3 E 4);
+returns!(A 0 B 1 C 2 D 3 E 4 F 5);
+returns!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+returns!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);

@@ -8,11 +8,13 @@ use super::args::Params;
 use super::failure::{Failure, drop_unstarted, panicked};
 use super::meta::Function;
 use super::options::TaskOptions;
+use super::portable;
 use super::raw::{self, ActorWord, Extra, Header, VTable};
 use crate::actor::core::Access;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::{Frame, Local};
+use crate::executor::wait::wait_done;
 use crate::node::Node;
 use crate::object::reference::Ref;
 use crate::resources::{Admission, Grant};
@@ -31,24 +33,59 @@ where
     T: Send + Sync + 'static,
     F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
 {
-    const VTABLE: VTable = VTable {
-        kind: LetterKind {
-            deliver,
-            undeliverable: Header::undeliverable,
+    const VTABLE: VTable = Self::vtable(
+        Self::run,
+        match M::META.codec {
+            Some(_) => Some(&Self::PORTABLE),
+            None => None,
         },
-        run: Self::run,
-        fail: Self::fail,
-        drop_outcome: raw::drop_outcome::<T>,
-        progress: raw::no_progress,
-        accept: raw::no_accept,
-        refuse: raw::no_refuse,
-        access: Access::Exclusive,
-        layout: raw::layout::<(P, F), T>(),
-        class: SizeClass::of(raw::layout::<(P, F), T>()),
-        meta: M::META,
-    };
+    );
+    const PORTABLE: VTable = Self::vtable(Self::run_portable, None);
+
+    const fn vtable(
+        run: unsafe fn(NonNull<Header>, &Local),
+        portable: Option<&'static VTable>,
+    ) -> VTable {
+        VTable {
+            kind: LetterKind {
+                deliver,
+                undeliverable: Header::undeliverable,
+            },
+            run,
+            fail: Self::fail,
+            drop_outcome: raw::drop_outcome::<T>,
+            progress: raw::no_progress,
+            accept: raw::no_accept,
+            refuse: raw::no_refuse,
+            access: Access::Exclusive,
+            layout: raw::layout::<(P, F), T>(),
+            class: SizeClass::of(raw::layout::<(P, F), T>()),
+            meta: M::META,
+            portable,
+        }
+    }
 
     unsafe fn run(cell: NonNull<Header>, local: &Local) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::run_as(cell, local, |params, function| function(params)) }
+    }
+
+    /// PB-4.
+    unsafe fn run_portable(cell: NonNull<Header>, local: &Local) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self::run_as(cell, local, |params, function| {
+                portable::call::<M, P, T>(params, function)
+            })
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn run_as(
+        cell: NonNull<Header>,
+        local: &Local,
+        run: impl FnOnce(P, F) -> Result<T, Failure>,
+    ) {
         // SAFETY: TC-1, the caller has the right to start; TC-3.
         let (params, function) = unsafe { Header::args::<(P, F)>(cell).read() };
         // SAFETY: the cell is not DONE, hence alive (CP-2).
@@ -68,7 +105,7 @@ where
                 access: Access::Exclusive,
                 below: local.frame.get(),
             };
-            run_guarded(local, &frame, || function(params))
+            run_guarded(local, &frame, || run(params, function))
         };
         // SAFETY: TC-1, TC-3.
         unsafe { Header::finish::<T>(cell, outcome) };
@@ -157,7 +194,7 @@ where
         // SAFETY: a fresh cell of exactly these types that is in no queue.
         unsafe { start_when_ready::<P, F>(cell) };
     } else {
-        start(cell);
+        start_fresh(cell);
     }
     // SAFETY: TC-3; the cell's one handle goes to the ref.
     unsafe { Ref::from_cell(cell) }
@@ -181,8 +218,28 @@ where
     cell
 }
 
-/// Queues a cell whose arguments are there.
+/// Queues a cell that was just made and whose arguments are there.
 #[inline(always)]
+fn start_fresh(cell: NonNull<Header>) {
+    match Local::current() {
+        Some(local) if local.is_open.get() => {
+            local.tasks.push(cell.cast());
+            local.node.work_was_pushed();
+        }
+        _ => start_fresh_slow(cell),
+    }
+}
+
+#[cold]
+fn start_fresh_slow(cell: NonNull<Header>) {
+    if portable::runs_inline() {
+        // SAFETY: a fresh cell, still the caller's alone.
+        unsafe { Header::make_portable(cell) };
+    }
+    start(cell);
+}
+
+/// Queues a cell whose arguments are there.
 pub(crate) fn start(cell: NonNull<Header>) {
     match Local::current() {
         Some(local) if local.is_open.get() => {
@@ -203,12 +260,29 @@ fn start_slow(cell: NonNull<Header>) {
 }
 
 /// # Safety
-/// A pending cell with arguments `(P, F)`, in no queue.
+/// A fresh cell with arguments `(P, F)`, in no queue.
 unsafe fn start_when_ready<P: Params, F>(cell: NonNull<Header>) {
     // SAFETY: the arguments are there, and nobody else can reach them (TC-1). The reference is
     // used up before the cell may start.
     let waits = unsafe { super::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0) };
+    if waits.is_empty() {
+        return start_fresh(cell);
+    }
+    let inline = portable::runs_inline();
+    if inline {
+        // SAFETY: a fresh cell, still the caller's alone.
+        unsafe { Header::make_portable(cell) };
+    }
     super::dependencies::when_ready(waits, cell, Box::new(start));
+    if inline {
+        done_at_the_call(cell);
+    }
+}
+
+/// Inline mode: the task is done before `remote` returns. A failure of the wait shows at `get`.
+#[cold]
+fn done_at_the_call(cell: NonNull<Header>) {
+    drop(wait_done(cell, None));
 }
 
 /// Starts a task with demands of its own.
@@ -230,6 +304,11 @@ where
     });
     match prepared {
         Ok((node, demand)) => {
+            let inline = node.runs_inline();
+            if inline {
+                // SAFETY: a fresh cell, still ours alone.
+                unsafe { Header::make_portable(cell) };
+            }
             let grant = (!demand.is_empty()).then(|| Grant::pending(demand, node));
             // SAFETY: the fresh cell is in no queue, so nobody else looks at `extra`.
             unsafe {
@@ -240,6 +319,9 @@ where
                 }));
                 let waits = super::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0);
                 super::dependencies::when_ready(waits, cell, Box::new(start_admitted));
+            }
+            if inline {
+                done_at_the_call(cell);
             }
         }
         // SAFETY: as above.

@@ -8,6 +8,7 @@ use super::args::Params;
 use super::failure::Failure;
 use super::meta::Function;
 use super::options::TaskOptions;
+use super::portable;
 use super::spawn::spawn_with;
 use crate::actor::call::{Method, call};
 use crate::actor::core::{Access, ActorCore};
@@ -180,13 +181,22 @@ impl<T: Send + Sync + 'static> Drop for Emitter<T> {
     }
 }
 
+/// What becomes of an item before it is emitted (PB-1).
+fn sender<M: Function, T: 'static>() -> fn(T) -> std::result::Result<T, Failure> {
+    match portable::applies_to::<M>() {
+        true => |value| portable::result::<M, T>(0, value),
+        false => Ok,
+    }
+}
+
 /// Emits what `items` gives until it ends, fails or nobody wants more.
 fn pump<M: Function, T: Send + Sync + 'static>(
     emitter: &Emitter<T>,
     items: impl Iterator<Item = std::result::Result<T, Failure>>,
 ) -> std::result::Result<(), Failure> {
+    let send = sender::<M, T>();
     for item in items {
-        match item {
+        match item.and_then(send) {
             Ok(value) => {
                 if !emitter.emit(Ok(value)).map_err(Failure::runtime)? {
                     return Ok(());
@@ -260,7 +270,8 @@ where
         let run = self.run;
         produce::<M, T>(self.emitter, |emitter| {
             let mut broken = None;
-            let mut emit = |item: std::result::Result<T, Failure>| match item {
+            let send = sender::<M, T>();
+            let mut emit = |item: std::result::Result<T, Failure>| match item.and_then(send) {
                 Ok(value) => match emitter.emit(Ok(value)) {
                     Ok(more) => more,
                     Err(error) => {

@@ -1,0 +1,128 @@
+//! Inline mode: the values of a call go through bytes and back, as on the way to another process.
+//!
+//! - PB-1 what the function gets, and what its callers get, is the decoded value. So a value that
+//!   does not come through is found where a debugger sees caller and function on one stack, and a
+//!   field that serde skips is missing there too.
+//! - PB-2 values inside refs are no exception: the function gets a ref of the decoded value.
+//! - PB-3 a function that is `local` has no codec, and its values stay as they are.
+//! - PB-4 in other modes nobody looks at the mode: a cell goes through bytes because inline mode
+//!   gave it another vtable (`VTable::portable`) where it would have been queued.
+
+use super::args::Params;
+use super::failure::Failure;
+use super::meta::Function;
+use crate::error::Error;
+use crate::executor::local::Local;
+use crate::node::Node;
+use crate::object::codec::round_trip;
+use std::any::Any;
+
+/// How the values of one function travel.
+#[derive(Debug)]
+pub struct Codec {
+    /// One for each parameter.
+    pub args: &'static [ValueCodec],
+    /// One for each result: several with `num_returns`, none for a constructor.
+    pub results: &'static [ValueCodec],
+}
+
+/// A value of the erased type as it arrives, or what stands in its way; `None` for another type.
+type RoundTrip = fn(&dyn Any) -> Option<Result<Box<dyn Any>, String>>;
+
+/// How one value travels.
+#[derive(Debug)]
+pub struct ValueCodec {
+    /// The parameter's name.
+    name: &'static str,
+    round_trip: RoundTrip,
+}
+
+impl ValueCodec {
+    /// The codec of a parameter of type `T`; results have no name.
+    pub const fn of<T: crate::Value>(name: &'static str) -> Self {
+        Self {
+            name,
+            round_trip: |value| {
+                let value = value.downcast_ref::<T>()?;
+                Some(round_trip(value).map(|value| Box::new(value) as Box<dyn Any>))
+            },
+        }
+    }
+}
+
+/// The decoded value; `None` where there is nothing to encode.
+pub(crate) type Arrived = Result<Option<Box<dyn Any>>, Failure>;
+
+#[cold]
+fn not_portable(function: &str, value: String, problem: String) -> Failure {
+    Failure::runtime(Error::NotPortable {
+        function: function.into(),
+        value,
+        problem,
+    })
+}
+
+/// Sends the arguments of `M` through bytes.
+#[cold]
+pub(crate) fn arguments<M: Function, P: Params>(params: &mut P) -> Result<(), Failure> {
+    let Some(codec) = M::META.codec else {
+        return Ok(());
+    };
+    params.travel(&mut |index, value| {
+        let Some(arg) = codec.args.get(index) else {
+            return Ok(None);
+        };
+        (arg.round_trip)(value).transpose().map_err(|problem| {
+            not_portable(M::META.name, format!("argument `{}`", arg.name), problem)
+        })
+    })
+}
+
+/// Sends the `index`th result of `M` through bytes.
+#[cold]
+pub(crate) fn result<M: Function, T: 'static>(index: usize, value: T) -> Result<T, Failure> {
+    let results = M::META.codec.map_or(&[][..], |codec| codec.results);
+    let Some(result) = results.get(index) else {
+        return Ok(value);
+    };
+    match (result.round_trip)(&value) {
+        None => Ok(value),
+        Some(Ok(arrived)) => Ok(arrived.downcast().map_or(value, |arrived| *arrived)),
+        Some(Err(problem)) => {
+            let which = match results.len() {
+                1 => "the result".to_owned(),
+                _ => format!("result {index}"),
+            };
+            Err(not_portable(M::META.name, which, problem))
+        }
+    }
+}
+
+/// A call of `M` with its values sent through bytes.
+#[cold]
+pub(crate) fn call<M, P, T>(
+    mut params: P,
+    run: impl FnOnce(P) -> Result<T, Failure>,
+) -> Result<T, Failure>
+where
+    M: Function,
+    P: Params,
+    T: 'static,
+{
+    arguments::<M, P>(&mut params)?;
+    result::<M, T>(0, run(params)?)
+}
+
+/// Whether the runtime of this thread is in inline mode.
+pub(crate) fn runs_inline() -> bool {
+    match Local::current() {
+        Some(local) => local.node.runs_inline(),
+        None => Node::current("inline mode").is_ok_and(|node| node.runs_inline()),
+    }
+}
+
+/// Whether values of `M` that are not the value of a cell go through bytes: items of streams,
+/// parts of a result, values in a graph that is being compiled.
+pub(crate) fn applies_to<M: Function>() -> bool {
+    M::META.codec.is_some() && runs_inline()
+}
