@@ -15,6 +15,8 @@ use crate::actor::core::{Access, ActorCore};
 use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Fault, Outcome, Result};
 use crate::executor::gate::Gate;
+use crate::executor::local::Local;
+use crate::executor::wait::interrupted;
 use crate::object::reference::Ref;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -141,8 +143,12 @@ impl<T: Send + Sync + 'static> Drop for RefStream<T> {
 }
 
 impl<T: Send + Sync + 'static> Emitter<T> {
-    /// Adds a value, waiting while the window is full; false if nobody wants more.
+    /// Adds a value, waiting while the window is full; false if nobody wants more. Counts as a
+    /// wait also when it does not: the producer ends here if it was cancelled or its actor died.
     fn emit(&self, outcome: Outcome<T>) -> Result<bool> {
+        if let Some(local) = Local::current() {
+            interrupted(local, self.name)?;
+        }
         let mut outcome = Some(outcome);
         let emitted = self.shared.gate.wait("a stream's consumer", None, || {
             let mut state = self.shared.lock();
