@@ -42,6 +42,15 @@ struct Edges {
     waits: HashMap<usize, Waiting>,
     /// By actor and call.
     holders: BTreeMap<(usize, usize), Holder>,
+    /// Memory of the last search, for the next.
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    /// Tasks that were looked at, and whether they lead there; not while they are looked at.
+    known: HashMap<usize, bool>,
+    path: Vec<&'static str>,
 }
 
 /// All edges of this process.
@@ -130,17 +139,27 @@ fn each_frame(top: *const Frame, mut visit: impl FnMut(usize, &Frame)) {
 
 impl Edges {
     /// The path from `start` round to itself, if its edge closes one.
-    fn way_back(&self, start: usize) -> Option<String> {
+    fn way_back(&mut self, start: usize) -> Option<String> {
+        let Scratch { known, path } = std::mem::take(&mut self.scratch);
         let mut search = Search {
             edges: self,
             target: start,
-            known: HashMap::new(),
-            path: Vec::new(),
+            known,
+            path,
         };
-        search.leads_back(start).then(|| {
-            search.path.push(self.waits[&start].waiter);
+        let round = search.leads_back(start).then(|| {
+            search.path.push(search.edges.waits[&start].waiter);
             search.path.join(" waits for ")
-        })
+        });
+        let Search {
+            mut known,
+            mut path,
+            ..
+        } = search;
+        known.clear();
+        path.clear();
+        self.scratch = Scratch { known, path };
+        round
     }
 }
 
@@ -148,7 +167,7 @@ impl Edges {
 struct Search<'a> {
     edges: &'a Edges,
     target: usize,
-    /// Tasks that were looked at, and whether they lead there; not while they are looked at.
+    /// As in [`Scratch`].
     known: HashMap<usize, bool>,
     path: Vec<&'static str>,
 }

@@ -1,12 +1,13 @@
 //! The call ring against a model, alone and between two threads.
 #![cfg(not(loom))]
+#![allow(unsafe_code, reason = "probes of ends that are alive")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
-use maser_shm::channel::{Abandoned, ChannelError, TryCallError};
+use maser_shm::channel::{Abandoned, ChannelError, Probe, TryCallError};
 use proptest::prelude::*;
 
 /// Operation of a random sequence; numbers pick one of those that qualify.
@@ -350,4 +351,36 @@ fn a_ring_of_no_slots_is_refused() {
         call_ring::<u8, u8>(0).err(),
         Some(ChannelError::ZeroCapacity)
     );
+}
+
+#[test]
+fn probes_of_idle_ends_change_with_what_they_wait_for_and_not_before() {
+    let (mut caller, mut callee) = call_ring::<u64, u64>(4).unwrap();
+    // One question at a time, then two, then one again: both ways that numbers grow.
+    for batch in [1, 1, 2, 1, 3, 1_u64] {
+        for question in 0..batch {
+            // SAFETY: the callee is alive.
+            let changed = |idle: &[Probe; 2]| idle.iter().any(|one| unsafe { one.has_changed() });
+            let idle = callee.idle().expect("nothing was asked");
+            assert!(!changed(&idle));
+            let number = caller.try_call(question).unwrap();
+            assert!(changed(&idle) && callee.idle().is_none());
+            let waiting = caller.idle(number).expect("nothing was answered");
+            let (taken, asked) = callee.try_next().unwrap();
+            // SAFETY: the caller is alive.
+            assert!(!unsafe { waiting.has_changed() });
+            callee.answer(taken, asked + 1);
+            // SAFETY: as above.
+            assert!(unsafe { waiting.has_changed() } && caller.idle(number).is_none());
+            if batch == 1 {
+                assert_eq!(caller.try_take(number), Some(question + 1));
+            }
+        }
+        for number in 0..u64::MAX {
+            if caller.in_flight() == 0 {
+                break;
+            }
+            let _answer = caller.try_take(number);
+        }
+    }
 }

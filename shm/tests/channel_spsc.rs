@@ -1,5 +1,6 @@
 //! The single-producer rings against a queue, alone and between two threads.
 #![cfg(not(loom))]
+#![allow(unsafe_code, reason = "probes of ends that are alive")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -297,3 +298,17 @@ macro_rules! spsc_tests {
 
 spsc_tests!(positions, channel);
 spsc_tests!(line, line_channel);
+
+#[test]
+fn a_probe_of_an_idle_receiver_changes_with_the_next_value_and_not_before() {
+    let (mut sender, mut receiver) = line_channel(4).unwrap();
+    for value in 0..20_u64 {
+        let idle = receiver.idle().expect("nothing was sent");
+        // SAFETY: the receiver is alive.
+        assert!(!unsafe { idle.has_changed() });
+        sender.try_send(value).unwrap();
+        // SAFETY: as above.
+        assert!(unsafe { idle.has_changed() } && receiver.idle().is_none());
+        assert_eq!(receiver.try_recv(), Ok(value));
+    }
+}

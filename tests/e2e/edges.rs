@@ -134,14 +134,14 @@ fn a_wait_while_the_stack_unwinds_is_an_error() {
             let pending = held::remote(gate.clone(), 1);
             let seen = Seen::default();
             // Others of the same core are in the middle of their waits, and are not disturbed.
-            let others: Vec<_> = (0..20).map(|x| same::remote(x)).collect();
+            let others: Vec<_> = (0..20).map(same::remote).collect();
             let panicking: Vec<_> = (0..10)
                 .map(|_| {
                     let pending = maser::put(maser::put(pending.clone()));
                     wait_while_panicking::remote(gate.clone(), pending, seen.clone())
                 })
                 .collect();
-            let more: Vec<_> = (0..20).map(|x| same::remote(x)).collect();
+            let more: Vec<_> = (0..20).map(same::remote).collect();
             for panicked in panicking {
                 let error = panicked.get().expect_err("it panics");
                 assert!(error.to_string().contains("on purpose"), "{error}");
@@ -346,7 +346,7 @@ fn sleeping_takes_its_time_in_tasks_and_on_threads() {
         started.elapsed() >= Duration::from_millis(millis)
     }
     both_ways(quiet(2), |_| {
-        let sleeps: Vec<_> = (0..30).map(|millis| sleep_for::remote(millis)).collect();
+        let sleeps: Vec<_> = (0..30).map(sleep_for::remote).collect();
         assert!(sleep_for(5), "here");
         assert!(maser::get(&sleeps)?.into_iter().all(|full| full));
         maser::sleep(Duration::ZERO);

@@ -27,7 +27,7 @@ fn live_a_little(round: u64) -> maser::Result<()> {
     let count = Count::default();
     let gate = gate();
     let closed = gate.lock()?;
-    let refs: Vec<_> = (0..20).map(|x| double::remote(x)).collect();
+    let refs: Vec<_> = (0..20).map(double::remote).collect();
     let keeper = Keeper::options().name("keeper").remote();
     for _ in 0..10 {
         drop(keeper.keep().remote(count.make()));
@@ -104,6 +104,7 @@ fn values_of_an_old_runtime_stay_readable_and_its_handles_are_refused() {
             );
             assert!(typed, "{error:?}");
         };
+        #[allow(clippy::type_complexity, reason = "one handle of every kind")]
         move |(keeper, value, error, graph, result, stream): (
             Actor<Keeper>,
             Ref<u64>,

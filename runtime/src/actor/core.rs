@@ -15,6 +15,7 @@
     reason = "type-erased state and a block with a manual count"
 )]
 
+use crate::actor::address::{Burial, SendCore};
 use crate::actor::handle::ActorType;
 use crate::error::{Error, Fault};
 use crate::executor::coroutine::Co;
@@ -166,7 +167,7 @@ impl ActorCore {
             return;
         }
         let node = this.node.clone();
-        let burial = Burial(core);
+        let burial = Burial::new(core);
         if node.is_closed() {
             // The schedulers are gone, and the state with them: only the block is left.
             drop(burial);
@@ -204,7 +205,7 @@ impl ActorCore {
 
     /// # Safety
     /// Nobody can reach the block any more.
-    unsafe fn free(core: NonNull<ActorCore>) {
+    pub(super) unsafe fn free(core: NonNull<ActorCore>) {
         // SAFETY: the caller's promise; allocated by `new`.
         unsafe {
             core.drop_in_place();
@@ -418,7 +419,7 @@ impl ActorCore {
         if !this.try_retain() {
             return;
         }
-        let address = SendCore(core);
+        let address = SendCore::new(core);
         let settle = letter::closure(move |local| {
             let core = address.get();
             // SAFETY: the handle taken above.
@@ -454,52 +455,5 @@ impl ActorCore {
             what: self.display_name(),
         }));
         self.settle_dead();
-    }
-}
-
-/// A block without handles on its way to its home; freed where the way ends.
-pub(crate) struct Burial(NonNull<ActorCore>);
-
-// SAFETY: as for `SendCore`.
-unsafe impl Send for Burial {}
-
-impl Burial {
-    fn take(self) -> NonNull<ActorCore> {
-        std::mem::ManuallyDrop::new(self).0
-    }
-}
-
-impl Burial {
-    /// Frees it: its home scheduler has ended and no call is left that names it.
-    pub(crate) fn free(self) {
-        // SAFETY: AC-4: no handle is left; the state was dropped and every call completed.
-        unsafe { ActorCore::free(self.take()) };
-    }
-}
-
-impl Drop for Burial {
-    fn drop(&mut self) {
-        // SAFETY: AC-4: not freed before.
-        let node = unsafe { self.0.as_ref() }.node.clone();
-        node.remains.keep_block(Burial(self.0));
-    }
-}
-
-/// A block's address on its way to its home.
-pub(crate) struct SendCore(NonNull<ActorCore>);
-
-// SAFETY: the address is used on the home scheduler alone (AC-2), and the sender sees to it that
-// the block lives until then.
-unsafe impl Send for SendCore {}
-// SAFETY: as above.
-unsafe impl Sync for SendCore {}
-
-impl SendCore {
-    pub(crate) fn new(core: NonNull<ActorCore>) -> Self {
-        Self(core)
-    }
-
-    pub(crate) fn get(&self) -> NonNull<ActorCore> {
-        self.0
     }
 }

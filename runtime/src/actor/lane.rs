@@ -20,10 +20,13 @@
 use super::core::ActorCore;
 use crate::error::{Error, Fault};
 use crate::executor::letter;
-use crate::executor::local::{Local, Source};
+use crate::executor::local::Local;
 use crate::executor::shared::Shared;
+use crate::executor::sources::{Probes, Source};
 use crate::task::raw::Header;
+use maser_shm::channel::Probe;
 use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
+use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
@@ -74,6 +77,8 @@ pub(crate) struct LaneOut {
     ring: RefCell<Caller<Question, Answer>>,
     /// Numbers and cells of the questions in flight, oldest first.
     cells: RefCell<VecDeque<(u64, NonNull<Header>)>>,
+    /// Changes when the first question is in flight.
+    bursts: AtomicU64,
     overflow: RefCell<VecDeque<Question>>,
     callee: Arc<Shared>,
     /// The other end, until the callee takes it.
@@ -126,11 +131,12 @@ impl LanesOut {
             let lane = Rc::new(LaneOut {
                 ring: RefCell::new(ring),
                 cells: RefCell::new(VecDeque::with_capacity(DEPTH)),
+                bursts: AtomicU64::new(0),
                 overflow: RefCell::default(),
                 callee: callee.clone(),
                 far: far.clone(),
             });
-            local.sources.borrow_mut().push(lane.clone());
+            local.sources.push(lane.clone());
             let caller = local.shared.clone();
             let install = letter::closure(move |there: &Local| {
                 let far = far.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -140,7 +146,7 @@ impl LanesOut {
                     caller,
                 });
                 if let Some(lane) = lane {
-                    there.sources.borrow_mut().push(Rc::new(lane));
+                    there.sources.push(Rc::new(lane));
                 }
             });
             // SAFETY: LT-1, a fresh letter.
@@ -168,8 +174,7 @@ impl LaneOut {
         let sent = self.ring.borrow_mut().try_call(question);
         match sent {
             Ok(number) => {
-                self.cells.borrow_mut().push_back((number, cell));
-                self.callee.event.notify();
+                self.was_sent(number, cell);
             }
             Err(full) => self.keep(full.into_inner()),
         }
@@ -195,8 +200,7 @@ impl LaneOut {
             let sent = self.ring.borrow_mut().try_call(question);
             match sent {
                 Ok(number) => {
-                    self.cells.borrow_mut().push_back((number, cell));
-                    self.callee.event.notify();
+                    self.was_sent(number, cell);
                     // SAFETY: LN-3, the handle taken by `keep`; the question is visible now.
                     unsafe { ActorCore::release(actor) };
                 }
@@ -209,9 +213,14 @@ impl LaneOut {
     }
 
     #[inline(always)]
-    fn has_answer(&self) -> bool {
-        let oldest = self.cells.borrow().front().copied();
-        oldest.is_some_and(|(number, _)| self.ring.borrow().is_answered(number))
+    fn was_sent(&self, number: u64, cell: NonNull<Header>) {
+        let mut cells = self.cells.borrow_mut();
+        if cells.is_empty() {
+            let bursts = self.bursts.load(Ordering::Relaxed) + 1;
+            self.bursts.store(bursts, Ordering::Relaxed);
+        }
+        cells.push_back((number, cell));
+        self.callee.event.notify();
     }
 
     /// Completes the cells whose answers are there (LN-1: in order), and sends what waited for
@@ -246,10 +255,18 @@ impl LaneOut {
     }
 }
 
-impl Source for LaneOut {
+// SAFETY: the ring and `bursts` are its own.
+unsafe impl Source for LaneOut {
     #[inline(always)]
-    fn is_ready(&self) -> bool {
-        self.has_answer()
+    fn idle(&self) -> Option<Probes> {
+        let oldest = self.cells.borrow().front().copied();
+        match oldest {
+            Some((number, _)) => self.ring.borrow().idle(number).map(Probes::one),
+            None => {
+                let bursts = self.bursts.load(Ordering::Relaxed);
+                Some(Probes::one(Probe::new(&self.bursts, bursts)))
+            }
+        }
     }
 
     fn serve(self: Rc<Self>, _: &Local) -> bool {
@@ -351,10 +368,11 @@ impl Question {
     }
 }
 
-impl Source for LaneIn {
+// SAFETY: the ring is its own.
+unsafe impl Source for LaneIn {
     #[inline(always)]
-    fn is_ready(&self) -> bool {
-        self.ring.borrow().is_ready()
+    fn idle(&self) -> Option<Probes> {
+        self.ring.borrow().idle().map(Probes::either)
     }
 
     fn taken(&self) -> u64 {
@@ -362,7 +380,7 @@ impl Source for LaneIn {
     }
 
     fn has_passed(&self, mark: u64) -> bool {
-        self.taken.get() >= mark + DEPTH as u64 || !self.is_ready()
+        self.taken.get() >= mark + DEPTH as u64 || self.idle().is_some()
     }
 
     fn is_lane(&self) -> bool {

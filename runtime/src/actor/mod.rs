@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `core` | the actor's block: state, queue of calls, who runs, death |
+//! | `address` | addresses of blocks between threads |
 //! | `call` | making a call: its cell, and the way it takes |
 //! | `lane` | calls between two schedulers, question and answer on one cache line |
 //! | `stalled` | calls that wait for their arguments, in the caller's order |
@@ -10,6 +11,7 @@
 //! | `handle` | `Actor<A>` |
 //! | `registry` | named actors |
 
+pub(crate) mod address;
 pub(crate) mod call;
 pub(crate) mod core;
 pub(crate) mod create;

@@ -1,7 +1,8 @@
 //! Named actors of the node.
 #![allow(unsafe_code, reason = "takes handles of blocks that are registered")]
 
-use super::core::{ActorCore, SendCore};
+use super::address::SendCore;
+use super::core::ActorCore;
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;

@@ -11,6 +11,7 @@
 
 use super::coroutine::Co;
 use super::shared::Shared;
+use super::sources::{Source, Sources};
 use super::timers::Timers;
 use super::watch::Watch;
 use crate::actor::core::{Access, ActorCore};
@@ -52,36 +53,6 @@ impl Frame {
 /// Waits between two looks at the clock.
 const WAITS_PER_CLOCK: u32 = 32;
 
-/// Something a scheduler looks at on every turn: a graph's segment, a lane of calls.
-pub(crate) trait Source {
-    /// Whether [`serve`](Self::serve) would do something. A few loads.
-    fn is_ready(&self) -> bool;
-    /// Does what is ready; may run user code and block. True if something was done.
-    fn serve(self: Rc<Self>, local: &Local) -> bool;
-    /// How many calls it has taken so far.
-    fn taken(&self) -> u64 {
-        0
-    }
-    /// Whether every call is taken that was there when [`taken`](Self::taken) gave `mark`.
-    fn has_passed(&self, _mark: u64) -> bool {
-        true
-    }
-    /// Whether it is part of this graph.
-    fn belongs_to(&self, _graph: u64) -> bool {
-        false
-    }
-    /// It was taken off its scheduler, perhaps in the middle of something.
-    fn was_removed(&self, _local: &Local) {}
-    /// The node shuts down.
-    fn close(&self) {}
-    /// Whether it has calls that another scheduler may still answer or ask.
-    fn is_lane(&self) -> bool {
-        false
-    }
-    /// RM-1: completes the calls of a lane, on the thread that closes the node.
-    fn settle(&self) {}
-}
-
 /// An actor without handles that is not at rest yet.
 struct Doomed {
     core: NonNull<ActorCore>,
@@ -98,7 +69,7 @@ pub(crate) struct Local {
     ready: RefCell<VecDeque<NonNull<Co>>>,
     /// Actors with calls that can start.
     actors: RefCell<VecDeque<NonNull<ActorCore>>>,
-    pub(crate) sources: RefCell<Vec<Rc<dyn Source>>>,
+    pub(crate) sources: Sources,
     pub(crate) watches: RefCell<Vec<Watch>>,
     pub(crate) timers: Timers,
     current: Cell<NonNull<Co>>,
@@ -144,7 +115,7 @@ impl Local {
             tasks,
             ready: RefCell::default(),
             actors: RefCell::default(),
-            sources: RefCell::default(),
+            sources: Sources::default(),
             watches: RefCell::default(),
             timers: Timers::default(),
             current: Cell::new(NonNull::dangling()),
@@ -244,21 +215,9 @@ impl Local {
         self.stopping.get() && self.blocked.get() == 0 && !self.has_work()
     }
 
-    /// A copy of the list of sources.
-    pub(crate) fn sources_snapshot(&self) -> Vec<Rc<dyn Source>> {
-        self.sources.borrow().clone()
-    }
-
     /// Forgets the segments of a graph.
     pub(crate) fn remove_graph(&self, graph: u64) {
-        let gone: Vec<Rc<dyn Source>> = {
-            let mut sources = self.sources.borrow_mut();
-            let (gone, kept) = std::mem::take(&mut *sources)
-                .into_iter()
-                .partition(|source| source.belongs_to(graph));
-            *sources = kept;
-            gone
-        };
+        let gone = self.sources.remove_graph(graph);
         gone.iter().for_each(|source| source.was_removed(self));
         // SC-2: values in flight are user types, dropped with nothing borrowed.
         drop(gone);
@@ -269,23 +228,10 @@ impl Local {
     pub(crate) fn has_work(&self) -> bool {
         self.shared.has_letters()
             || !self.ready.borrow().is_empty()
-            || self.has_ready_source()
+            || self.sources.any_ready()
+            || self.watches.borrow().iter().any(Watch::is_ready)
             || self.tasks.peek().is_some()
             || !self.actors.borrow().is_empty()
-    }
-
-    #[inline]
-    fn has_ready_source(&self) -> bool {
-        self.sources.borrow().iter().any(|source| source.is_ready())
-            || self.watches.borrow().iter().any(|watch| watch.is_ready())
-    }
-
-    /// Whether a part of `graph` could run here now.
-    #[inline]
-    pub(crate) fn has_ready_part(&self, graph: u64) -> bool {
-        let sources = self.sources.borrow();
-        let mut parts = sources.iter().filter(|source| source.belongs_to(graph));
-        parts.any(|part| part.is_ready())
     }
 
     /// A wait begins: now and then it looks at the timers, so that a task whose waits are all
@@ -369,11 +315,7 @@ impl Local {
     /// The last handle of `core` is gone: it is freed when every call that was sent before has
     /// been served (AC-4). Those that came by letter have been, for this came by letter too.
     pub(crate) fn doom(&self, core: NonNull<ActorCore>) {
-        let sources = self.sources.borrow();
-        let ready = sources.iter().filter(|source| source.is_ready());
-        let marks = ready
-            .map(|source| (source.clone(), source.taken()))
-            .collect();
+        let marks = self.sources.ready_marks();
         self.doomed.borrow_mut().push(Doomed { core, marks });
     }
 

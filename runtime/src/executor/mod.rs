@@ -10,6 +10,7 @@
 //! | `letter` | what travels in a mailbox |
 //! | `injector` | tasks from threads without a scheduler |
 //! | `steal`, `timers`, `idle` | stealing, timers, the idle policy |
+//! | `sources` | what a scheduler polls: segments and lanes |
 //! | `wait` | blocking a task or a foreign thread until a result is there |
 //! | `watch` | polling for tasks that wait for a graph |
 //! | `remains` | what schedulers leave to the end of their node |
@@ -25,6 +26,7 @@ pub(crate) mod local;
 pub(crate) mod overflow;
 pub(crate) mod remains;
 pub(crate) mod shared;
+pub(crate) mod sources;
 pub(crate) mod steal;
 pub(crate) mod thread;
 pub(crate) mod timers;

@@ -9,8 +9,8 @@
     reason = "things of one scheduler move to the thread that closes the node"
 )]
 
-use super::local::Source;
-use crate::actor::core::Burial;
+use super::sources::Source;
+use crate::actor::address::Burial;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 

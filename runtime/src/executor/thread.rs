@@ -90,7 +90,7 @@ pub(crate) fn close(local: &Local) {
 
 fn fail_queued(local: &Local) {
     local.stalled.fail_all();
-    for source in local.sources_snapshot() {
+    for source in local.sources.snapshot() {
         source.close();
     }
     for actor in local.residents.borrow().iter() {

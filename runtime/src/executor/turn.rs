@@ -74,16 +74,12 @@ fn turn(local: &Local) -> bool {
         worked = true;
     }
     let mut at = 0;
-    loop {
-        let ready = {
-            let sources = local.sources.borrow();
-            let Some(source) = sources.get(at) else { break };
-            source.is_ready().then(|| source.clone())
-        };
-        if let Some(source) = ready {
-            worked |= source.serve(local);
+    while let Some(source) = local.sources.next_changed(&mut at) {
+        if source.serve(local) {
+            worked = true;
+        } else {
+            local.sources.rest(at);
         }
-        at += 1;
     }
     worked |= local.serve_watches();
     if local.shared.has_letters() {

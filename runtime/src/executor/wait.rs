@@ -81,13 +81,11 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
     let deadline = deadline_ns(local, limit);
     let budget = local.node.idle.spin_looks();
     for look in 0..budget {
-        // SAFETY: as in `wait_pending`.
-        unsafe { (header.vtable().progress)(cell, Some(local), false) };
         if header.completion.is_done() {
             return Ok(());
         }
         if local.has_work() {
-            // What it saw may be our own answer, arrived since the look above.
+            // What it saw may be our own answer.
             // SAFETY: as in `wait_pending`.
             unsafe { (header.vtable().progress)(cell, Some(local), false) };
             if header.completion.is_done() {

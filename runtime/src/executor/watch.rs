@@ -2,20 +2,27 @@
 //!
 //! Such a wait is short, so nothing is registered with the graph while the scheduler runs. Only
 //! before it parks it asks the graphs for a notification.
-#![allow(unsafe_code, reason = "wakes coroutines by their control block")]
+#![allow(
+    unsafe_code,
+    reason = "wakes coroutines by their control block, reads words of results"
+)]
 
 use super::coroutine::Co;
 use super::local::Local;
 use super::shared::Shared;
+use super::sources::Probes;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A result that the loop polls for a blocked task.
-pub(crate) trait Pollable {
-    /// Whether the task should look again.
-    fn is_ready(&self, run: u64) -> bool;
+///
+/// # Safety
+/// The words that [`idle`](Self::idle) names live as long as it does.
+pub(crate) unsafe trait Pollable {
+    /// `None` if the task should look again; else what changes before it should.
+    fn idle(&self, run: u64) -> Option<Probes>;
     /// Asks for a notification of the scheduler, or no more.
     fn arm(&self, scheduler: &Arc<Shared>, armed: bool);
 }
@@ -24,6 +31,7 @@ pub(crate) trait Pollable {
 pub(crate) struct Watch {
     pub(crate) result: Arc<dyn Pollable>,
     pub(crate) run: u64,
+    pub(crate) probes: Cell<Probes>,
     pub(crate) co: NonNull<Co>,
     /// When to wake it in any case. The clock is not read for a wait that is soon over: the loop
     /// fills the deadline in when it next reads the clock anyway.
@@ -34,7 +42,17 @@ pub(crate) struct Watch {
 impl Watch {
     #[inline(always)]
     pub(crate) fn is_ready(&self) -> bool {
-        self.result.is_ready(self.run)
+        // SAFETY: the result is here, and with it what its probes point at.
+        if !unsafe { self.probes.get().have_changed() } {
+            return false;
+        }
+        match self.result.idle(self.run) {
+            None => true,
+            Some(probes) => {
+                self.probes.set(probes);
+                false
+            }
+        }
     }
 
     /// The end of its `limit`, which begins now if it did not before.

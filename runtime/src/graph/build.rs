@@ -3,9 +3,11 @@
 use super::segment::Step;
 use super::shape::{InputNodes, OutputNodes};
 use super::slot::{GraphValue, ValueType};
-use crate::actor::core::SendCore;
+use super::step_options::Reserved;
+use crate::actor::address::SendCore;
 use crate::error::{Error, Result};
 use crate::object::reference::Ref;
+use crate::resources::Demand;
 use crate::task::meta::Meta;
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::any::Any;
@@ -58,9 +60,19 @@ pub(crate) enum Action {
     /// A method (with an actor) or a task.
     Call {
         actor: Option<BoundActor>,
+        place: Place,
         make: MakeStep,
         submit: Submit,
     },
+}
+
+/// What the options of a task say of its step.
+#[derive(Default)]
+pub(crate) struct Place {
+    /// Where it runs; without one the plan decides.
+    pub(crate) scheduler: Option<usize>,
+    pub(crate) demand: Demand,
+    pub(crate) reserved: Reserved,
 }
 
 /// The actor of a node.
@@ -75,6 +87,8 @@ pub(crate) struct BoundActor {
 /// One node.
 pub(crate) struct NodeDef {
     pub(crate) meta: &'static Meta,
+    /// The name that its options gave it.
+    pub(crate) name: Option<String>,
     pub(crate) action: Action,
     /// Positions of the nodes it reads, in argument order.
     pub(crate) reads: Vec<usize>,
@@ -86,7 +100,7 @@ pub(crate) struct NodeDef {
 impl NodeDef {
     /// `#3 Echo::echo`.
     pub(crate) fn label(&self, index: usize) -> String {
-        format!("#{index} {}", self.meta.name)
+        format!("#{index} {}", self.name.as_deref().unwrap_or(self.meta.name))
     }
 }
 
@@ -117,8 +131,13 @@ fn next_graph() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Adds a node to the graph that is being written on this thread.
-pub(crate) fn add<T: GraphValue>(def: NodeDef, reads: &[NodeId]) -> Node<T> {
+/// Adds a node to the graph that is being written on this thread; `wrong` says of the node with
+/// this label what is wrong with it by itself.
+pub(crate) fn add<T: GraphValue>(
+    def: NodeDef,
+    reads: &[NodeId],
+    wrong: impl FnOnce(String) -> Option<Error>,
+) -> Node<T> {
     BUILDER.with(|builder| {
         let mut builder = builder.borrow_mut();
         let Some(builder) = builder.as_mut() else {
@@ -137,6 +156,9 @@ pub(crate) fn add<T: GraphValue>(def: NodeDef, reads: &[NodeId]) -> Node<T> {
                 remedy: "bind all nodes inside the closure of one Graph::new".into(),
             });
         }
+        if builder.problem.is_none() {
+            builder.problem = wrong(def.label(index));
+        }
         let id = NodeId {
             graph: builder.graph,
             index,
@@ -150,12 +172,13 @@ pub(crate) fn add<T: GraphValue>(def: NodeDef, reads: &[NodeId]) -> Node<T> {
 pub(crate) fn add_input<T: GraphValue>(n: usize) -> Node<T> {
     let def = NodeDef {
         meta: &INPUT,
+        name: None,
         action: Action::Input(n),
         reads: Vec::new(),
         value: ValueType::of::<T>(),
         clone_ref: clone_ref::<T>,
     };
-    add(def, &[])
+    add(def, &[], |_| None)
 }
 
 /// Calls of actors and tasks, written down but not made.

@@ -13,17 +13,19 @@ use super::shape::InputNodes;
 use super::slot::{GraphValue, Reader};
 use crate::error::Outcome;
 use crate::executor::shared::Shared;
+use crate::executor::sources::Probes;
+use maser_shm::channel::Probe;
 use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
-use std::cell::UnsafeCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, UnsafeCell};
 use std::sync::Arc;
 
 /// The driver's end of a call slot, used by submitting and by taking results (DR-1).
 #[repr(align(128))]
 struct SlotEnd<V, T> {
     ring: UnsafeCell<Caller<V, Outcome<T>>>,
-    /// Numbers of the questions in flight, oldest first: they need not be consecutive.
-    numbers: UnsafeCell<VecDeque<u64>>,
+    /// Number of the oldest question in flight. Answers are taken in their order, so those after it
+    /// follow one by one (CS-8).
+    oldest: Cell<u64>,
 }
 
 // SAFETY: DR-1.
@@ -40,10 +42,12 @@ impl<V: Send, T: Send> SubmitRun<V> for SubmitSlot<V, T> {
     #[inline]
     fn submit(&mut self, values: V) {
         // SAFETY: DR-1, the callers hold the lock.
-        let (ring, numbers) = unsafe { (&mut *self.end.ring.get(), &mut *self.end.numbers.get()) };
+        let ring = unsafe { &mut *self.end.ring.get() };
         // There is a slot for every run that may be in flight; a closed ring is a graph that ends.
-        if let Ok(number) = ring.try_call(values) {
-            numbers.push_back(number);
+        if let Ok(number) = ring.try_call(values)
+            && ring.in_flight() == 1
+        {
+            self.end.oldest.set(number);
         }
         self.target.event.notify();
     }
@@ -55,20 +59,19 @@ struct SlotArrivals<V, T> {
 
 impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
     #[inline]
-    fn is_ready(&self) -> bool {
+    fn idle(&self) -> Option<Probe> {
         // SAFETY: DR-1, the callers hold the lock.
-        let (ring, numbers) = unsafe { (&*self.end.ring.get(), &*self.end.numbers.get()) };
-        numbers
-            .front()
-            .is_some_and(|number| ring.is_answered(*number))
+        let ring = unsafe { &*self.end.ring.get() };
+        ring.idle(self.end.oldest.get())
     }
     #[inline]
     fn take(&mut self) -> Option<Outcome<T>> {
         // SAFETY: DR-1, the callers hold the lock.
-        let (ring, numbers) = unsafe { (&mut *self.end.ring.get(), &mut *self.end.numbers.get()) };
-        let taken = ring.try_take(*numbers.front()?);
+        let ring = unsafe { &mut *self.end.ring.get() };
+        let oldest = self.end.oldest.get();
+        let taken = ring.try_take(oldest);
         if taken.is_some() {
-            numbers.pop_front();
+            self.end.oldest.set(oldest.wrapping_add(1));
         }
         taken
     }
@@ -86,15 +89,17 @@ struct SlotHead<I: InputNodes, T: GraphValue> {
 
 impl<I: InputNodes, T: GraphValue> Head for SlotHead<I, T> {
     #[inline]
-    fn is_ready(&self) -> bool {
-        self.callee.is_ready()
+    fn idle(&self) -> Option<Probes> {
+        self.callee.idle().map(Probes::either)
     }
     #[inline]
-    fn load(&mut self) {
-        if let Some((number, values)) = self.callee.try_next() {
-            self.number = number;
-            I::fill(&self.slots, values);
-        }
+    fn try_load(&mut self) -> bool {
+        let Some((number, values)) = self.callee.try_next() else {
+            return false;
+        };
+        self.number = number;
+        I::fill(&self.slots, values);
+        true
     }
     #[inline]
     fn finish(&mut self) {
@@ -123,7 +128,7 @@ pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
     };
     let end = Arc::new(SlotEnd {
         ring: UnsafeCell::new(caller),
-        numbers: UnsafeCell::new(VecDeque::with_capacity(depth)),
+        oldest: Cell::new(0),
     });
     (
         Box::new(SlotHead::<I, T> {

@@ -10,7 +10,7 @@ use super::driver::{AnyOutput, SubmitRun};
 use super::layout::Layout;
 use super::plan::{check, lay_out};
 use super::shape::{InputNodes, IntoInputs, OutputNodes};
-use crate::actor::core::SendCore;
+use crate::actor::address::SendCore;
 use crate::config::Timeout;
 use crate::error::{Error, Result};
 use crate::node::Node as HostNode;

@@ -13,16 +13,18 @@
     reason = "cells that the lock of this very type protects; posts letters"
 )]
 
-use crate::actor::core::{ActorCore, SendCore};
+use crate::actor::address::SendCore;
+use crate::actor::core::ActorCore;
 use crate::error::Error;
 use crate::executor::gate::Gate;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::node::Node;
+use maser_shm::channel::Probe;
 use maser_shm::os::membarrier;
 use maser_shm::sync::CachePadded;
-use maser_shm::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use maser_shm::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use maser_shm::sync::event::Event;
 use maser_shm::sync::owner_lock::{OwnerLock, thread_number};
 use std::any::Any;
@@ -57,7 +59,7 @@ pub(crate) struct Core {
     wakers: Mutex<Vec<Waker>>,
     schedulers_waiting: Mutex<Vec<Arc<Shared>>>,
     over: OnceLock<Error>,
-    is_over: CachePadded<AtomicBool>,
+    is_over: CachePadded<AtomicU64>,
     /// Schedulers that still have segments.
     pub(crate) installed: AtomicUsize,
     pub(crate) removed: Gate,
@@ -105,7 +107,7 @@ impl Core {
             wakers: Mutex::default(),
             schedulers_waiting: Mutex::default(),
             over: OnceLock::new(),
-            is_over: CachePadded::new(AtomicBool::new(false)),
+            is_over: CachePadded::new(AtomicU64::new(0)),
             installed: AtomicUsize::new(homes.len()),
             removed: Gate::default(),
             actors,
@@ -155,7 +157,7 @@ impl Core {
 
     /// Why the graph takes no more runs, if it does not.
     pub(crate) fn over(&self) -> Option<Error> {
-        if self.is_over.load(Ordering::Acquire) {
+        if self.is_over.load(Ordering::Acquire) != 0 {
             self.over.get().cloned()
         } else {
             None
@@ -167,7 +169,7 @@ impl Core {
         if self.over.set(reason).is_err() {
             return false;
         }
-        self.is_over.store(true, Ordering::Release);
+        self.is_over.store(1, Ordering::Release);
         let id = self.id;
         for home in &self.homes {
             let core = self.clone();
@@ -338,7 +340,13 @@ impl Core {
     /// Whether it takes no more runs. One load.
     #[inline(always)]
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
+        self.is_over.load(Ordering::Relaxed) != 0
+    }
+
+    /// What changes when it is over; `None` if it is.
+    #[inline(always)]
+    pub(crate) fn not_over(&self) -> Option<Probe> {
+        (!self.is_over()).then(|| Probe::new(&self.is_over, 0))
     }
 }
 

@@ -13,12 +13,13 @@
 )]
 
 use super::core::Core;
-use super::results::{Arrivals, Found, Kept, Results};
+use super::results::{Arrivals, Awaited, Found, Kept, Results};
 use super::shape::InputNodes;
 use super::slot::GraphValue;
 use crate::error::{Error, Outcome, Result};
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
+use crate::executor::sources::Probes;
 use crate::executor::wait::{LentCpus, check_may_block, interrupted, thread_event};
 use crate::executor::watch::{Pollable, Watch};
 use maser_shm::sync::hint::spin_loop;
@@ -162,14 +163,20 @@ impl<T: GraphValue> Output<T> {
         drop(dropped);
     }
 
-    /// Whether the result of `run` has arrived.
+    /// `None` if the result of `run` has arrived.
     #[inline(always)]
-    pub(crate) fn has(&self, run: u64) -> bool {
+    fn awaited(&self, run: u64) -> Option<Awaited> {
         self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            results.has(run)
+            results.awaited(run)
         })
+    }
+
+    /// Whether the result of `run` has arrived.
+    #[inline(always)]
+    pub(crate) fn has(&self, run: u64) -> bool {
+        self.awaited(run).is_none()
     }
 
     /// Waits until the result of `run` is there, or the graph is over.
@@ -181,6 +188,8 @@ impl<T: GraphValue> Output<T> {
         self.wait_slow(run, limit, knob)
     }
 
+    /// Waits as [`wait`](Self::wait), without a look before. What it saw arrive may have been taken by
+    /// another thread meanwhile: look again.
     pub(crate) fn wait_slow(
         &self,
         run: u64,
@@ -194,23 +203,32 @@ impl<T: GraphValue> Output<T> {
         }
         let node = &self.core.node;
         let mut deadline = None;
+        let Some(mut awaited) = self.awaited(run) else {
+            return Ok(());
+        };
         for look in 0..node.idle.spin_looks().max(1) {
-            if self.has(run) {
-                return Ok(());
+            // SAFETY: the results are this output's own.
+            if unsafe { awaited.next.has_changed() } {
+                if awaited.is_next {
+                    return Ok(());
+                }
+                match self.awaited(run) {
+                    None => return Ok(()),
+                    Some(next) => awaited = next,
+                }
             }
-            if let Some(local) = local {
-                if local.has_ready_part(self.core.id) {
+            if let Some(local) = local
+                && local.has_work()
+            {
+                if local.sources.any_ready_of(self.core.id) {
                     // One turn of the loop and straight back, which costs less than to block. Whoever
                     // needs more turns than one blocks, so that its limit is looked at.
                     local.yield_now()?;
                     if self.has(run) {
                         return Ok(());
                     }
-                    break;
                 }
-                if local.has_work() {
-                    break;
-                }
+                break;
             }
             spin_loop();
             if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
@@ -268,12 +286,16 @@ impl<T: GraphValue> Output<T> {
                 return self.last_look(run, || self.too_late(run, limit, knob));
             }
             let deadline_ns = Cell::new(deadline);
+            let Some(probes) = self.idle(run) else {
+                continue;
+            };
             let Some(me_again) = self.me.upgrade() else {
                 return Err(crate::graph::core::gone(run));
             };
             local.watches.borrow_mut().push(Watch {
                 result: me_again,
                 run,
+                probes: Cell::new(probes),
                 co: me,
                 limit,
                 deadline_ns,
@@ -344,10 +366,12 @@ fn end_of(now_ns: u64, limit: Option<Duration>) -> u64 {
     })
 }
 
-impl<T: GraphValue> Pollable for Output<T> {
+// SAFETY: results and core are its own.
+unsafe impl<T: GraphValue> Pollable for Output<T> {
     #[inline]
-    fn is_ready(&self, run: u64) -> bool {
-        self.has(run) || self.core.is_over()
+    fn idle(&self, run: u64) -> Option<Probes> {
+        let (result, end) = (self.awaited(run)?, self.core.not_over()?);
+        Some(Probes::either([result.next, end]))
     }
 
     fn arm(&self, scheduler: &Arc<Shared>, armed: bool) {

@@ -15,6 +15,7 @@ use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::node::Node as HostNode;
+use maser_shm::channel::Probe;
 use maser_shm::channel::spsc::{LineReceiver, LineSender};
 use std::any::Any;
 use std::collections::HashMap;
@@ -265,8 +266,8 @@ impl Wire for Layout<'_> {
 struct Tick(LineReceiver<()>);
 
 impl InPort for Tick {
-    fn is_ready(&self) -> bool {
-        self.0.is_ready()
+    fn idle(&self) -> Option<Probe> {
+        self.0.idle()
     }
     fn load(&mut self) {
         let _nothing = self.0.try_recv();

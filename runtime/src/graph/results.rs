@@ -1,19 +1,21 @@
 //! Results of one output with the driver, found by the number of their run (DR-2).
 
 use crate::error::Outcome;
+use maser_shm::channel::Probe;
 use maser_shm::channel::spsc::LineReceiver;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Where the results of one output come from, in the order of the runs.
 pub(crate) trait Arrivals<T>: Send {
-    fn is_ready(&self) -> bool;
+    /// `None` if the next result is there; else what changes when it is.
+    fn idle(&self) -> Option<Probe>;
     fn take(&mut self) -> Option<Outcome<T>>;
 }
 
 impl<T: Send> Arrivals<T> for LineReceiver<Outcome<T>> {
     #[inline]
-    fn is_ready(&self) -> bool {
-        LineReceiver::is_ready(self)
+    fn idle(&self) -> Option<Probe> {
+        LineReceiver::idle(self)
     }
     #[inline]
     fn take(&mut self) -> Option<Outcome<T>> {
@@ -35,6 +37,15 @@ pub(crate) enum Found<T> {
     Here(Outcome<T>),
     NotYet,
     Gone,
+}
+
+/// A result that has not arrived.
+#[derive(Clone, Copy)]
+pub(crate) struct Awaited {
+    /// Changes when the next result arrives.
+    pub(crate) next: Probe,
+    /// Whether that is this one.
+    pub(crate) is_next: bool,
 }
 
 pub(crate) struct Results<T> {
@@ -59,12 +70,21 @@ impl<T> Results<T> {
         }
     }
 
-    /// Whether the result of `run` has arrived. The very next one stays where it is: whoever asks
+    /// `None` if the result of `run` has arrived. The very next one stays where it is: whoever asks
     /// takes it from there.
     #[inline(always)]
-    pub(crate) fn has(&mut self, run: u64) -> bool {
-        let arrived = self.arrived();
-        run < arrived || (self.arrivals.is_ready() && (run == arrived || run < self.pull()))
+    pub(crate) fn awaited(&mut self, run: u64) -> Option<Awaited> {
+        if run < self.arrived() {
+            return None;
+        }
+        loop {
+            let is_next = run == self.arrived();
+            match self.arrivals.idle() {
+                Some(next) => return Some(Awaited { next, is_next }),
+                None if is_next || run < self.pull() => return None,
+                None => {}
+            }
+        }
     }
 
     /// The result of `run`, which has not arrived, is to be dropped when it does.

@@ -22,7 +22,8 @@ use super::plan::After;
 use super::slot::{GraphValue, InPort, OutPort, Slot};
 use crate::actor::core::{Access, ActorCore};
 use crate::error::{Error, Fault};
-use crate::executor::local::{Frame, Local, Source};
+use crate::executor::local::{Frame, Local};
+use crate::executor::sources::{Probes, Source};
 use crate::executor::wait::interrupted;
 use crate::task::failure::Failure;
 use crate::task::meta::Function;
@@ -179,10 +180,10 @@ fn wait_for_turn(actor: &ActorCore, local: &Local, removed: &Cell<bool>) -> Resu
 
 /// Where a segment's runs come from and, on a call slot, go to.
 pub(crate) trait Head: Send {
-    /// Whether the next run's inputs are there. A load or two.
-    fn is_ready(&self) -> bool;
-    /// Moves them into their slots.
-    fn load(&mut self);
+    /// `None` if the next run's inputs are there; else what changes before they are.
+    fn idle(&self) -> Option<Probes>;
+    /// Moves them into their slots, if they are there.
+    fn try_load(&mut self) -> bool;
     /// The run is over.
     fn finish(&mut self);
 }
@@ -192,15 +193,20 @@ pub(crate) struct Edges(pub(crate) Vec<Box<dyn InPort>>);
 
 impl Head for Edges {
     #[inline]
-    fn is_ready(&self) -> bool {
-        self.0.iter().all(|port| port.is_ready())
+    fn idle(&self) -> Option<Probes> {
+        let mut ports = self.0.iter();
+        ports.find_map(|port| port.idle()).map(Probes::one)
     }
 
     #[inline]
-    fn load(&mut self) {
+    fn try_load(&mut self) -> bool {
+        if self.idle().is_some() {
+            return false;
+        }
         for port in &mut self.0 {
             port.load();
         }
+        true
     }
 
     fn finish(&mut self) {}
@@ -254,24 +260,31 @@ pub(crate) fn install(parts: Vec<SegmentParts>, core: &Arc<Core>, local: &Local)
             removed: Cell::new(false),
         })
     });
-    local.sources.borrow_mut().extend(made);
+    made.for_each(|segment| local.sources.push(segment));
 }
 
-impl Source for Segment {
+// SAFETY: its ends of channels are its own.
+unsafe impl Source for Segment {
     #[inline]
-    fn is_ready(&self) -> bool {
-        !self.running.get()
-            && self.head.borrow().is_ready()
-            && self
-                .after
-                .iter()
-                .all(|(through, ahead)| through.get() >= self.runs.get() + ahead)
+    fn idle(&self) -> Option<Probes> {
+        if self.running.get() {
+            return Some(Probes::always());
+        }
+        let idle = self.head.borrow().idle();
+        if idle.is_some() {
+            return idle;
+        }
+        (!self.is_its_turn()).then(Probes::always)
     }
 
     fn serve(self: Rc<Self>, local: &Local) -> bool {
+        let mut any = false;
         for _ in 0..RUNS_PER_TURN {
+            if self.running.get() || !self.is_its_turn() || !self.head.borrow_mut().try_load() {
+                break;
+            }
+            any = true;
             self.running.set(true);
-            self.head.borrow_mut().load();
             self.run_stages(local);
             if self.removed.get() {
                 // It stays `running`: nobody looks at it any more.
@@ -280,11 +293,8 @@ impl Source for Segment {
             self.head.borrow_mut().finish();
             self.running.set(false);
             self.runs.set(self.runs.get() + 1);
-            if !self.is_ready() {
-                break;
-            }
         }
-        true
+        any
     }
 
     fn belongs_to(&self, graph: u64) -> bool {
@@ -300,6 +310,13 @@ impl Source for Segment {
 }
 
 impl Segment {
+    /// SG-2.
+    #[inline(always)]
+    fn is_its_turn(&self) -> bool {
+        let mut others = self.after.iter();
+        others.all(|(through, ahead)| through.get() >= self.runs.get() + ahead)
+    }
+
     #[inline(always)]
     fn run_stages(&self, local: &Local) {
         // SG-1: only the one run borrows the list, also while a step of it is blocked.

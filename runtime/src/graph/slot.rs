@@ -15,6 +15,7 @@
 use crate::error::{Fault, Outcome};
 use crate::executor::shared::Shared;
 use crate::task::failure::panicked;
+use maser_shm::channel::Probe;
 use maser_shm::channel::spsc::{LineReceiver, LineSender, line_channel};
 use std::any::{Any, type_name};
 use std::cell::UnsafeCell;
@@ -93,7 +94,8 @@ impl<T: Clone> Reader<T> {
 
 /// The receiving end of an edge between two segments.
 pub(crate) trait InPort: Send {
-    fn is_ready(&self) -> bool;
+    /// `None` if a value is there; else what changes when it is.
+    fn idle(&self) -> Option<Probe>;
     /// Moves the next value into its slot.
     fn load(&mut self);
 }
@@ -106,8 +108,8 @@ struct LineIn<T: GraphValue> {
 
 impl<T: GraphValue> InPort for LineIn<T> {
     #[inline]
-    fn is_ready(&self) -> bool {
-        self.line.is_ready()
+    fn idle(&self) -> Option<Probe> {
+        self.line.idle()
     }
 
     #[inline]

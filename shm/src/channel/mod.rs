@@ -7,7 +7,8 @@
 //! | [`mpsc`] | many | one | a `line_channel` for each sender |
 //! | [`broadcast`] | one | many, every value to each | sequence and value on one line |
 //!
-//! Every step is a bounded `try_*` function; `is_ready` and `is_answered` are one load each.
+//! Every step is a bounded `try_*` function; `is_ready` and `is_answered` are a load or two, and what
+//! they looked at in vain can be kept as a [`Probe`].
 //! Waiting (how long to spin, when to park, which deadline) is a policy around them, which is
 //! also what lets loom explore every step.
 //!
@@ -24,10 +25,12 @@ mod error;
 mod held;
 pub mod mpsc;
 mod prefetch;
+mod probe;
 mod slots;
 pub mod spsc;
 
 pub use error::{Abandoned, ChannelError, TryCallError, TryRecvError, TrySendError};
+pub use probe::Probe;
 
 // loom's Arc carries the happens-before edge of the last drop into the model.
 #[cfg(loom)]

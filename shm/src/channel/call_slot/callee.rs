@@ -8,6 +8,7 @@
 
 use super::ring::{Ring, Slot};
 use super::{ABANDONED, answered, asked, before_first, is_after};
+use crate::channel::Probe;
 use crate::channel::held::Held;
 use crate::channel::slots::View;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +37,20 @@ impl<Q, A> Callee<Q, A> {
     pub fn is_ready(&self) -> bool {
         let (slots, last) = (self.slots, self.last);
         holds(slots, after(last)) || holds(slots, reused(slots, last))
+    }
+
+    /// What changes when the next question arrives; `None` if it is there.
+    #[inline(always)]
+    pub fn idle(&self) -> Option<[Probe; 2]> {
+        let mut is_here = false;
+        // PR-1: the next question falls into one of these slots (CS-8), and stages grow.
+        let probes = [after(self.last), reused(self.slots, self.last)].map(|number| {
+            let stage = &self.slot(number).stage;
+            let seen = stage.load(Ordering::Acquire); // CS-2
+            is_here |= seen == asked(number);
+            Probe::new(stage, seen)
+        });
+        (!is_here).then_some(probes)
     }
 
     /// Takes the next question, in the order they were asked. Earlier ones need not be answered.

@@ -10,7 +10,7 @@ use super::ring::{FREE, LedgerLine, Ring, Slot, entry};
 use super::{ABANDONED, answered, asked, before_first};
 use crate::channel::held::Held;
 use crate::channel::slots::View;
-use crate::channel::{Abandoned, TryCallError};
+use crate::channel::{Abandoned, Probe, TryCallError};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The asking end of a [`call_ring`](super::call_ring).
@@ -78,6 +78,16 @@ impl<Q, A> Caller<Q, A> {
     #[inline]
     pub fn is_answered(&self, number: u64) -> bool {
         self.slot(number).stage.load(Ordering::Acquire) & !ABANDONED == answered(number) // CS-3
+    }
+
+    /// What changes when question `number`, still in flight, is answered or abandoned; `None` if it
+    /// was.
+    #[inline(always)]
+    pub fn idle(&self, number: u64) -> Option<Probe> {
+        let stage = &self.slot(number).stage;
+        let seen = stage.load(Ordering::Acquire); // CS-3
+        // PR-1: stages grow.
+        (seen & !ABANDONED != answered(number)).then(|| Probe::new(stage, seen))
     }
 
     /// Takes the answer to question `number`; `None` while there is none. A question that is

@@ -8,8 +8,8 @@
 
 use super::Ring;
 use super::lines::Cursor;
-use crate::channel::TryRecvError;
 use crate::channel::held::Held;
+use crate::channel::{Probe, TryRecvError};
 use crate::sync::atomic::Ordering;
 
 /// The receiving end of a [`line_channel`](super::line_channel).
@@ -73,6 +73,16 @@ impl<T> LineReceiver<T> {
     pub fn is_ready(&self) -> bool {
         // SAFETY: the lines live as long as `self.ring`.
         unsafe { self.cursor.written() }.load(Ordering::Acquire) > self.head // LR-2
+    }
+
+    /// What changes when the next value arrives; `None` if it is there.
+    #[inline(always)]
+    pub fn idle(&self) -> Option<Probe> {
+        // SAFETY: the lines live as long as `self.ring`.
+        let written = unsafe { self.cursor.written() };
+        let seen = written.load(Ordering::Acquire); // LR-2
+        // PR-1: `written` grows, and the next value falls into this very line.
+        (seen <= self.head).then(|| Probe::new(written, seen))
     }
 
     /// Whether a value is there that came on the line read last: no load.

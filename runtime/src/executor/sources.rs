@@ -1,0 +1,181 @@
+//! What a scheduler polls on every turn: segments of graphs, lanes of calls.
+//!
+//! - SO-1 a source that was found idle says which words have to change before it can be ready, and
+//!   is left alone until one does: a look costs a load or two, whatever the source.
+//! - SO-2 no borrow of the list is held while a source is served.
+#![allow(unsafe_code, reason = "reads words of channels that the sources own")]
+
+use super::local::Local;
+use maser_shm::channel::Probe;
+use maser_shm::sync::atomic::AtomicU64;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Changes for nobody: what it says is what it always said.
+static STILL: AtomicU64 = AtomicU64::new(0);
+
+/// What an idle source, or a task that waits, looks at (SO-1).
+#[derive(Clone, Copy)]
+pub(crate) struct Probes([Probe; 2]);
+
+impl Probes {
+    /// Either of two words.
+    #[inline(always)]
+    pub(crate) fn either(probes: [Probe; 2]) -> Self {
+        Self(probes)
+    }
+
+    /// One word.
+    #[inline(always)]
+    pub(crate) fn one(probe: Probe) -> Self {
+        Self([probe, Probe::new(&STILL, 0)])
+    }
+
+    /// Something that is no word of a channel: look each time.
+    #[inline(always)]
+    pub(crate) fn always() -> Self {
+        Self([Probe::new(&STILL, 1); 2])
+    }
+
+    /// Whether a proper look is due.
+    ///
+    /// # Safety
+    /// The ends that the probes came from are alive.
+    #[inline(always)]
+    pub(crate) unsafe fn have_changed(&self) -> bool {
+        let [first, second] = &self.0;
+        // SAFETY: this function's contract; `STILL` is static.
+        unsafe { first.has_changed() || second.has_changed() }
+    }
+}
+
+/// Something a scheduler looks at on every turn.
+///
+/// # Safety
+/// The words that [`idle`](Self::idle) names live as long as the source.
+pub(crate) unsafe trait Source {
+    /// `None` if [`serve`](Self::serve) would do something; else what changes before it would.
+    fn idle(&self) -> Option<Probes>;
+    /// Does what is ready, if anything; may run user code and block. True if something was done.
+    fn serve(self: Rc<Self>, local: &Local) -> bool;
+    /// How many calls it has taken so far.
+    fn taken(&self) -> u64 {
+        0
+    }
+    /// Whether every call is taken that was there when [`taken`](Self::taken) gave `mark`.
+    fn has_passed(&self, _mark: u64) -> bool {
+        true
+    }
+    /// Whether it is part of this graph.
+    fn belongs_to(&self, _graph: u64) -> bool {
+        false
+    }
+    /// It was taken off its scheduler, perhaps in the middle of something.
+    fn was_removed(&self, _local: &Local) {}
+    /// The node shuts down.
+    fn close(&self) {}
+    /// Whether it has calls that another scheduler may still answer or ask.
+    fn is_lane(&self) -> bool {
+        false
+    }
+    /// RM-1: completes the calls of a lane, on the thread that closes the node.
+    fn settle(&self) {}
+}
+
+struct Entry {
+    source: Rc<dyn Source>,
+    probes: Probes,
+}
+
+impl Entry {
+    #[inline(always)]
+    fn is_ready(&mut self) -> bool {
+        // SAFETY: the source is here, and with it what its probes point at.
+        if !unsafe { self.probes.have_changed() } {
+            return false;
+        }
+        match self.source.idle() {
+            None => true,
+            Some(probes) => {
+                self.probes = probes;
+                false
+            }
+        }
+    }
+}
+
+/// The sources of one scheduler.
+#[derive(Default)]
+pub(crate) struct Sources(RefCell<Vec<Entry>>);
+
+impl Sources {
+    pub(crate) fn push(&self, source: Rc<dyn Source>) {
+        let probes = Probes::always();
+        self.0.borrow_mut().push(Entry { source, probes });
+    }
+
+    /// The next one that may be ready, from place `at` on, which moves past it.
+    #[inline(always)]
+    pub(crate) fn next_changed(&self, at: &mut usize) -> Option<Rc<dyn Source>> {
+        let entries = self.0.borrow();
+        while let Some(entry) = entries.get(*at) {
+            *at += 1;
+            // SAFETY: the source is here, and with it what its probes point at.
+            if unsafe { entry.probes.have_changed() } {
+                return Some(entry.source.clone());
+            }
+        }
+        None
+    }
+
+    /// The one before place `at` had nothing to do: it is left alone for a while (SO-1).
+    pub(crate) fn rest(&self, at: usize) {
+        let mut entries = self.0.borrow_mut();
+        if let Some(entry) = at.checked_sub(1).and_then(|at| entries.get_mut(at)) {
+            let _is_ready = entry.is_ready();
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn any_ready(&self) -> bool {
+        self.0.borrow_mut().iter_mut().any(Entry::is_ready)
+    }
+
+    /// Whether a part of `graph` is ready.
+    pub(crate) fn any_ready_of(&self, graph: u64) -> bool {
+        let mut entries = self.0.borrow_mut();
+        let mut parts = entries
+            .iter_mut()
+            .filter(|entry| entry.source.belongs_to(graph));
+        parts.any(Entry::is_ready)
+    }
+
+    /// Those that are ready, and how far they are.
+    pub(crate) fn ready_marks(&self) -> Vec<(Rc<dyn Source>, u64)> {
+        let entries = self.0.borrow();
+        let ready = entries.iter().filter(|entry| entry.source.idle().is_none());
+        ready
+            .map(|entry| (entry.source.clone(), entry.source.taken()))
+            .collect()
+    }
+
+    pub(crate) fn snapshot(&self) -> Vec<Rc<dyn Source>> {
+        let entries = self.0.borrow();
+        entries.iter().map(|entry| entry.source.clone()).collect()
+    }
+
+    pub(crate) fn take(&self) -> Vec<Rc<dyn Source>> {
+        let entries = self.0.take().into_iter();
+        entries.map(|entry| entry.source).collect()
+    }
+
+    /// Takes out the segments of a graph.
+    pub(crate) fn remove_graph(&self, graph: u64) -> Vec<Rc<dyn Source>> {
+        let mut entries = self.0.borrow_mut();
+        let (gone, kept) = std::mem::take(&mut *entries)
+            .into_iter()
+            .partition(|entry| entry.source.belongs_to(graph));
+        *entries = kept;
+        gone.into_iter().map(|entry: Entry| entry.source).collect()
+    }
+}
