@@ -1,8 +1,8 @@
 //! What a scheduler polls on every turn: segments of graphs, lanes of calls.
 //!
-//! - SO-1 a source that was found idle says which words have to change before it can be ready, and
+//! - SR-1 a source that was found idle says which words have to change before it can be ready, and
 //!   is left alone until one does: a look costs a load or two, whatever the source.
-//! - SO-2 no borrow of the list is held while a source is served.
+//! - SR-2 no borrow of the list is held while a source is served.
 #![allow(unsafe_code, reason = "reads words of channels that the sources own")]
 
 use super::local::Local;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// Changes for nobody: what it says is what it always said.
 static STILL: AtomicU64 = AtomicU64::new(0);
 
-/// What an idle source, or a task that waits, looks at (SO-1).
+/// What an idle source, or a task that waits, looks at (SR-1).
 #[derive(Clone, Copy)]
 pub(crate) struct Probes([Probe; 2]);
 
@@ -128,7 +128,7 @@ impl Sources {
         None
     }
 
-    /// The one before place `at` had nothing to do: it is left alone for a while (SO-1).
+    /// The one before place `at` had nothing to do: it is left alone for a while (SR-1).
     pub(crate) fn rest(&self, at: usize) {
         let mut entries = self.0.borrow_mut();
         if let Some(entry) = at.checked_sub(1).and_then(|at| entries.get_mut(at)) {
