@@ -13,11 +13,14 @@
 //! | [`deaths`] | an actor that is killed, in every state |
 //! | [`waiters`] | those who wait when a graph ends |
 //! | [`callers`] | execution from threads, tasks, methods and executors |
+//! | [`async_steps`] | methods that are `async fn` |
+//! | [`step_options`] | tasks with options |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`seed_000`] | the programs of the quickstart |
 //! | [`seed_001`] | the programs of the troubleshooting page that need no GPU |
 
 mod actors;
+mod async_steps;
 mod callers;
 mod deaths;
 mod endings;
@@ -30,5 +33,6 @@ mod results;
 mod seed_000;
 mod seed_001;
 mod shapes;
+mod step_options;
 mod waiters;
 mod written;

@@ -134,7 +134,7 @@ impl Method {
     }
 
     fn binds(&self) -> bool {
-        !self.is_async && self.output.shape != Shape::Stream
+        self.output.shape != Shape::Stream
     }
 
     /// The marker type, the call object and what they need.
@@ -236,10 +236,11 @@ impl Method {
         let sources = params.sources();
         let value = output.value();
         let bounds = bounds::of_graph(params, output);
-        let bind_as = if self.exclusive {
-            quote!(bind_mut)
-        } else {
-            quote!(bind_ref)
+        let bind_as = match (self.is_async, self.exclusive) {
+            (true, true) => quote!(bind_async_mut),
+            (true, false) => quote!(bind_async),
+            (false, true) => quote!(bind_mut),
+            (false, false) => quote!(bind_ref),
         };
         quote! {
             /// Makes the call a step of a graph. Each argument is a node or a value.

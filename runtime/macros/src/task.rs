@@ -138,15 +138,6 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         format!("Sets resources, retries or a name before [`{text}`](fn@{name}) is started.");
     let about_start =
         format!("Starts `{text}` with these options and returns at once with {words}.");
-    let built = builder.tokens(
-        visibility,
-        quote! {
-            #[doc = #about_start]
-            #visibility fn #remote(self, #parameters) -> #refs {
-                ::maser::__private::#spawn::<#types>(self.0, #holders, #run)
-            }
-        },
-    );
     let bind = (output.shape != Shape::Stream).then(|| {
         let about = format!(
             "Makes [`{text}`](fn@{name}) a step of a graph. Each argument is a node or a value."
@@ -156,15 +147,39 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         let sources = params.sources();
         let value = output.value();
         let bounds = bounds::of_graph(&params, &output);
-        quote! {
+        let plain = quote! {
             #[doc = #about]
             #visibility fn #bind(#parameters) -> ::maser::Node<#value>
             #bounds
             {
                 ::maser::__private::bind_task::<#name, _, _, _>(#sources, #run)
             }
-        }
+        };
+        let about = format!(
+            "Makes `{text}` with these options a step of a graph: its resources are taken when the graph is compiled, and held until it ends. Each argument is a node or a value."
+        );
+        let with_options = quote! {
+            #[doc = #about]
+            #visibility fn #bind(self, #parameters) -> ::maser::Node<#value>
+            #bounds
+            {
+                ::maser::__private::bind_task_with::<#name, _, _, _>(self.0, #sources, #run)
+            }
+        };
+        (plain, with_options)
     });
+    let (bind, bind_with) = bind.unzip();
+    let built = builder.tokens(
+        visibility,
+        quote! {
+            #[doc = #about_start]
+            #visibility fn #remote(self, #parameters) -> #refs {
+                ::maser::__private::#spawn::<#types>(self.0, #holders, #run)
+            }
+
+            #bind_with
+        },
+    );
     // MAC-1, MAC-2.
     quote_spanned! {here=>
         #(#attributes)*

@@ -8,10 +8,13 @@
 //! |---|---|
 //! | `build` | `Graph`, `Node<T>`, the list of nodes while a graph is written |
 //! | `bind` | what `method.bind(..)` puts into the list |
+//! | `source` | the arguments of a bound call |
+//! | `step_options` | what `options()` say of a task that is a step |
 //! | `shape` | tuples and vectors of nodes as inputs and outputs |
 //! | `slot` | where a value lies between two steps of a segment |
 //! | `plan` | checks, and which step goes into which segment |
 //! | `segment` | a segment and its steps on their scheduler |
+//! | `async_step` | a step that waits for a future |
 //! | `layout` | the plan in memory, sent to the schedulers |
 //! | `core` | the part of a compiled graph that is the same for all types: limits, lock, end |
 //! | `driver` | the end that submits runs and keeps their results |
@@ -21,6 +24,7 @@
 //! | `reference` | `GraphRef<T>` |
 //! | `registry` | the graphs of a node, for death and shutdown |
 
+pub(crate) mod async_step;
 pub(crate) mod bind;
 pub(crate) mod build;
 pub(crate) mod call_slot;
@@ -35,3 +39,5 @@ pub(crate) mod results;
 pub(crate) mod segment;
 pub(crate) mod shape;
 pub(crate) mod slot;
+pub(crate) mod source;
+pub(crate) mod step_options;

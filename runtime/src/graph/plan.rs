@@ -8,9 +8,10 @@
 //! other that goes through another scheduler, so those that are joined by a value, an actor or a
 //! common source can run as one segment without waiting in between.
 
-use super::build::{Action, NodeDef};
+use super::build::{Action, NodeDef, Place};
 use crate::error::{Error, Result};
 use crate::node::Node as HostNode;
+use std::sync::Arc;
 
 /// Where each node goes.
 pub(crate) struct Plan {
@@ -36,7 +37,7 @@ pub(crate) struct After {
 const NONE: usize = usize::MAX;
 
 /// Refuses what cannot run.
-pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &HostNode) -> Result<()> {
+pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &Arc<HostNode>) -> Result<()> {
     let wrong = |index: usize, problem: String, remedy: &str| {
         Err(Error::Graph {
             node: nodes[index].label(index),
@@ -98,6 +99,11 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &HostNode) -> Re
             _ => {}
         }
     }
+    for (index, def) in nodes.iter().enumerate() {
+        if let Action::Call { place, .. } = &def.action {
+            place.reserve(|| def.label(index), host)?;
+        }
+    }
     Ok(())
 }
 
@@ -134,7 +140,8 @@ fn actor_key(def: &NodeDef) -> Option<usize> {
     }
 }
 
-/// Actors are where they are; a task goes where its first input is made.
+/// Actors are where they are; a task goes where its options say, else where its first input is
+/// made.
 fn schedulers(nodes: &[NodeDef], host: &HostNode) -> Vec<usize> {
     let mut scheduler = Vec::with_capacity(nodes.len());
     for def in nodes {
@@ -143,7 +150,15 @@ fn schedulers(nodes: &[NodeDef], host: &HostNode) -> Vec<usize> {
             Action::Call {
                 actor: Some(actor), ..
             } => actor.home,
-            Action::Call { actor: None, .. } => def
+            Action::Call {
+                place:
+                    Place {
+                        scheduler: Some(place),
+                        ..
+                    },
+                ..
+            } => *place,
+            Action::Call { .. } => def
                 .reads
                 .iter()
                 .map(|input| scheduler[*input])

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Returned(Box<dyn std::error::Error + Send + Sync>),
     /// maser ended it.
     Runtime(Fault),
+    /// The error as everybody is to see it.
+    Settled { fault: Fault, began_here: bool },
 }
 
 impl Failure {
@@ -48,6 +50,7 @@ impl Failure {
         match self.0 {
             Kind::Argument { index, fault } => (Fault::new(seen(&fault.0, Some(index))), false),
             Kind::Runtime(fault) => (fault, true),
+            Kind::Settled { fault, began_here } => (fault, began_here),
             Kind::Returned(error) => match error.downcast::<Error>() {
                 Ok(error) => {
                     let began_here = !matches!(*error, Error::Task(_));

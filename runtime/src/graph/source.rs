@@ -1,0 +1,200 @@
+//! The arguments of a bound call: nodes and constants, and where a step reads them.
+
+use super::build::{Node, NodeId, Slots};
+use super::slot::{GraphValue, Reader, cloned, slot_of};
+use crate::error::{Fault, Outcome};
+use crate::object::reference::Ref;
+use crate::task::args::{AnyArg, Params};
+use crate::task::failure::Failure;
+use crate::task::meta::Function;
+use std::any::Any;
+
+/// Where an argument of a bound call comes from.
+#[derive(Clone)]
+pub enum Source<T> {
+    /// Another node, by graph and position.
+    #[doc(hidden)]
+    Node(NodePosition),
+    /// The same value in every run.
+    Value(T),
+}
+
+/// An opaque position.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct NodePosition(pub(crate) NodeId);
+
+/// What may be written for an argument of `bind`: a node, or a constant of the parameter's type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be bound to a parameter of type `{T}`",
+    note = "bind a `Node<{T}>`, or a value of type `{T}` that is the same in every run"
+)]
+pub trait IntoNode<T> {
+    /// Where it comes from.
+    fn into_source(self) -> Source<T>;
+}
+
+impl<T> IntoNode<T> for Node<T> {
+    fn into_source(self) -> Source<T> {
+        Source::Node(NodePosition(self.id))
+    }
+}
+
+impl<T> IntoNode<T> for &Node<T> {
+    fn into_source(self) -> Source<T> {
+        Source::Node(NodePosition(self.id))
+    }
+}
+
+impl<T: GraphValue> IntoNode<T> for T {
+    fn into_source(self) -> Source<T> {
+        Source::Value(self)
+    }
+}
+
+impl IntoNode<String> for &str {
+    fn into_source(self) -> Source<String> {
+        Source::Value(self.to_owned())
+    }
+}
+
+/// A source with its slot found.
+#[doc(hidden)]
+pub struct Input<T>(InputKind<T>);
+
+enum InputKind<T> {
+    Slot(Reader<T>),
+    Value(T),
+}
+
+impl<T: GraphValue> Source<T> {
+    fn read(&self) -> Option<NodeId> {
+        match self {
+            Source::Node(at) => Some(at.0),
+            Source::Value(_) => None,
+        }
+    }
+
+    fn resolve(&self, slots: Slots<'_>) -> Input<T> {
+        match self {
+            Source::Node(at) => {
+                let (slot, last) = slots(at.0.index);
+                Input(InputKind::Slot(Reader {
+                    slot: slot_of::<T>(&*slot),
+                    last,
+                }))
+            }
+            Source::Value(value) => Input(InputKind::Value(value.clone())),
+        }
+    }
+
+    fn as_arg(&self, refs: &dyn Fn(usize) -> Box<dyn Any>) -> AnyArg<T> {
+        match self {
+            Source::Node(at) => match refs(at.0.index).downcast::<Ref<T>>() {
+                Ok(one) => AnyArg::Ref(*one),
+                Err(_) => unreachable!("a node's refs are of the node's type"),
+            },
+            Source::Value(value) => AnyArg::Value(value.clone()),
+        }
+    }
+}
+
+impl<T: GraphValue> Input<T> {
+    #[inline(always)]
+    fn take(&self) -> Outcome<AnyArg<T>> {
+        match &self.0 {
+            InputKind::Slot(reader) => reader.read().map(AnyArg::Value),
+            InputKind::Value(value) => cloned(value).map(AnyArg::Value),
+        }
+    }
+}
+
+/// A tuple of [`Source`]s.
+pub trait Sources: Clone + Send + Sync + 'static {
+    /// The tuple of arguments.
+    type Args: Params;
+    #[doc(hidden)]
+    type Inputs: StepInputs<Args = Self::Args>;
+    #[doc(hidden)]
+    fn reads(&self) -> Vec<NodePosition>;
+    #[doc(hidden)]
+    fn resolve(&self, slots: SlotsPtr<'_, '_>) -> Self::Inputs;
+    #[doc(hidden)]
+    fn args(&self, refs: &dyn Fn(usize) -> Box<dyn Any>) -> Self::Args;
+}
+
+/// An opaque finder of slots.
+#[doc(hidden)]
+pub struct SlotsPtr<'a, 'b>(pub(crate) &'a mut Slots<'b>);
+
+/// A tuple of inputs whose slots are found.
+pub trait StepInputs: Send + 'static {
+    /// The tuple of arguments.
+    type Args: Params;
+    /// Reads every one of them; the first error with its position otherwise.
+    #[doc(hidden)]
+    fn take(&self) -> Result<Self::Args, InputFault>;
+}
+
+/// An argument that is an error.
+#[doc(hidden)]
+pub struct InputFault(pub(crate) usize, pub(crate) Fault);
+
+impl InputFault {
+    /// The error of the step of `M` that got it (SG-3).
+    #[cold]
+    pub(crate) fn through<M: Function>(self) -> Fault {
+        let failure = Failure::argument(self.0, self.1);
+        failure.into_fault(M::META.name, None).0
+    }
+}
+
+macro_rules! sources {
+    ($($name:ident $at:tt)*) => {
+        impl<$($name: GraphValue),*> Sources for ($(Source<$name>,)*) {
+            type Args = ($(AnyArg<$name>,)*);
+            type Inputs = InputsOf<($(Input<$name>,)*)>;
+            fn reads(&self) -> Vec<NodePosition> {
+                let reads: Vec<Option<NodeId>> = vec![$(self.$at.read()),*];
+                reads.into_iter().flatten().map(NodePosition).collect()
+            }
+            #[allow(unused_variables, reason = "the empty tuple reads nothing")]
+            fn resolve(&self, slots: SlotsPtr<'_, '_>) -> Self::Inputs {
+                InputsOf(($(self.$at.resolve(&mut **slots.0),)*))
+            }
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple reads nothing")]
+            fn args(&self, refs: &dyn Fn(usize) -> Box<dyn Any>) -> Self::Args {
+                ($(self.$at.as_arg(refs),)*)
+            }
+        }
+
+        impl<$($name: GraphValue),*> StepInputs for InputsOf<($(Input<$name>,)*)> {
+            type Args = ($(AnyArg<$name>,)*);
+            #[inline(always)]
+            #[allow(non_snake_case, clippy::unused_unit, reason = "the type parameter names the argument")]
+            fn take(&self) -> Result<Self::Args, InputFault> {
+                // Every slot is read, also after an error, so that nothing of a run stays behind.
+                $(let $name = self.0.$at.take();)*
+                Ok(($($name.map_err(|fault| InputFault($at, fault))?,)*))
+            }
+        }
+    };
+}
+
+/// An opaque tuple of inputs.
+#[doc(hidden)]
+pub struct InputsOf<I>(I);
+
+sources!();
+sources!(A 0);
+sources!(A 0 B 1);
+sources!(A 0 B 1 C 2);
+sources!(A 0 B 1 C 2 D 3);
+sources!(A 0 B 1 C 2 D 3 E 4);
+sources!(A 0 B 1 C 2 D 3 E 4 F 5);
+sources!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+sources!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
+sources!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
+sources!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
+sources!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10);
+sources!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11);
