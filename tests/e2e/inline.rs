@@ -1,58 +1,14 @@
 //! Inline mode: every call is done when it returns, and its values go through bytes, so that what
 //! would not survive the way to another process is found here.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use maser::prelude::*;
 use maser_tests::{both_ways, quiet};
-use serde::de::Error as _;
-use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-fn inline() -> Config {
-    // The errors that these tests provoke are printed in inline mode.
-    quiet(2).mode(Mode::Inline)
-}
-
-/// Writes two numbers and reads one.
-#[derive(Clone, Debug)]
-struct Uneven(u64);
-
-impl Serialize for Uneven {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.0, self.0).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Uneven {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        u64::deserialize(deserializer).map(Uneven)
-    }
-}
-
-/// An even number in memory, but only a small one in bytes.
-#[derive(Clone, Debug, PartialEq)]
-struct Small(u64);
-
-impl Serialize for Small {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            0..10 => self.0.serialize(serializer),
-            _ => Err(S::Error::custom("too large")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Small {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            7 => Err(D::Error::custom("seven")),
-            other => Ok(Small(other)),
-        }
-    }
-}
+use crate::unportable::{Small, Store, Uneven, assert_found, inline, small, times};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Partial {
@@ -69,39 +25,9 @@ enum Either {
     Text(String),
 }
 
-/// Says which function and which value it was, and what came of it.
-#[track_caller]
-fn not_portable<T: std::fmt::Debug>(outcome: maser::Result<T>) -> (String, String, String) {
-    match outcome.as_ref().map_err(Error::root) {
-        Err(Error::NotPortable {
-            function,
-            value,
-            problem,
-        }) => (function.clone(), value.clone(), problem.clone()),
-        _ => panic!("{outcome:?}"),
-    }
-}
-
-#[track_caller]
-fn assert_found<T: std::fmt::Debug>(outcome: maser::Result<T>, function: &str, value: &str) {
-    let (its_function, its_value, problem) = not_portable(outcome);
-    assert_eq!((&*its_function, &*its_value), (function, value));
-    assert!(!problem.is_empty());
-}
-
 #[maser::task]
 fn uneven(first: u64, second: Uneven) -> u64 {
     first + second.0
-}
-
-#[maser::task]
-fn small(n: &Small) -> Small {
-    n.clone()
-}
-
-#[maser::task]
-fn times(n: u64, by: u64) -> Small {
-    Small(n * by)
 }
 
 #[maser::task]
@@ -182,84 +108,6 @@ fn values_behind_refs_are_no_exception() {
             "argument `second`",
         );
         assert_eq!(put.get()?, Small(11), "in its own place it is fine");
-        Ok(())
-    });
-}
-
-struct Store {
-    last: Cell<u64>,
-}
-
-#[maser::actor]
-impl Store {
-    fn new(first: Small) -> Self {
-        Store {
-            last: Cell::new(first.0),
-        }
-    }
-    fn set(&mut self, to: Small) -> u64 {
-        self.last.replace(to.0)
-    }
-    fn add(&self, n: u64) -> Small {
-        self.last.set(self.last.get() + n);
-        Small(self.last.get())
-    }
-    async fn later(&self, n: Small) -> Small {
-        Small(self.last.get() + n.0)
-    }
-    async fn replace(&mut self, n: Small) -> Small {
-        Small(self.last.replace(n.0))
-    }
-    #[maser(num_returns = 2)]
-    fn both(&self, by: u64) -> (u64, Small) {
-        (self.last.get(), Small(self.last.get() * by))
-    }
-    #[maser(stream)]
-    fn from(&self, n: u64) -> Vec<Small> {
-        (n..n + 3).map(Small).collect()
-    }
-}
-
-#[test]
-fn methods_are_found_out_like_tasks() {
-    both_ways(inline(), |_| {
-        let store = Store::remote(Small(1));
-        assert_eq!(store.set().remote(Small(2)).get()?, 1);
-        assert_found(
-            store.set().remote(Small(12)).get(),
-            "Store::set",
-            "argument `to`",
-        );
-        assert_eq!(
-            store.add().remote(1).get()?,
-            Small(3),
-            "the state is as it was"
-        );
-        assert_eq!(store.later().remote(Small(1)).get()?, Small(4));
-        assert_found(
-            store.later().remote(Small(9)).get(),
-            "Store::later",
-            "the result",
-        );
-        assert_found(
-            store.replace().remote(Small(70)).get(),
-            "Store::replace",
-            "argument `n`",
-        );
-        assert_eq!(store.replace().remote(Small(4)).get()?, Small(3));
-        assert_found(store.add().remote(20).get(), "Store::add", "the result");
-        Ok(())
-    });
-}
-
-#[test]
-fn a_constructors_argument_that_does_not_survive_is_why_the_actor_died() {
-    both_ways(inline(), |_| {
-        let store = Store::remote(Small(99));
-        let Err(Error::ActorDied { reason, .. }) = store.add().remote(1).get() else {
-            panic!("it was never made");
-        };
-        assert!(reason.contains("argument `first` of Store"), "{reason}");
         Ok(())
     });
 }

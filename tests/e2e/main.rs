@@ -14,7 +14,7 @@
 //! | [`actor_life`] | constructors, names, kill, the last handle |
 //! | [`cycles`] | waits that could never end |
 //! | [`edges`] | locks, panics, stacks, limits, sleeping |
-//! | [`inline`] | values that do not survive encoding, found in inline mode |
+//! | [`inline`], [`inline_actors`] | values that do not survive encoding, found in inline mode |
 //! | [`lifecycle`] | from `init` to `init` again, configurations |
 //! | [`shutdown`] | with work of every kind under way |
 //! | [`leftovers`] | what a runtime leaves behind |
@@ -30,6 +30,7 @@ mod edges;
 mod errors;
 mod futures;
 mod inline;
+mod inline_actors;
 mod leftovers;
 mod lifecycle;
 mod objects;
@@ -41,3 +42,4 @@ mod shutdown;
 mod streams;
 mod support;
 mod tasks;
+mod unportable;
