@@ -88,7 +88,7 @@ pub use maser_macros::{actor, main, task};
 /// What can be passed between tasks: any `Send + Sync` type that serde can encode and decode.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be passed between tasks",
-    note = "derive serde's `Serialize` and `Deserialize`, or use `#[maser::task(local)]` / `#[maser::actor(local)]` to stay in one process"
+    note = "arguments and results are `Send + Sync + 'static` and go through serde: derive `Serialize` and `Deserialize`, or use `#[maser::task(local)]` / `#[maser::actor(local)]` to stay in one process"
 )]
 pub trait Value: Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static {}
 impl<T: Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static> Value for T {}
@@ -96,7 +96,7 @@ impl<T: Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static> 
 /// What can be passed between tasks that stay in one process.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be passed between threads",
-    note = "arguments and results are `Send + Sync + 'static`"
+    note = "arguments and results are `Send + Sync + 'static`: use `Arc` for `Rc`, `Mutex` or an atomic for `Cell` and `RefCell`"
 )]
 pub trait LocalValue: Send + Sync + 'static {}
 impl<T: Send + Sync + 'static> LocalValue for T {}

@@ -28,10 +28,27 @@ use crate::task::portable;
 use crate::task::returns::settle;
 use crate::task::stream::{Emit, RefStream, StreamMut, StreamRef, call_stream};
 
+/// What a function may return as its error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a task or method",
+    note = "an error implements `std::error::Error` and is `Send + Sync + 'static`: whoever waits for the result gets it, on any thread",
+    note = "`maser::Error`, `String` and `Box<dyn std::error::Error + Send + Sync>` are such errors; `thiserror` derives one"
+)]
+pub trait ErrorValue {
+    /// The error with its type erased.
+    fn into_boxed(self) -> Box<dyn std::error::Error + Send + Sync>;
+}
+
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> ErrorValue for E {
+    fn into_boxed(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.into()
+    }
+}
+
 /// A function's own error.
 #[cold]
-pub fn user_error<E: Into<Box<dyn std::error::Error + Send + Sync>>>(error: E) -> Failure {
-    Failure(crate::task::failure::Kind::Returned(error.into()))
+pub fn user_error<E: ErrorValue>(error: E) -> Failure {
+    Failure(crate::task::failure::Kind::Returned(error.into_boxed()))
 }
 
 /// `Result` under any name.

@@ -79,6 +79,18 @@ fn check_all<'a>(types: impl Iterator<Item = &'a Type>, local: bool) -> TokenStr
     }
 }
 
+/// The `where` clause of `remote`: what leaves its thread is `LocalValue` at least.
+///
+/// The lifetime puts the check off to where `remote` is called (MAC-8), so that a result of another type is one error
+/// (MAC-5) and not one in every generated function.
+pub(crate) fn of_remote(output: &Output) -> TokenStream {
+    let bounds = output.parts().into_iter().map(|ty| {
+        let span = Span::call_site().located_at(ty.span());
+        quote_spanned!(span=> for<'remote> #ty: ::maser::LocalValue,)
+    });
+    quote!(where #(#bounds)*)
+}
+
 /// The `where` clause of `bind`: what flows through a graph is `GraphValue`.
 ///
 /// The lifetime puts the check off to where `bind` is called (MAC-8): without it, a function of other types could not

@@ -19,7 +19,8 @@
 //! - MAC-5 every argument and result type is asserted to be `Value` (`LocalValue` with `local`) on the user's own tokens.
 //! - MAC-6 generated code holds no `unsafe`.
 //! - MAC-7 generated documentation holds no code block: it would run again as a test of the user's crate.
-//! - MAC-8 what only `bind` demands (`GraphValue`) is checked where `bind` is called.
+//! - MAC-8 what only `bind` demands (`GraphValue`) is checked where `bind` is called, and what `remote` demands of a
+//!   result is checked by MAC-5 alone.
 //!
 //! Proofs: `runtime/tests/ui/` (what is accepted, and every error text), `runtime/tests/macros.rs` (what it does).
 

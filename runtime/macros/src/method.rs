@@ -162,6 +162,7 @@ impl Method {
         let parameters = params.remote();
         let holders = params.holders();
         let refs = output.refs();
+        let bounds = bounds::of_remote(output);
         let remote = Ident::new("remote", here);
         let send = match (output.shape, self.is_async, self.exclusive) {
             (Shape::One, true, true) => quote!(call_async_mut),
@@ -195,7 +196,9 @@ impl Method {
                 impl #call<'_> {
                     #[doc = #about_remote]
                     #[inline]
-                    #visibility fn #remote(self, #parameters) -> #refs {
+                    #visibility fn #remote(self, #parameters) -> #refs
+                    #bounds
+                    {
                         ::maser::__private::#send::<#marker, #actor, _, _, _>(
                             self.actor, self.options, #holders, #run,
                         )

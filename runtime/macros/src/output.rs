@@ -53,6 +53,16 @@ impl Output {
             ReturnType::Type(_, ty) => plain(ty).clone(),
         };
         check_written(kind, &written, args, errors);
+        if let Some(error) = unshared_error(&written) {
+            errors.push(
+                error,
+                format!(
+                    "the error of {} goes to whoever waits for the result, on any thread: write `Box<dyn Error + Send + Sync>`{}",
+                    kind.noun(),
+                    kind.or_skip()
+                ),
+            );
+        }
         let span = written.span();
         let written = match actor {
             Some(actor) => self_type::write_out(written, actor),
@@ -111,6 +121,15 @@ impl Output {
     /// The types that must be values, on the user's tokens (MAC-5).
     pub(crate) fn checked(&self) -> &[Type] {
         &self.checked
+    }
+
+    /// The types that refs refer to; none for a stream, whose item may be none for another reason.
+    pub(crate) fn parts(&self) -> Vec<&Type> {
+        match self.shape {
+            Shape::Many => self.checked.iter().collect(),
+            Shape::One => vec![&self.value],
+            Shape::Stream => Vec::new(),
+        }
     }
 
     /// What `remote` returns.
@@ -218,6 +237,39 @@ fn first_argument(ty: &Type) -> Option<&Type> {
         GenericArgument::Type(ty) => Some(plain(ty)),
         _ => None,
     })
+}
+
+/// `Box<dyn Error>` in `Result<T, Box<dyn Error>>`, which may not leave its thread.
+fn unshared_error(ty: &Type) -> Option<&Type> {
+    let PathArguments::AngleBracketed(arguments) = &result_segment(ty)?.arguments else {
+        return None;
+    };
+    let types = arguments.args.iter().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(plain(ty)),
+        _ => None,
+    });
+    let error = types.into_iter().nth(1)?;
+    let Type::Path(path) = error else {
+        return None;
+    };
+    let segment = path.path.segments.last()?;
+    let PathArguments::AngleBracketed(inner) = &segment.arguments else {
+        return None;
+    };
+    let Some(GenericArgument::Type(Type::TraitObject(object))) = inner.args.first() else {
+        return None;
+    };
+    let names: Vec<String> = object
+        .bounds
+        .iter()
+        .filter_map(|bound| match bound {
+            TypeParamBound::Trait(bound) => bound.path.segments.last(),
+            _ => None,
+        })
+        .map(|segment| segment.ident.to_string())
+        .collect();
+    let has = |name: &str| names.iter().any(|other| other == name);
+    (segment.ident == "Box" && has("Error") && !(has("Send") && has("Sync"))).then_some(error)
 }
 
 /// The value type of a `Result`, whatever alias it is.

@@ -109,6 +109,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
     let parameters = params.remote();
     let holders = params.holders();
     let refs = output.refs();
+    let bounds = bounds::of_remote(&output);
     let words = output.refs_in_words();
     let remote = Ident::new("remote", here);
     let spawn = match output.shape {
@@ -173,7 +174,9 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         visibility,
         quote! {
             #[doc = #about_start]
-            #visibility fn #remote(self, #parameters) -> #refs {
+            #visibility fn #remote(self, #parameters) -> #refs
+            #bounds
+            {
                 ::maser::__private::#spawn::<#types>(self.0, #holders, #run)
             }
 
@@ -196,7 +199,9 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
             impl #name {
                 #[doc = #about_remote]
                 #[inline]
-                #visibility fn #remote(#parameters) -> #refs {
+                #visibility fn #remote(#parameters) -> #refs
+                #bounds
+                {
                     #start_plain
                 }
 

@@ -16,6 +16,10 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 
 /// Implemented by `#[maser::actor]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    note = "put `#[maser::actor]` on the `impl` block that has its `new` and its methods"
+)]
 pub trait ActorType: Sized + 'static {
     /// The methods that a handle has.
     type Methods: MethodTable<Self>;

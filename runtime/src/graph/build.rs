@@ -196,7 +196,7 @@ pub(crate) fn add_input<T: GraphValue>(n: usize) -> Node<T> {
 /// assert_eq!(compiled.execute("hello")?.get()?, "hello");   // over channels
 /// # Ok(()) }
 /// ```
-pub struct Graph<I: InputNodes, O: OutputNodes> {
+pub struct Graph<I, O> {
     pub(crate) nodes: Vec<NodeDef>,
     pub(crate) outputs: O,
     pub(crate) problem: Option<Error>,

@@ -85,6 +85,10 @@ pub type AddPort<'a> = &'a mut dyn FnMut(usize, PortBox);
 pub struct PortBox(pub(crate) Box<dyn super::slot::InPort>);
 
 /// The inputs of a graph as nodes: `Node<T>`, a tuple of them, or `()`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the input of a graph",
+    note = "the closure of `Graph::new` takes a `Node<T>`, a tuple of up to 8 of them, or `()` for no input"
+)]
 pub trait InputNodes: Sized + 'static {
     /// The values of one run.
     type Values: Send + 'static;
@@ -250,6 +254,10 @@ pub struct SlotLink<I: InputNodes, Outs> {
 }
 
 /// The outputs of a graph as nodes: `Node<T>`, a tuple, a vector or an array of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the output of a graph",
+    note = "the closure of `Graph::new` gives a `Node<T>`, a tuple of up to 8 of them, or a vector or array of nodes of one type; it does not nest"
+)]
 pub trait OutputNodes: 'static {
     /// Refs of an uncompiled run.
     type Refs;

@@ -23,6 +23,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A value that can flow through a graph. Bulk types clone by count.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot flow through a graph",
+    note = "values of graphs are `Clone + Send + Sync + 'static`, because several steps may read one value: derive `Clone`, or put the value into an `Arc`"
+)]
 pub trait GraphValue: Clone + Send + Sync + 'static {}
 impl<T: Clone + Send + Sync + 'static> GraphValue for T {}
 

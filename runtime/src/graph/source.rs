@@ -46,7 +46,7 @@ impl<T> IntoNode<T> for &Node<T> {
     }
 }
 
-impl<T: GraphValue> IntoNode<T> for T {
+impl<T> IntoNode<T> for T {
     fn into_source(self) -> Source<T> {
         Source::Value(self)
     }
