@@ -12,6 +12,7 @@ use crate::executor::injector::Injector;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::remains::Remains;
+use crate::executor::rescue::Rescue;
 use crate::executor::shared::Shared;
 use crate::process::{OsProcess, ProcessControl};
 use crate::random::{Random, SeededRandom};
@@ -47,6 +48,7 @@ pub(crate) struct Node {
     state: AtomicU8,
     pub(crate) injector: Injector,
     pub(crate) remains: Remains,
+    pub(crate) rescue: Rescue,
     next_home: AtomicUsize,
     stacks: AtomicUsize,
     pub(crate) stalled: StalledForeign,
@@ -95,6 +97,7 @@ impl Node {
             state: AtomicU8::new(OPEN),
             injector: Injector::default(),
             remains: Remains::default(),
+            rescue: Rescue::default(),
             next_home: AtomicUsize::new(0),
             stacks: AtomicUsize::new(0),
             stalled: StalledForeign::default(),

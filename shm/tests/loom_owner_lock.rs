@@ -82,6 +82,30 @@ fn an_owner_goes_the_long_way_once_strangers_come_often() {
 }
 
 #[test]
+fn a_kept_lock_stays_its_owners_however_often_strangers_come() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let guarded = Arc::new(Guarded {
+            lock: OwnerLock::kept_by(1),
+            value: UnsafeCell::new(0),
+        });
+        let stranger = {
+            let guarded = guarded.clone();
+            thread::spawn(move || {
+                guarded.add(2);
+                guarded.add(2);
+                guarded.add(2);
+            })
+        };
+        guarded.add(1);
+        guarded.add(1);
+        stranger.join().unwrap();
+        assert_eq!(guarded.get(1), 5);
+    });
+}
+
+#[test]
 fn the_first_of_two_owns_a_lock_that_nobody_had() {
     loom::model(|| {
         let guarded = Arc::new(Guarded {

@@ -17,6 +17,7 @@
 //! | [`inline`], [`inline_actors`] | values that do not survive encoding, found in inline mode |
 //! | [`lifecycle`] | from `init` to `init` again, configurations |
 //! | [`shutdown`] | with work of every kind under way |
+//! | [`stuck`] | schedulers that are stuck in user code and hold nobody up |
 //! | [`leftovers`] | what a runtime leaves behind |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
@@ -40,6 +41,7 @@ mod seed_003;
 mod seed_004;
 mod shutdown;
 mod streams;
+mod stuck;
 mod support;
 mod tasks;
 mod unportable;

@@ -8,34 +8,27 @@
 //!   (abandoned on the ring): the slot is free again and the callee completes the cell itself.
 //!   A call is deferred when it cannot run at once, when its outcome does not fit, and when its
 //!   method blocks (`Local::block` does it): so a full ring always drains.
-//! - LN-2 the caller's end is used on the caller's scheduler alone, the callee's end on the
-//!   callee's.
-//! - LN-3 while the ring is full further calls wait in the caller's overflow, in their order, and
-//!   hold a handle of their actor there (AC-4).
+//! - LN-2 the callee's end is used on the callee's scheduler alone. The caller's end is the file
+//!   `lane_out`, with the rules LN-3 to LN-5.
 #![allow(
     unsafe_code,
     reason = "type-erased questions and answers: the cell's vtable tells the types"
 )]
 
 use super::core::ActorCore;
+use super::lane_out::DEPTH;
 use crate::error::{Error, Fault};
-use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::executor::sources::{Probes, Source};
 use crate::task::raw::Header;
-use maser_shm::channel::Probe;
-use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
-use maser_shm::sync::atomic::{AtomicU64, Ordering};
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
+use maser_shm::channel::call_slot::Callee;
+use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-/// Slots of a lane: deep enough to keep both sides busy, small enough for the first-level cache.
-const DEPTH: usize = 64;
 /// Bytes of arguments in a question.
 pub(crate) const ARG_WORDS: usize = 4;
 /// Bytes of outcome in an answer.
@@ -67,26 +60,6 @@ pub(crate) const fn fits<T>(words: usize) -> bool {
     size_of::<T>() <= words * 8 && align_of::<T>() <= 8
 }
 
-/// The caller's ends of one scheduler's lanes, by the callee's index.
-pub(crate) struct LanesOut {
-    lanes: Vec<OnceCell<Rc<LaneOut>>>,
-}
-
-/// The caller's end.
-pub(crate) struct LaneOut {
-    ring: RefCell<Caller<Question, Answer>>,
-    /// Numbers and cells of the questions in flight, oldest first.
-    cells: RefCell<VecDeque<(u64, NonNull<Header>)>>,
-    /// Changes when the first question is in flight.
-    bursts: AtomicU64,
-    overflow: RefCell<VecDeque<Question>>,
-    callee: Arc<Shared>,
-    /// The other end, until the callee takes it.
-    far: FarEnd,
-}
-
-type FarEnd = Arc<Mutex<Option<Callee<Question, Answer>>>>;
-
 /// The callee's end.
 pub(crate) struct LaneIn {
     ring: RefCell<Callee<Question, Answer>>,
@@ -101,215 +74,14 @@ pub(crate) struct Ticket<'a> {
     open: Cell<bool>,
 }
 
-impl LanesOut {
-    pub(crate) fn new(schedulers: usize) -> Self {
-        Self {
-            lanes: (0..schedulers).map(|_| OnceCell::new()).collect(),
-        }
-    }
-
-    /// Sends a question to scheduler `index`.
-    #[inline(always)]
-    pub(crate) fn send(&self, local: &Local, index: usize, question: Question) {
-        let lane = match self.lanes.get(index).map(OnceCell::get) {
-            Some(Some(lane)) => lane,
-            Some(None) => self.open(local, index),
-            None => return question.fail_for_want_of_a_home(),
-        };
-        lane.send(question);
-    }
-
-    #[cold]
-    fn open(&self, local: &Local, index: usize) -> &Rc<LaneOut> {
-        self.lanes[index].get_or_init(|| {
-            let callee = local.node.schedulers()[index].clone();
-            let (ring, far) = match call_ring(DEPTH) {
-                Ok(ends) => ends,
-                Err(error) => unreachable!("a constant depth is valid: {error}"),
-            };
-            let far: FarEnd = Arc::new(Mutex::new(Some(far)));
-            let lane = Rc::new(LaneOut {
-                ring: RefCell::new(ring),
-                cells: RefCell::new(VecDeque::with_capacity(DEPTH)),
-                bursts: AtomicU64::new(0),
-                overflow: RefCell::default(),
-                callee: callee.clone(),
-                far: far.clone(),
-            });
-            local.sources.push(lane.clone());
-            let caller = local.shared.clone();
-            let install = letter::closure(move |there: &Local| {
-                let far = far.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let lane = far.map(|far| LaneIn {
-                    ring: RefCell::new(far),
-                    taken: Cell::new(0),
-                    caller,
-                });
-                if let Some(lane) = lane {
-                    there.sources.push(Rc::new(lane));
-                }
-            });
-            // SAFETY: LT-1, a fresh letter.
-            unsafe { callee.post(install) };
-            lane
-        })
-    }
-
-    /// Takes the answers that are there from the lane to `index`.
-    #[inline(always)]
-    pub(crate) fn harvest(&self, index: usize) {
-        if let Some(lane) = self.lanes.get(index).and_then(OnceCell::get) {
-            lane.harvest();
-        }
-    }
-}
-
-impl LaneOut {
-    #[inline(always)]
-    fn send(&self, question: Question) {
-        if !self.overflow.borrow().is_empty() {
-            return self.keep(question);
-        }
-        let cell = question.cell;
-        let sent = self.ring.borrow_mut().try_call(question);
-        match sent {
-            Ok(number) => {
-                self.was_sent(number, cell);
-            }
-            Err(full) => self.keep(full.into_inner()),
-        }
-    }
-
-    /// LN-3.
-    #[cold]
-    fn keep(&self, question: Question) {
-        // SAFETY: AC-1, the caller that just made the call has a handle.
-        unsafe { question.core().as_ref() }.retain();
-        self.overflow.borrow_mut().push_back(question);
-        self.take_answers();
-        self.flush();
-    }
-
-    #[cold]
-    fn flush(&self) {
-        loop {
-            let Some(question) = self.overflow.borrow_mut().pop_front() else {
-                return;
-            };
-            let (cell, actor) = (question.cell, question.core());
-            let sent = self.ring.borrow_mut().try_call(question);
-            match sent {
-                Ok(number) => {
-                    self.was_sent(number, cell);
-                    // SAFETY: LN-3, the handle taken by `keep`; the question is visible now.
-                    unsafe { ActorCore::release(actor) };
-                }
-                Err(full) => {
-                    self.overflow.borrow_mut().push_front(full.into_inner());
-                    return;
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn was_sent(&self, number: u64, cell: NonNull<Header>) {
-        let mut cells = self.cells.borrow_mut();
-        if cells.is_empty() {
-            let bursts = self.bursts.load(Ordering::Relaxed) + 1;
-            self.bursts.store(bursts, Ordering::Relaxed);
-        }
-        cells.push_back((number, cell));
-        self.callee.event.notify();
-    }
-
-    /// Completes the cells whose answers are there (LN-1: in order), and sends what waited for
-    /// the room (LN-3).
-    #[inline(always)]
-    fn harvest(&self) -> bool {
-        let any = self.take_answers();
-        if any && !self.overflow.borrow().is_empty() {
-            self.flush();
-        }
-        any
-    }
-
-    #[inline(always)]
-    fn take_answers(&self) -> bool {
-        let mut any = false;
-        loop {
-            let Some((number, cell)) = self.cells.borrow().front().copied() else {
-                return any;
-            };
-            let Some(settled) = self.ring.borrow_mut().try_settle(number) else {
-                return any;
-            };
-            self.cells.borrow_mut().pop_front();
-            any = true;
-            if let Ok(answer) = settled {
-                // SAFETY: TC-1, the callee ran the call and left its outcome to us: the answer
-                // holds the outcome of this very cell's type.
-                unsafe { (cell.as_ref().vtable().accept)(cell, answer) };
-            }
-        }
-    }
-}
-
-// SAFETY: the ring and `bursts` are its own.
-unsafe impl Source for LaneOut {
-    #[inline(always)]
-    fn idle(&self) -> Option<Probes> {
-        let oldest = self.cells.borrow().front().copied();
-        match oldest {
-            Some((number, _)) => self.ring.borrow().idle(number).map(Probes::one),
-            None => {
-                let bursts = self.bursts.load(Ordering::Relaxed);
-                Some(Probes::one(Probe::new(&self.bursts, bursts)))
-            }
-        }
-    }
-
-    fn serve(self: Rc<Self>, _: &Local) -> bool {
-        self.harvest()
-    }
-
-    fn close(&self) {
-        for question in self.overflow.take() {
-            let actor = question.core();
-            // SAFETY: TC-1, never sent; the handle taken by `keep`.
-            unsafe {
-                question.fail(shut_down());
-                ActorCore::release(actor);
-            }
-        }
-    }
-
-    fn is_lane(&self) -> bool {
-        true
-    }
-
-    fn settle(&self) {
-        let far = self
-            .far
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(mut far) = far {
-            fail_unserved(&mut far);
-        }
-        self.harvest();
-        self.close();
-    }
-}
-
-fn shut_down() -> Error {
+pub(super) fn shut_down() -> Error {
     Error::ShutDown {
         what: "an actor call".into(),
     }
 }
 
 /// Fails the questions that nobody will serve.
-fn fail_unserved(ring: &mut Callee<Question, Answer>) {
+pub(super) fn fail_unserved(ring: &mut Callee<Question, Answer>) {
     while let Some((number, question)) = ring.try_next() {
         // SAFETY: TC-1, taken from the ring and not served.
         unsafe { question.fail(shut_down()) };
@@ -349,7 +121,7 @@ impl Question {
 
     /// Its actor lived on a scheduler that this node does not have.
     #[cold]
-    fn fail_for_want_of_a_home(self) {
+    pub(super) fn fail_for_want_of_a_home(self) {
         // SAFETY: AC-1, the caller's handle; TC-1, never sent.
         unsafe {
             let died = self.core().as_ref().death();
@@ -365,6 +137,16 @@ impl Question {
         let cell = self.cell;
         // SAFETY: the caller's promise; `refuse` knows where the arguments are.
         unsafe { (cell.as_ref().vtable().refuse)(self, Fault::new(error)) };
+    }
+}
+
+impl LaneIn {
+    pub(super) fn new(ring: Callee<Question, Answer>, caller: Arc<Shared>) -> Self {
+        Self {
+            ring: RefCell::new(ring),
+            taken: Cell::new(0),
+            caller,
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `sources` | what a scheduler polls: segments and lanes |
 //! | `wait` | blocking a task or a foreign thread until a result is there |
 //! | `watch` | polling for tasks that wait for a graph |
+//! | `rescue` | acts for schedulers that are stuck in user code |
 //! | `remains` | what schedulers leave to the end of their node |
 //! | `thread` | starting and ending scheduler threads |
 
@@ -25,6 +26,7 @@ pub(crate) mod letter;
 pub(crate) mod local;
 pub(crate) mod overflow;
 pub(crate) mod remains;
+pub(crate) mod rescue;
 pub(crate) mod shared;
 pub(crate) mod sources;
 pub(crate) mod steal;

@@ -62,6 +62,7 @@ pub(crate) fn end(local: &Local) {
     }
     local.node.remains.keep_lanes(local.sources.take());
     local.bury_all();
+    local.node.rescue.let_pass();
     for co in local.coroutines.take() {
         // SAFETY: TH-1, none is blocked, so all are idle loops or have ended, and nobody waits
         // for anything here any more.

@@ -145,5 +145,8 @@ fn park(local: &Local) {
     }
     local.arm_watches(false);
     local.node.idle.leave_park();
+    if local.lanes.in_flight() {
+        local.node.rescue.call_is_in_flight();
+    }
     fire_timers(local);
 }

@@ -143,6 +143,12 @@ impl Completion {
         word & DONE != 0 && word / ONE == 1
     }
 
+    /// Whether nobody holds it, and so nobody ever will (the producer asks).
+    #[inline]
+    pub fn is_unwanted(&self) -> bool {
+        self.word.load(Ordering::Relaxed) < ONE
+    }
+
     /// Asks the producer to give up; true if the value is not there yet.
     pub fn request_cancel(&self) -> bool {
         self.word.fetch_or(CANCEL, Ordering::AcqRel) & DONE == 0

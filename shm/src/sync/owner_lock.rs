@@ -4,7 +4,7 @@
 //! The owner is the first thread that enters. It announces itself in `busy` and looks whether it
 //! is `barred`. Another thread bars the owner, makes that visible with a heavy barrier
 //! (`os::membarrier`), and waits until the owner is out. A lock that strangers use often becomes
-//! an ordinary one for good.
+//! an ordinary one for good, unless it was made [`kept_by`](OwnerLock::kept_by) its owner.
 //!
 //! The ownership never goes to another thread: an owner that does not know yet that it lost it
 //! would clear the `busy` of its successor (a model found this).
@@ -45,8 +45,10 @@ pub struct OwnerLock {
     barred: AtomicBool,
     /// Held by at most one thread that goes the long way.
     gate: AtomicBool,
-    /// Visits of strangers so far; written under `gate`.
+    /// Visits of strangers so far; written under `gate`. Not counted in a lock that is kept.
     visits: AtomicU32,
+    /// It stays its owner's however often strangers enter.
+    kept: bool,
 }
 
 /// The right to be inside; gives it back when dropped.
@@ -60,12 +62,22 @@ pub struct OwnerGuard<'a> {
 impl OwnerLock {
     /// An open lock that nobody owns yet.
     pub fn new() -> Self {
+        Self::with(NOBODY, false)
+    }
+
+    /// An open lock of `thread`, which stays its owner however often others enter.
+    pub fn kept_by(thread: u64) -> Self {
+        Self::with(thread, true)
+    }
+
+    fn with(owner: u64, kept: bool) -> Self {
         Self {
-            owner: AtomicU64::new(NOBODY),
+            owner: AtomicU64::new(owner),
             busy: AtomicBool::new(false),
             barred: AtomicBool::new(false),
             gate: AtomicBool::new(false),
             visits: AtomicU32::new(0),
+            kept,
         }
     }
 
@@ -114,10 +126,12 @@ impl OwnerLock {
                 while self.busy.load(Ordering::Acquire) {
                     relax(&mut looks);
                 }
-                let visits = self.visits.load(Ordering::Relaxed) + 1;
-                self.visits.store(visits, Ordering::Relaxed);
-                if visits >= VISITS {
-                    self.owner.store(SHARED, Ordering::Relaxed); // OL-3
+                if !self.kept {
+                    let visits = self.visits.load(Ordering::Relaxed) + 1;
+                    self.visits.store(visits, Ordering::Relaxed);
+                    if visits >= VISITS {
+                        self.owner.store(SHARED, Ordering::Relaxed); // OL-3
+                    }
                 }
             }
         }
