@@ -227,9 +227,14 @@ impl Local {
     /// Whether the loop would find something to do now. Reads no clock.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
+        self.sources.any_ready() || self.has_other_work()
+    }
+
+    /// As [`has_work`](Self::has_work), the sources aside.
+    #[inline]
+    pub(crate) fn has_other_work(&self) -> bool {
         self.shared.has_letters()
             || !self.ready.borrow().is_empty()
-            || self.sources.any_ready()
             || self.watches.borrow().iter().any(Watch::is_ready)
             || self.tasks.peek().is_some()
             || !self.actors.borrow().is_empty()

@@ -141,13 +141,14 @@ impl Sources {
         self.0.borrow_mut().iter_mut().any(Entry::is_ready)
     }
 
-    /// Whether a part of `graph` is ready.
-    pub(crate) fn any_ready_of(&self, graph: u64) -> bool {
+    /// Whether the first one that is ready is a part of `graph`; `None` if none is ready.
+    #[inline(always)]
+    pub(crate) fn first_ready_is_of(&self, graph: u64) -> Option<bool> {
         let mut entries = self.0.borrow_mut();
-        let mut parts = entries
+        let ready = entries
             .iter_mut()
-            .filter(|entry| entry.source.belongs_to(graph));
-        parts.any(Entry::is_ready)
+            .find_map(|entry| entry.is_ready().then_some(entry));
+        ready.map(|entry| entry.source.belongs_to(graph))
     }
 
     /// Those that are ready, and how far they are.

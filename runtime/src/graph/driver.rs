@@ -217,18 +217,21 @@ impl<T: GraphValue> Output<T> {
                     Some(next) => awaited = next,
                 }
             }
-            if let Some(local) = local
-                && local.has_work()
-            {
-                if local.sources.any_ready_of(self.core.id) {
+            if let Some(local) = local {
+                let ready = local.sources.first_ready_is_of(self.core.id);
+                if ready == Some(true) {
                     // One turn of the loop and straight back, which costs less than to block. Whoever
                     // needs more turns than one blocks, so that its limit is looked at.
                     local.yield_now()?;
-                    if self.has(run) {
+                    // SAFETY: as above.
+                    if unsafe { awaited.next.has_changed() } && self.has(run) {
                         return Ok(());
                     }
+                    break;
                 }
-                break;
+                if ready.is_some() || local.has_other_work() {
+                    break;
+                }
             }
             spin_loop();
             if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
