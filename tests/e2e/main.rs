@@ -18,6 +18,7 @@
 //! | [`lifecycle`] | from `init` to `init` again, configurations |
 //! | [`shutdown`] | with work of every kind under way |
 //! | [`stuck`] | schedulers that are stuck in user code and hold nobody up |
+//! | [`trial`] | what new users try: threads, restarts, odd values, destructors, limits |
 //! | [`leftovers`] | what a runtime leaves behind |
 //! | [`seed_003`] | the programs of the tutorial |
 //! | [`seed_004`] | the programs of the API's description |
@@ -44,4 +45,5 @@ mod streams;
 mod stuck;
 mod support;
 mod tasks;
+mod trial;
 mod unportable;
