@@ -4,8 +4,8 @@
 //! enters in its place (`executor/rescue.rs`).
 //!
 //! - LN-3 while the ring is full further calls wait in the overflow, in their order, and hold a
-//!   handle of their actor there (AC-4). Whenever nobody is inside, the overflow is empty or the
-//!   ring is full.
+//!   handle of their actor there (AC-4). Whenever nobody is inside, the overflow is empty or more
+//!   than [`REFILL_AT`] questions are in flight, whose answers bring somebody in.
 //! - LN-4 ring, cells and overflow are reached under the lock alone. It is kept by the caller's
 //!   scheduler, for which it costs a few plain loads and stores. Inside, nothing runs that could
 //!   come back here: results are completed outside, one at a time on the scheduler, since what
@@ -27,22 +27,22 @@ use crate::task::raw::Header;
 use maser_shm::channel::Probe;
 use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
-use maser_shm::sync::owner_lock::{OwnerLock, thread_number};
-use std::cell::{OnceCell, UnsafeCell};
+use maser_shm::sync::owner_lock::{OwnerGuard, OwnerLock, thread_number};
+use std::cell::UnsafeCell;
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Slots of a lane: deep enough to keep both sides busy, small enough for the first-level cache.
 pub(super) const DEPTH: usize = 64;
+/// Questions in flight at which those that wait for room are sent: many at a time.
+const REFILL_AT: usize = DEPTH / 2;
+/// Answers taken at once for a caller that is stuck: it may be about to enter itself.
+const TAKE_OVER_BATCH: usize = 2 * DEPTH;
 /// LN-5: nothing is in flight.
 pub(crate) const NONE: u64 = u64::MAX;
-
-/// The caller's ends of one scheduler's lanes, by the callee's index.
-pub(crate) struct LanesOut {
-    lanes: Vec<OnceCell<Arc<LaneOut>>>,
-}
 
 /// See the module's page.
 pub(crate) struct LaneOut {
@@ -73,10 +73,16 @@ struct End {
     overflow: VecDeque<Question>,
 }
 
-/// A call that is over; without an answer the callee completes the cell itself (LN-1).
+/// The right to be inside (LN-4).
+struct Inside<'a> {
+    _lock: OwnerGuard<'a>,
+    lane: &'a LaneOut,
+}
+
+/// A call that was answered.
 pub(crate) struct Settled {
     cell: NonNull<Header>,
-    answer: Option<Answer>,
+    answer: Answer,
 }
 
 // SAFETY: the right to complete the call, whose result may go to any thread.
@@ -85,93 +91,44 @@ unsafe impl Send for Settled {}
 /// The caller's end as a source of its scheduler.
 struct Near(Arc<LaneOut>);
 
-impl LanesOut {
-    pub(crate) fn new(schedulers: usize) -> Self {
-        Self {
-            lanes: (0..schedulers).map(|_| OnceCell::new()).collect(),
-        }
-    }
+impl Deref for Inside<'_> {
+    type Target = End;
 
-    /// Sends a question to scheduler `index`.
     #[inline(always)]
-    pub(crate) fn send(&self, local: &Local, index: usize, question: Question) {
-        let lane = match self.lanes.get(index).map(OnceCell::get) {
-            Some(Some(lane)) => lane,
-            Some(None) => self.open(local, index),
-            None => return question.fail_for_want_of_a_home(),
-        };
-        lane.send(local, question);
+    fn deref(&self) -> &End {
+        // SAFETY: LN-4, under the lock.
+        unsafe { &*self.lane.end.get() }
     }
+}
 
-    #[cold]
-    fn open(&self, local: &Local, index: usize) -> &Arc<LaneOut> {
-        self.lanes[index].get_or_init(|| {
-            let callee = local.node.schedulers()[index].clone();
-            let (ring, far) = match call_ring(DEPTH) {
-                Ok(ends) => ends,
-                Err(error) => unreachable!("a constant depth is valid: {error}"),
-            };
-            let far: FarEnd = Arc::new(Mutex::new(Some(far)));
-            let owner = thread_number();
-            let lane = Arc::new(LaneOut {
-                lock: OwnerLock::kept_by(owner),
-                end: UnsafeCell::new(End {
-                    ring,
-                    cells: VecDeque::with_capacity(DEPTH),
-                    overflow: VecDeque::new(),
-                }),
-                oldest: AtomicU64::new(NONE),
-                owner,
-                callee: callee.clone(),
-                caller: local.shared.clone(),
-                far: far.clone(),
-            });
-            local.sources.push(Rc::new(Near(lane.clone())));
-            local.node.rescue.watch(&local.node, lane.clone());
-            let caller = local.shared.clone();
-            let install = letter::closure(move |there: &Local| {
-                let far = far.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(far) = far {
-                    there.sources.push(Rc::new(LaneIn::new(far, caller)));
-                }
-            });
-            // SAFETY: LT-1, a fresh letter.
-            unsafe { callee.post(install) };
-            lane
-        })
-    }
-
-    /// Takes the answers that are there from the lane to `index`.
+impl DerefMut for Inside<'_> {
     #[inline(always)]
-    pub(crate) fn harvest(&self, index: usize) {
-        if let Some(lane) = self.lanes.get(index).and_then(OnceCell::get) {
-            lane.harvest();
-        }
+    fn deref_mut(&mut self) -> &mut End {
+        // SAFETY: as above.
+        unsafe { &mut *self.lane.end.get() }
+    }
+}
+
+impl Inside<'_> {
+    /// The oldest question was settled (LN-5). True if some that waited for room were sent (LN-3).
+    #[inline(always)]
+    fn has_settled(&mut self) -> bool {
+        self.cells.pop_front();
+        let is_due = !self.overflow.is_empty() && self.cells.len() <= REFILL_AT;
+        let was_refilled = is_due && self.refill();
+        self.note_oldest();
+        was_refilled
     }
 
-    /// Whether any call is in flight.
-    pub(crate) fn in_flight(&self) -> bool {
-        let mut open = self.lanes.iter().filter_map(OnceCell::get);
-        open.any(|lane| lane.oldest() != NONE)
+    /// LN-5.
+    #[inline(always)]
+    fn note_oldest(&self) {
+        let oldest = self.cells.front().map_or(NONE, |(number, _)| *number);
+        self.lane.oldest.store(oldest, Ordering::Relaxed);
     }
 }
 
 impl End {
-    #[inline(always)]
-    fn oldest(&self) -> u64 {
-        self.cells.front().map_or(NONE, |(number, _)| *number)
-    }
-
-    /// The oldest question in flight, if it is over.
-    #[inline(always)]
-    fn settle(&mut self) -> Option<Settled> {
-        let (number, cell) = self.cells.front().copied()?;
-        let settled = self.ring.try_settle(number)?;
-        self.cells.pop_front();
-        let answer = settled.ok();
-        Some(Settled { cell, answer })
-    }
-
     /// Sends what waited for room (LN-3); true if there was any.
     #[cold]
     fn refill(&mut self) -> bool {
@@ -197,15 +154,48 @@ impl End {
 }
 
 impl LaneOut {
-    /// Enters as `thread` (LN-4), with `oldest` right afterwards (LN-5).
+    /// A lane of the calling thread's scheduler to `callee`, which finds its end by a letter.
+    pub(super) fn open(local: &Local, callee: &Arc<Shared>) -> Arc<Self> {
+        let (ring, far) = match call_ring(DEPTH) {
+            Ok(ends) => ends,
+            Err(error) => unreachable!("a constant depth is valid: {error}"),
+        };
+        let far: FarEnd = Arc::new(Mutex::new(Some(far)));
+        let owner = thread_number();
+        let lane = Arc::new(LaneOut {
+            lock: OwnerLock::kept_by(owner),
+            end: UnsafeCell::new(End {
+                ring,
+                cells: VecDeque::with_capacity(DEPTH),
+                overflow: VecDeque::new(),
+            }),
+            oldest: AtomicU64::new(NONE),
+            owner,
+            callee: callee.clone(),
+            caller: local.shared.clone(),
+            far: far.clone(),
+        });
+        local.sources.push(Rc::new(Near(lane.clone())));
+        local.node.rescue.watch(&local.node, lane.clone());
+        let caller = local.shared.clone();
+        let install = letter::closure(move |there: &Local| {
+            let far = far.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(far) = far {
+                there.sources.push(Rc::new(LaneIn::new(far, caller)));
+            }
+        });
+        // SAFETY: LT-1, a fresh letter.
+        unsafe { callee.post(install) };
+        lane
+    }
+
+    /// Enters as `thread` (LN-4).
     #[inline(always)]
-    fn with<R>(&self, thread: u64, inside: impl FnOnce(&mut End) -> R) -> R {
-        let _inside = self.lock.lock(thread);
-        // SAFETY: LN-4, under the lock.
-        let end = unsafe { &mut *self.end.get() };
-        let result = inside(end);
-        self.oldest.store(end.oldest(), Ordering::Relaxed);
-        result
+    fn enter(&self, thread: u64) -> Inside<'_> {
+        Inside {
+            _lock: self.lock.lock(thread),
+            lane: self,
+        }
     }
 
     /// LN-5.
@@ -220,50 +210,56 @@ impl LaneOut {
         self.caller.event.is_parked()
     }
 
+    // Question and answer are moved once, between the slot and where they are made or used: a copy
+    // read right after it was written piecemeal costs more than the whole lock.
     #[inline(always)]
-    fn send(&self, local: &Local, question: Question) {
+    pub(super) fn send(&self, local: &Local, question: Question) {
+        let mut inside = self.enter(self.owner);
+        if !inside.overflow.is_empty() {
+            drop(inside);
+            return self.keep(local, question);
+        }
         let cell = question.cell;
-        let sent = self.with(self.owner, |end| {
-            if !end.overflow.is_empty() {
-                return Err(question);
-            }
-            match end.ring.try_call(question) {
-                Ok(number) => {
-                    let is_first = end.cells.is_empty();
-                    end.cells.push_back((number, cell));
-                    Ok(is_first)
+        match inside.ring.try_call(question) {
+            Ok(number) => {
+                let is_first = inside.cells.is_empty();
+                inside.cells.push_back((number, cell));
+                if is_first {
+                    self.oldest.store(number, Ordering::Relaxed);
                 }
-                Err(full) => Err(full.into_inner()),
-            }
-        });
-        match sent {
-            Ok(is_first) => {
+                drop(inside);
                 self.callee.event.notify();
                 if is_first {
                     local.node.rescue.call_is_in_flight();
                 }
             }
-            Err(question) => self.keep(question),
+            Err(full) => {
+                drop(inside);
+                self.keep(local, full.into_inner());
+            }
         }
     }
 
     /// LN-3.
     #[cold]
-    fn keep(&self, question: Question) {
+    fn keep(&self, local: &Local, question: Question) {
         // SAFETY: AC-1, the caller that just made the call has a handle.
         unsafe { question.core().as_ref() }.retain();
-        self.with(self.owner, |end| {
-            end.overflow.push_back(question);
-            end.refill();
-        });
+        let mut inside = self.enter(self.owner);
+        inside.overflow.push_back(question);
+        // There is room by now if all that was in flight has just been settled by another thread.
+        inside.refill();
+        inside.note_oldest();
+        drop(inside);
         self.callee.event.notify();
+        local.node.rescue.call_is_in_flight();
         self.harvest();
     }
 
     /// Completes the cells whose answers are there (LN-1: in order), and sends what waited for
     /// the room (LN-3). On the caller's scheduler.
     #[inline(always)]
-    fn harvest(&self) -> bool {
+    pub(super) fn harvest(&self) -> bool {
         self.harvest_as(self.owner)
     }
 
@@ -271,33 +267,49 @@ impl LaneOut {
     fn harvest_as(&self, thread: u64) -> bool {
         let mut any = false;
         while self.oldest() != NONE {
-            let (settled, was_refilled) = self.with(thread, |end| {
-                let settled = end.settle();
-                let has_room = settled.is_some() && !end.overflow.is_empty();
-                (settled, has_room && end.refill())
-            });
+            let mut inside = self.enter(thread);
+            let Some((number, cell)) = inside.cells.front().copied() else {
+                break;
+            };
+            let Some(settled) = inside.ring.try_settle(number) else {
+                break;
+            };
+            let was_refilled = inside.has_settled();
+            drop(inside);
             if was_refilled {
                 self.callee.event.notify();
             }
-            let Some(settled) = settled else {
-                break;
-            };
             any = true;
-            settled.complete();
+            if let Ok(answer) = settled {
+                // SAFETY: just settled.
+                unsafe { complete(cell, answer) };
+            }
         }
         any
     }
 
-    /// On behalf of a caller that is stuck: takes all answers that are there, and tells what
-    /// changes when the next one comes. From any thread, which completes them.
+    /// On behalf of a caller that is stuck: takes the answers that are there, and tells what
+    /// changes when the next one comes, unless there may be more. From any thread, which completes
+    /// them.
     pub(crate) fn take_over(&self, into: &mut Vec<Settled>) -> Option<Probe> {
-        let (probe, was_refilled) = self.with(thread_number(), |end| {
-            into.extend(std::iter::from_fn(|| end.settle()));
-            let was_refilled = !end.overflow.is_empty() && end.refill();
-            let next = end.cells.front();
-            let probe = next.and_then(|(number, _)| end.ring.idle(*number));
-            (probe, was_refilled)
-        });
+        let mut inside = self.enter(thread_number());
+        let mut was_refilled = false;
+        let probe = loop {
+            let Some((number, cell)) = inside.cells.front().copied() else {
+                break None;
+            };
+            if into.len() >= TAKE_OVER_BATCH {
+                break None;
+            }
+            if let Some(probe) = inside.ring.idle(number) {
+                break Some(probe);
+            }
+            if let Some(Ok(answer)) = inside.ring.try_settle(number) {
+                into.push(Settled { cell, answer });
+            }
+            was_refilled |= inside.has_settled();
+        };
+        drop(inside);
         if was_refilled {
             self.callee.event.notify();
         }
@@ -308,7 +320,7 @@ impl LaneOut {
     /// caller: values may run user code when they are dropped, and it may take its time.
     pub(crate) fn complete_for(&self, settled: Settled) {
         // SAFETY: CP-2, a cell that was not completed is alive.
-        if settled.answer.is_some() && unsafe { settled.cell.as_ref() }.completion.is_unwanted() {
+        if unsafe { settled.cell.as_ref() }.completion.is_unwanted() {
             let unwanted = Unwanted(Some(settled));
             let back = letter::closure(move |_| drop(unwanted));
             // SAFETY: LT-1, a fresh letter.
@@ -320,7 +332,7 @@ impl LaneOut {
 
     /// Fails what was never sent.
     fn fail_overflow(&self, thread: u64) {
-        let overflow = self.with(thread, |end| std::mem::take(&mut end.overflow));
+        let overflow = std::mem::take(&mut self.enter(thread).overflow);
         for question in overflow {
             let actor = question.core();
             // SAFETY: TC-1, never sent; the handle taken by `keep`.
@@ -333,15 +345,21 @@ impl LaneOut {
 }
 
 impl Settled {
-    /// Completes the call. No lane's lock is held (LN-4).
-    #[inline(always)]
     fn complete(self) {
-        if let Some(answer) = self.answer {
-            // SAFETY: TC-1, the callee ran the call and left its outcome to whoever settled it,
-            // which is done once: the answer holds the outcome of this very cell's type.
-            unsafe { (self.cell.as_ref().vtable().accept)(self.cell, answer) };
-        }
+        // SAFETY: made by `take_over` alone, and used up here.
+        unsafe { complete(self.cell, self.answer) };
     }
+}
+
+/// Completes a call. No lane's lock is held (LN-4).
+///
+/// # Safety
+/// The answer was settled as that to the question of `cell`.
+#[inline(always)]
+unsafe fn complete(cell: NonNull<Header>, answer: Answer) {
+    // SAFETY: TC-1, the callee ran the call and left its outcome to whoever settles it: the answer
+    // holds the outcome of this very cell's type.
+    unsafe { (cell.as_ref().vtable().accept)(cell, answer) };
 }
 
 /// Completed when it arrives, or where its way ends.
@@ -363,10 +381,11 @@ unsafe impl Source for Near {
         if lane.oldest() == NONE {
             return Some(Probes::one(Probe::new(&lane.oldest, NONE)));
         }
-        let probe = lane.with(lane.owner, |end| match end.cells.front() {
-            Some((number, _)) => end.ring.idle(*number),
+        let inside = lane.enter(lane.owner);
+        let probe = match inside.cells.front() {
+            Some((number, _)) => inside.ring.idle(*number),
             None => Some(Probe::new(&lane.oldest, NONE)),
-        });
+        };
         probe.map(Probes::one)
     }
 

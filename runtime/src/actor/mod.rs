@@ -7,6 +7,7 @@
 //! | `call` | making a call: its cell, and the way it takes |
 //! | `lane` | calls between two schedulers, question and answer on one cache line |
 //! | `lane_out` | the caller's end of a lane |
+//! | `lanes` | the lanes of a scheduler |
 //! | `stalled` | calls that wait for their arguments, in the caller's order |
 //! | `create` | options and construction |
 //! | `handle` | `Actor<A>` |
@@ -19,5 +20,6 @@ pub(crate) mod create;
 pub(crate) mod handle;
 pub(crate) mod lane;
 pub(crate) mod lane_out;
+pub(crate) mod lanes;
 pub(crate) mod registry;
 pub(crate) mod stalled;

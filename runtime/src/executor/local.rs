@@ -16,7 +16,7 @@ use super::timers::Timers;
 use super::watch::Watch;
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::Ticket;
-use crate::actor::lane_out::LanesOut;
+use crate::actor::lanes::Lanes;
 use crate::actor::stalled::StalledHere;
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -93,7 +93,7 @@ pub(crate) struct Local {
     handovers: Cell<u64>,
     waits: Cell<u32>,
     /// The lanes of calls to other schedulers, by index.
-    pub(crate) lanes: LanesOut,
+    pub(crate) lanes: Lanes,
     pub(crate) stalled: StalledHere,
     /// Actors that live here.
     pub(crate) residents: RefCell<HashSet<NonNull<ActorCore>>>,
@@ -108,7 +108,7 @@ thread_local! {
 impl Local {
     pub(crate) fn new(node: Arc<Node>, shared: Arc<Shared>, tasks: Worker) -> Self {
         let is_open = !node.runs_inline();
-        let lanes = LanesOut::new(node.schedulers_planned());
+        let lanes = Lanes::new(node.schedulers_planned());
         let inline_margin = node.settings.stack_bytes + rustix::param::page_size();
         Self {
             node,

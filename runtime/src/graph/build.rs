@@ -100,7 +100,10 @@ pub(crate) struct NodeDef {
 impl NodeDef {
     /// `#3 Echo::echo`.
     pub(crate) fn label(&self, index: usize) -> String {
-        format!("#{index} {}", self.name.as_deref().unwrap_or(self.meta.name))
+        format!(
+            "#{index} {}",
+            self.name.as_deref().unwrap_or(self.meta.name)
+        )
     }
 }
 
