@@ -3,9 +3,9 @@
 //! A scheduler is made stuck by a spin that ends only when what is to happen elsewhere has
 //! happened: if it were held up, the test would never end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::scope;
 
 use maser::{Actor, Error, Ref};
@@ -82,6 +82,21 @@ impl Log {
 #[track_caller]
 fn is<T: PartialEq + std::fmt::Debug>(result: maser::Result<T>, value: T) {
     assert_eq!(result.expect("it is there"), value);
+}
+
+/// Gives what it is told.
+#[derive(Default)]
+struct Waits;
+
+#[maser::actor(local)]
+impl Waits {
+    pub fn new() -> Self {
+        Waits
+    }
+    pub fn wait(&mut self, given: Arc<Mutex<Receiver<u64>>>) -> u64 {
+        let given = given.lock().expect("only this waits");
+        given.recv().expect("the test gives it")
+    }
 }
 
 fn echo_on(scheduler: usize) -> Actor<Echo> {
@@ -226,6 +241,44 @@ fn results_that_nobody_wants_are_dropped_when_the_caller_comes_to_itself() {
         is(stuck_while(|| last.get()), 0);
         count.wait_for_alive(0);
         assert_eq!(count.dropped(), 5);
+    });
+}
+
+#[test]
+fn calls_go_out_in_order_when_their_arguments_come_while_the_callers_core_is_stuck() {
+    with_runtime(quiet(4), |_| {
+        let echo = echo_on(1);
+        // Nothing was sent to its scheduler yet.
+        let (new, _) = log_on(3);
+        let (known, _) = log_on(2);
+        is(known.next().remote().get(), 0);
+        for round in 0..3 {
+            for log in [&known, &new] {
+                let (give, given) = channel::<u64>();
+                let argument = Waits::options()
+                    .scheduler(1)
+                    .remote()
+                    .wait()
+                    .remote(Arc::new(given.into()));
+                let mut results = vec![log.next_after().remote(&argument)];
+                // These must not overtake the one before.
+                results.extend((0..200).map(|_| log.next().remote()));
+                results.push(log.next_after().remote(&argument));
+                let values = stuck_while(|| {
+                    give.send(round).expect("the argument waits");
+                    maser::get(&results)
+                });
+                let values = values.expect("all are there");
+                assert!(
+                    values.windows(2).all(|two| two[0] + 1 == two[1]),
+                    "{values:?}"
+                );
+                // Nor may these.
+                let later = log.next().remote().get().expect("it is there");
+                assert_eq!(values.last().map(|last| last + 1), Some(later));
+            }
+        }
+        is(echo.echo().remote(3).get(), 3);
     });
 }
 

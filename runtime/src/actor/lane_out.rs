@@ -243,17 +243,32 @@ impl LaneOut {
     /// LN-3.
     #[cold]
     fn keep(&self, local: &Local, question: Question) {
-        // SAFETY: AC-1, the caller that just made the call has a handle.
+        self.append(self.owner, question);
+        local.node.rescue.call_is_in_flight();
+        self.harvest();
+    }
+
+    fn append(&self, thread: u64, question: Question) {
+        // SAFETY: AC-1, whoever sends a call has a handle.
         unsafe { question.core().as_ref() }.retain();
-        let mut inside = self.enter(self.owner);
+        let mut inside = self.enter(thread);
         inside.overflow.push_back(question);
-        // There is room by now if all that was in flight has just been settled by another thread.
+        // There may be room: before a call is kept the ring was seen full, but another thread may
+        // have taken all answers since.
         inside.refill();
         inside.note_oldest();
         drop(inside);
         self.callee.event.notify();
-        local.node.rescue.call_is_in_flight();
-        self.harvest();
+    }
+
+    /// On behalf of a caller that is stuck: sends a call of it after those that it sent.
+    pub(crate) fn send_for(&self, question: Question) {
+        self.append(thread_number(), question);
+    }
+
+    /// Whether it leads from scheduler `caller` to scheduler `callee`.
+    pub(crate) fn is_between(&self, caller: usize, callee: usize) -> bool {
+        self.caller.index == caller && self.callee.index == callee
     }
 
     /// Completes the cells whose answers are there (LN-1: in order), and sends what waited for

@@ -2,23 +2,33 @@
 //! actor, which must not overtake them.
 //!
 //! A caller is a task (its result cell), a root task (its scheduler), or a foreign thread.
-//! Callers on a scheduler keep their list there, and it is flushed there, over the lane, so that
-//! calls made later cannot overtake. Lists of foreign threads are the node's, under a lock, and
-//! flushed by letter.
+//! Callers on a scheduler keep their list with it, and it is flushed over the lane, so that calls
+//! made later cannot overtake. Lists of foreign threads are the node's, under a lock, and flushed
+//! by letter.
+//!
+//! - SD-1 lists of a scheduler grow by its own calls alone. It flushes those whose arguments are
+//!   there when a letter tells it; `flushing` says that it is about to send what it took out.
+//! - SD-2 while it is stuck in user code the node's rescuer flushes, under the lock from taking to
+//!   sending and never while `flushing` is set. Without a lane it sends by letter: the letter that
+//!   makes the lane comes after it. Calls to the stuck scheduler itself stay.
+//! - SD-3 `any` is stored Release when what left the lists was sent, or by the scheduler itself,
+//!   which alone reads it (Acquire): a call finds its place behind those that left.
+//! - SD-4 `due` is 0, or names the first mark since the last flush: a hint for the rescuer.
 #![allow(unsafe_code, reason = "raw cells in lists; posts letters")]
 
 use super::core::ActorCore;
 use super::handle::{Actor, ActorType};
 use super::lane::{Question, Ticket};
+use super::lane_out::LaneOut;
 use crate::error::Error;
-use crate::executor::letter;
+use crate::executor::letter::{self, Letter};
 use crate::executor::local::Local;
 use crate::node::Node;
 use crate::task::raw::Header;
-use std::cell::RefCell;
+use maser_shm::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::{HashMap, VecDeque};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Serve = unsafe fn(Question, &Ticket<'_>, &Local);
 
@@ -40,7 +50,23 @@ type Lists = HashMap<Key, VecDeque<Entry>>;
 
 /// Lists of one scheduler.
 #[derive(Default)]
-pub(crate) struct StalledHere(RefCell<Lists>);
+pub(crate) struct StalledHere {
+    /// How many lists there are (SD-3).
+    any: AtomicUsize,
+    /// SD-4. Relaxed.
+    due: AtomicU64,
+    state: Mutex<Here>,
+}
+
+#[derive(Default)]
+struct Here {
+    lists: Lists,
+    /// Where arguments have come since the last flush.
+    due: Vec<Key>,
+    marks: u64,
+    /// SD-1: flushes that are not over.
+    flushing: usize,
+}
 
 /// Lists of foreign threads.
 #[derive(Default)]
@@ -49,7 +75,7 @@ pub(crate) struct StalledForeign(Mutex<Lists>);
 /// Whether any caller of this scheduler has stalled calls.
 #[inline(always)]
 pub(crate) fn any(local: &Local) -> bool {
-    !local.stalled.0.borrow().is_empty()
+    local.shared.stalled.any.load(Ordering::Acquire) != 0
 }
 
 fn caller_here(local: &Local) -> usize {
@@ -109,26 +135,25 @@ pub(crate) fn send<A: ActorType>(
     match Local::current() {
         Some(local) => {
             let key = (caller_here(local), core.addr().get());
-            local
-                .stalled
-                .0
-                .borrow_mut()
-                .entry(key)
-                .or_default()
-                .push_back(entry);
+            let here = &local.shared.stalled;
+            {
+                let mut state = here.lock();
+                state.lists.entry(key).or_default().push_back(entry);
+                here.note(&state);
+            }
             if waits.is_empty() {
-                flush_here(local, key);
+                flush_here(local, &[key]);
             } else {
+                node.rescue.start(&node);
                 let scheduler = local.shared.index;
                 let node = node.clone();
                 mark_when_ready(waits, cell, move |cell| {
-                    let address = SendCell(cell);
-                    let flush = letter::closure(move |local: &Local| {
-                        mark(&mut local.stalled.0.borrow_mut(), key, address.get());
-                        flush_here(local, key);
-                    });
+                    let caller = &node.schedulers()[scheduler];
+                    caller.stalled.mark(key, cell);
+                    let flush = letter::closure(flush_due);
                     // SAFETY: LT-1, a fresh letter.
-                    unsafe { node.schedulers()[scheduler].post(flush) };
+                    unsafe { caller.post(flush) };
+                    node.rescue.call_is_in_flight();
                 });
             }
             if node.runs_inline() {
@@ -200,8 +225,28 @@ fn take_ready(lists: &mut Lists, key: Key) -> Vec<Entry> {
     ready
 }
 
-fn flush_here(local: &Local, key: Key) {
-    let ready = take_ready(&mut local.stalled.0.borrow_mut(), key);
+/// Arguments have come for calls of this scheduler.
+fn flush_due(local: &Local) {
+    let due = local
+        .shared
+        .stalled
+        .take_due(&mut local.shared.stalled.lock());
+    flush_here(local, &due);
+}
+
+fn flush_here(local: &Local, keys: &[Key]) {
+    let here = &local.shared.stalled;
+    let ready: Vec<_> = {
+        let mut state = here.lock();
+        let lists = &mut state.lists;
+        let ready = keys
+            .iter()
+            .flat_map(|key| take_ready(lists, *key))
+            .collect();
+        state.flushing += 1;
+        here.note(&state);
+        ready
+    };
     for Entry {
         cell, actor, serve, ..
     } in ready
@@ -218,6 +263,7 @@ fn flush_here(local: &Local, key: Key) {
             ActorCore::release(actor);
         }
     }
+    here.lock().flushing -= 1;
 }
 
 fn flush_foreign(node: &Node, lists: &mut Lists, key: Key) {
@@ -230,18 +276,6 @@ fn flush_foreign(node: &Node, lists: &mut Lists, key: Key) {
     }
 }
 
-/// A cell's address on its way to the thread that flushes.
-struct SendCell(NonNull<Header>);
-
-// SAFETY: the entry of the cell is on that thread; the address only finds it.
-unsafe impl Send for SendCell {}
-
-impl SendCell {
-    fn get(&self) -> NonNull<Header> {
-        self.0
-    }
-}
-
 fn mark_when_ready(
     waits: Vec<NonNull<Header>>,
     cell: NonNull<Header>,
@@ -251,20 +285,96 @@ fn mark_when_ready(
 }
 
 impl StalledHere {
-    /// Everything that waits, at shutdown.
-    pub(crate) fn fail_all(&self) {
-        for list in self.0.take().into_values() {
-            for entry in list {
-                // SAFETY: TC-1, never sent; the entry's handle.
+    fn lock(&self) -> MutexGuard<'_, Here> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// SD-3.
+    fn note(&self, state: &Here) {
+        self.any.store(state.lists.len(), Ordering::Release);
+    }
+
+    /// The arguments of `cell` have come.
+    fn mark(&self, key: Key, cell: NonNull<Header>) {
+        let mut state = self.lock();
+        mark(&mut state.lists, key, cell);
+        state.marks += 1;
+        state.due.push(key);
+        if self.due() == 0 {
+            self.due.store(state.marks, Ordering::Relaxed);
+        }
+    }
+
+    fn take_due(&self, state: &mut Here) -> Vec<Key> {
+        self.due.store(0, Ordering::Relaxed);
+        std::mem::take(&mut state.due)
+    }
+
+    /// SD-4.
+    pub(crate) fn due(&self) -> u64 {
+        self.due.load(Ordering::Relaxed)
+    }
+
+    /// Sends the calls that are due for scheduler `index`, which is stuck (SD-2). `lane` finds its
+    /// lane to another one. What it gives back could not be delivered.
+    #[must_use = "these calls are to be failed"]
+    pub(crate) fn flush_for(
+        &self,
+        node: &Node,
+        index: usize,
+        mut lane: impl FnMut(usize) -> Option<Arc<LaneOut>>,
+    ) -> Vec<NonNull<Letter>> {
+        let mut undelivered = Vec::new();
+        let mut state = self.lock();
+        if state.flushing > 0 {
+            return undelivered;
+        }
+        for key in self.take_due(&mut state) {
+            let front = state.lists.get(&key).and_then(VecDeque::front);
+            // SAFETY: AC-1, the entry's handle.
+            let home = front.map(|entry| unsafe { entry.actor.as_ref() }.home);
+            if home == Some(index) {
+                state.due.push(key);
+                continue;
+            }
+            for entry in take_ready(&mut state.lists, key) {
+                // SAFETY: AC-1, the entry's handle, given back once the call is sent; LT-1, a cell
+                // begins with its letter.
                 unsafe {
-                    Header::fail(
-                        entry.cell,
-                        Error::ShutDown {
-                            what: "an actor call".into(),
-                        },
-                    );
+                    let home = entry.actor.as_ref().home;
+                    match lane(home) {
+                        Some(lane) => {
+                            let question =
+                                Question::from_cell(entry.serve, entry.cell, entry.actor);
+                            lane.send_for(question);
+                        }
+                        None => {
+                            let sent = node.schedulers()[home].try_post(entry.cell.cast());
+                            undelivered.extend(sent.err());
+                        }
+                    }
                     ActorCore::release(entry.actor);
                 }
+            }
+        }
+        self.note(&state);
+        undelivered
+    }
+
+    /// Everything that waits, at shutdown.
+    pub(crate) fn fail_all(&self) {
+        let lists = {
+            let mut state = self.lock();
+            let lists = std::mem::take(&mut state.lists);
+            self.note(&state);
+            lists
+        };
+        for entry in lists.into_values().flatten() {
+            // SAFETY: TC-1, never sent; the entry's handle.
+            unsafe {
+                let what = "an actor call".into();
+                Header::fail(entry.cell, Error::ShutDown { what });
+                ActorCore::release(entry.actor);
             }
         }
     }

@@ -17,7 +17,6 @@ use super::watch::Watch;
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::Ticket;
 use crate::actor::lanes::Lanes;
-use crate::actor::stalled::StalledHere;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::task::meta::Meta;
@@ -94,7 +93,6 @@ pub(crate) struct Local {
     waits: Cell<u32>,
     /// The lanes of calls to other schedulers, by index.
     pub(crate) lanes: Lanes,
-    pub(crate) stalled: StalledHere,
     /// Actors that live here.
     pub(crate) residents: RefCell<HashSet<NonNull<ActorCore>>>,
     /// Actors without handles that are not at rest yet.
@@ -133,7 +131,6 @@ impl Local {
             handovers: Cell::new(0),
             waits: Cell::new(0),
             lanes,
-            stalled: StalledHere::default(),
             residents: RefCell::default(),
             doomed: RefCell::default(),
         }

@@ -5,20 +5,26 @@
 //! a tick, with no other taken since, therefore lies in front of a scheduler that does neither.
 //! No scheduler reports to anybody: the rescuer looks at the numbers the lanes keep anyway (LN-5).
 //!
-//! The thread starts with the first lane. It sleeps while no call is in flight whose caller is
+//! The same is done for calls whose arguments have come since their scheduler is stuck (SD-2).
+//!
+//! The thread starts with the first lane or the first such call. It sleeps while no call is in flight whose caller is
 //! awake, so an idle runtime, and one that waits for a long call, pay nothing for it.
 //!
 //! - RC-1 going to sleep: the event is armed first, then every lane is looked at once more. The
-//!   first call in flight of a lane, and a caller that wakes with calls in flight, notify after
-//!   they could be seen (the event's rules EV-*). While it ticks they need not: it sees them.
+//!   first call in flight of a lane, a caller that wakes with calls in flight, and an argument
+//!   that has come, notify after they could be seen (the event's rules EV-*). While it ticks they need not: it sees them.
 //! - RC-2 it completes calls only inside `completing`. A scheduler that ends passes there once,
 //!   when none of its tasks waits any more: after that nobody here holds a coroutine of it (CO-2).
 //! - RC-3 it is joined when the schedulers have ended, before their lanes are settled (RM-1). Until
 //!   then it goes on, since a scheduler may be stuck until somebody gets a result.
 
-#![allow(unsafe_code, reason = "looks at words of lanes it holds")]
+#![allow(
+    unsafe_code,
+    reason = "looks at words of lanes it holds; gives letters back"
+)]
 
 use crate::actor::lane_out::{LaneOut, NONE, Settled};
+use crate::executor::letter::Letter;
 use crate::node::Node;
 use maser_shm::channel::Probe;
 use maser_shm::os::{affinity, futex};
@@ -65,7 +71,8 @@ struct Seen {
 }
 
 impl Rescue {
-    /// The first call of a lane is in flight, or a caller that has calls in flight wakes.
+    /// The first call of a lane is in flight, a caller that has calls in flight wakes, or arguments
+    /// have come (RC-1).
     #[inline(always)]
     pub(crate) fn call_is_in_flight(&self) {
         self.event.notify();
@@ -75,11 +82,17 @@ impl Rescue {
     #[cold]
     pub(crate) fn watch(&self, node: &Arc<Node>, lane: Arc<LaneOut>) {
         let mut watched = lock(&self.watched);
-        if self.is_over() {
-            return;
+        if !self.is_over() {
+            watched.lanes.push(lane);
         }
-        watched.lanes.push(lane);
-        if watched.was_started {
+        drop(watched);
+        self.start(node);
+    }
+
+    /// Sees to it that there is a rescuer.
+    pub(crate) fn start(&self, node: &Arc<Node>) {
+        let mut watched = lock(&self.watched);
+        if self.is_over() || watched.was_started {
             return;
         }
         watched.was_started = true;
@@ -141,6 +154,7 @@ fn run(node: &Node) {
     drop(affinity::set(&cpus));
     let rescue = &node.rescue;
     let (mut seen, mut settled) = (Vec::new(), Vec::new());
+    let mut due = vec![0; node.schedulers().len()];
     let (mut quiet, mut tick) = (0, TICK);
     while !rescue.is_over() {
         let _woken = futex::wait(&rescue.over, 0, Some(tick));
@@ -149,8 +163,30 @@ fn run(node: &Node) {
         for lane in &mut seen {
             found |= lane.look(rescue, &mut settled);
         }
+        for (scheduler, seen_due) in node.schedulers().iter().zip(&mut due) {
+            let now_due = scheduler.stalled.due();
+            if now_due != 0 && std::mem::replace(seen_due, now_due) == now_due {
+                let undelivered = scheduler.stalled.flush_for(node, scheduler.index, |to| {
+                    // One that was made since the last tick counts as well (SD-2).
+                    rescue.find_new(&mut seen);
+                    let mut lanes = seen.iter().map(|seen| &seen.lane);
+                    lanes
+                        .find(|lane| lane.is_between(scheduler.index, to))
+                        .cloned()
+                });
+                let _completing = lock(&rescue.completing);
+                for letter in undelivered {
+                    // SAFETY: LT-1, it came back.
+                    unsafe { Letter::undeliverable(letter) };
+                }
+            }
+        }
+        let is_active = |seen: &[Seen]| {
+            let mut schedulers = node.schedulers().iter();
+            seen.iter().any(Seen::is_active) || schedulers.any(|one| one.stalled.due() != 0)
+        };
         tick = if found { SHORT_TICK } else { TICK };
-        quiet = match seen.iter().any(Seen::is_active) {
+        quiet = match is_active(&seen) {
             true => 0,
             false => quiet + 1,
         };
@@ -159,7 +195,7 @@ fn run(node: &Node) {
             rescue.event.prepare_park();
             // RC-1: looked at after the event was armed.
             rescue.find_new(&mut seen);
-            if rescue.is_over() || seen.iter().any(Seen::is_active) {
+            if rescue.is_over() || is_active(&seen) {
                 rescue.event.cancel_park();
             } else {
                 rescue.event.park(None);

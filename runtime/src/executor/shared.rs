@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "posts intrusive letters")]
 
 use super::letter::Letter;
+use crate::actor::stalled::StalledHere;
 use maser_shm::sync::CachePadded;
 use maser_shm::sync::deque::Stealer;
 use maser_shm::sync::event::Event;
@@ -15,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) event: CachePadded<Event>,
     mailbox: CachePadded<Mailbox>,
     pub(crate) stealer: Stealer,
+    /// Calls made here whose arguments are not there yet.
+    pub(crate) stalled: CachePadded<StalledHere>,
 }
 
 impl Shared {
@@ -24,6 +27,7 @@ impl Shared {
             event: CachePadded::new(Event::new()),
             mailbox: CachePadded::new(Mailbox::new()),
             stealer,
+            stalled: CachePadded::default(),
         }
     }
 
@@ -32,13 +36,26 @@ impl Shared {
     /// # Safety
     /// LT-1: the letter is the receiver's from now on and is in no other mailbox.
     pub(crate) unsafe fn post(&self, letter: NonNull<Letter>) {
-        // SAFETY: a `Letter` begins with its `Link`; the caller gives it up, or its kind takes it
-        // back.
+        // SAFETY: this function's contract; LT-1, the letter came back.
         unsafe {
-            match self.mailbox.push(letter.cast()) {
-                Ok(()) => self.event.notify(),
-                Err(back) => Letter::undeliverable(back.cast()),
+            if let Err(back) = self.try_post(letter) {
+                Letter::undeliverable(back);
             }
+        }
+    }
+
+    /// As [`post`](Self::post), but gives the letter back if the scheduler has ended.
+    ///
+    /// # Safety
+    /// As for `post`.
+    pub(crate) unsafe fn try_post(&self, letter: NonNull<Letter>) -> Result<(), NonNull<Letter>> {
+        // SAFETY: a `Letter` begins with its `Link`; the caller gives it up, or takes it back.
+        match unsafe { self.mailbox.push(letter.cast()) } {
+            Ok(()) => {
+                self.event.notify();
+                Ok(())
+            }
+            Err(back) => Err(back.cast()),
         }
     }
 

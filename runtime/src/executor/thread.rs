@@ -90,7 +90,7 @@ pub(crate) fn close(local: &Local) {
 }
 
 fn fail_queued(local: &Local) {
-    local.stalled.fail_all();
+    local.shared.stalled.fail_all();
     for source in local.sources.snapshot() {
         source.close();
     }
