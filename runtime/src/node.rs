@@ -162,6 +162,8 @@ impl Node {
                     Vec::new(),
                     1,
                 );
+                // What its handles leave is freed at once: nobody else will.
+                node.remains.settle();
                 node.finish_closing();
                 node
             })

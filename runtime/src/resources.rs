@@ -24,8 +24,53 @@ pub(crate) const GPU: &str = "GPU";
 pub(crate) struct Demand(BTreeMap<String, i64>);
 
 impl Demand {
+    /// What options ask for; `None` is not asked for.
+    pub(crate) fn of(
+        cpus: Option<f64>,
+        gpus: Option<f64>,
+        custom: &[(String, f64)],
+    ) -> Result<Self> {
+        let mut demand = Self::default();
+        for (argument, name, asked) in [("num_cpus", CPU, cpus), ("num_gpus", GPU, gpus)] {
+            if let Some(quantity) = asked {
+                check_quantity(argument, name, quantity)?;
+                demand.set(name, quantity);
+            }
+        }
+        for (at, (name, quantity)) in custom.iter().enumerate() {
+            let refuse = |problem: String, remedy: &str| {
+                Err(Error::InvalidArgument {
+                    argument: "resource",
+                    problem,
+                    remedy: remedy.into(),
+                })
+            };
+            if name.is_empty() {
+                return refuse(
+                    "\"\" names no resource".into(),
+                    "give a name that Config::resource has",
+                );
+            }
+            if name == CPU || name == GPU {
+                return refuse(
+                    format!("{name} is not a custom resource"),
+                    "use num_cpus or num_gpus",
+                );
+            }
+            if custom[..at].iter().any(|(other, _)| other == name) {
+                return refuse(
+                    format!("{name:?} is asked for twice"),
+                    "ask for it once, with the whole quantity",
+                );
+            }
+            check_quantity("resource", name, *quantity)?;
+            demand.set(name, *quantity);
+        }
+        Ok(demand)
+    }
+
     /// Adds `quantity` of `name`; 0 removes it.
-    pub(crate) fn set(&mut self, name: &str, quantity: f64) {
+    fn set(&mut self, name: &str, quantity: f64) {
         let units = (quantity * UNIT).round() as i64;
         if units == 0 {
             self.0.remove(name);
@@ -37,18 +82,22 @@ impl Demand {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
 
-    /// Rejects quantities that are not numbers of something.
-    pub(crate) fn check(name: &str, quantity: f64) -> Result<()> {
-        if quantity.is_finite() && quantity >= 0.0 {
-            return Ok(());
-        }
-        Err(Error::InvalidArgument {
-            argument: "resource",
-            problem: format!("{name} = {quantity}"),
-            remedy: "give a finite quantity of 0 or more".into(),
-        })
-    }
+/// Rejects quantities that are not numbers of something, or less than can be counted.
+fn check_quantity(argument: &'static str, name: &str, quantity: f64) -> Result<()> {
+    let remedy = if !(quantity.is_finite() && quantity >= 0.0) {
+        "give a finite quantity of 0 or more".to_owned()
+    } else if quantity > 0.0 && quantity < 1.0 / UNIT {
+        format!("give 0, or {} or more: finer is not counted", 1.0 / UNIT)
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidArgument {
+        argument,
+        problem: format!("{name} = {quantity}"),
+        remedy,
+    })
 }
 
 struct Waiting {

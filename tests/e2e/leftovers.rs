@@ -202,3 +202,18 @@ fn ten_thousand_mixed_operations_leave_no_block_behind() {
         }
     });
 }
+
+#[test]
+fn actors_that_were_made_without_a_runtime_leave_no_block_behind() {
+    alone(|| {
+        let none = || {
+            let echo = Echo::remote();
+            let error = echo.echo().remote(1).get();
+            assert!(matches!(error, Err(Error::NotRunning { .. })), "{error:?}");
+        };
+        none();
+        let before = pool::stats().live_blocks_total();
+        (0..100).for_each(|_| none());
+        assert_eq!(pool::stats().live_blocks_total(), before);
+    });
+}

@@ -167,6 +167,37 @@ fn a_quantity_that_is_none_is_an_error() {
 }
 
 #[test]
+fn a_demand_that_cannot_be_counted_says_which_option_is_wrong() {
+    both_ways(config(), |maser| {
+        let task = pass::options;
+        for (task, option, problem) in [
+            (task().num_cpus(f64::NAN), "num_cpus", "NaN"),
+            (task().num_cpus(0.00001), "num_cpus", "0.0001 or more"),
+            (task().num_gpus(-1), "num_gpus", "-1"),
+            (task().num_gpus(0.00009), "num_gpus", "0.0001 or more"),
+            (task().resource("disk", 0.00001), "resource", "disk"),
+            (task().resource("", 1), "resource", "names no resource"),
+            (
+                task().resource("disk", 1).resource("disk", 1),
+                "resource",
+                "\"disk\" is asked for twice",
+            ),
+        ] {
+            let error = task.remote(Crowd::default()).get().expect_err("refused");
+            assert!(
+                matches!(error.root(), Error::InvalidArgument { argument, .. } if *argument == option),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains(problem), "{error}");
+        }
+        let least = pass::options().num_gpus(0.0001).resource("disk", 0);
+        least.remote(Crowd::default()).get()?;
+        everything_is_free(maser);
+        Ok(())
+    });
+}
+
+#[test]
 fn tasks_that_need_the_only_gpu_run_one_after_the_other() {
     both_ways(config(), |maser| {
         let crowd = Crowd::default();

@@ -332,3 +332,36 @@ fn rerun_with(
         .output()
         .expect("this program starts again")
 }
+
+#[test]
+fn a_limit_has_one_range_whoever_sets_it() {
+    let config = quiet(1)
+        .graph_max_inflight(1_000)
+        .graph_max_buffered_results(1_000_000_000);
+    with_runtime(config, |_| {
+        let compile = |options| {
+            let a = worker(0);
+            let graph = Graph::new(|x: Node<u64>| a.echo().bind(x)).compile_with(options);
+            graph.map(drop)
+        };
+        compile(CompileOptions::default()).expect("init took it");
+        for (max_inflight, max_buffered_results, range) in [
+            (Some(0), None, "max_inflight: 0; give 1 to 1000000"),
+            (Some(1_000_001), None, "1000001; give 1 to 1000000"),
+            (
+                None,
+                Some(0),
+                "max_buffered_results: 0; give 1 to 1000000000",
+            ),
+            (None, Some(usize::MAX), "give 1 to 1000000000"),
+        ] {
+            let error = compile(CompileOptions {
+                max_inflight,
+                max_buffered_results,
+                ..Default::default()
+            });
+            let error = error.expect_err("out of range").to_string();
+            assert!(error.contains(range), "{error}");
+        }
+    });
+}

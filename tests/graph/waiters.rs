@@ -234,3 +234,36 @@ fn inline_mode_runs_graphs_too() {
         Ok(())
     });
 }
+
+#[test]
+fn a_future_that_is_polled_often_keeps_one_waker_and_takes_it_along() {
+    beside_runtime(quiet(2), |_| {
+        let door = Door::default();
+        let a = behind(&door, 1);
+        let graph = patient(&a, 1).unwrap();
+        let closed = door.close();
+        let [wakes, others] = [(); 2].map(|()| Arc::new(Wakes::default()));
+        let [waker, other] = [&wakes, &others].map(|wakes| Waker::from(wakes.clone()));
+        let mut result = Box::pin(graph.execute(1).unwrap().into_future());
+        let mut submit = Box::pin(graph.execute_async(2));
+        // A waker that was replaced is not kept.
+        for waker in [&other, &waker] {
+            let mut context = Context::from_waker(waker);
+            for _ in 0..1000 {
+                assert!(result.as_mut().poll(&mut context).is_pending());
+                assert!(submit.as_mut().poll(&mut context).is_pending());
+            }
+        }
+        // One is ours, one the variable `waker`'s, one each of the futures.
+        assert_eq!(Arc::strong_count(&wakes), 4);
+        assert_eq!(Arc::strong_count(&others), 2);
+        drop(result);
+        assert_eq!(Arc::strong_count(&wakes), 3);
+        drop(submit);
+        assert_eq!(Arc::strong_count(&wakes), 2);
+        drop(closed);
+        // Nobody is left to be woken, and nothing was submitted by the second one.
+        assert_eq!(graph.execute(3).unwrap().run(), 1);
+        assert_eq!(wakes.0.load(Ordering::Acquire), 0);
+    });
+}

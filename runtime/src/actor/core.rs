@@ -139,6 +139,11 @@ impl ActorCore {
         self.handles.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether somebody holds it. It never gets a handle again once it has none.
+    pub(crate) fn has_handles(&self) -> bool {
+        self.handles.load(Ordering::Relaxed) != 0
+    }
+
     /// One more handle, unless the last one is gone.
     pub(crate) fn try_retain(&self) -> bool {
         let mut handles = self.handles.load(Ordering::Relaxed);
@@ -194,9 +199,6 @@ impl ActorCore {
         if this.scheduled.get() {
             local.forget_actor(core);
         }
-        if let Some(name) = &this.name {
-            this.node.names.remove(name, core);
-        }
         local.residents.borrow_mut().remove(&core);
         // SAFETY: AC-4, nobody can reach the block any more.
         unsafe { Self::free(core) };
@@ -208,6 +210,10 @@ impl ActorCore {
     pub(super) unsafe fn free(core: NonNull<ActorCore>) {
         // SAFETY: the caller's promise; allocated by `new`.
         unsafe {
+            let this = core.as_ref();
+            if let Some(name) = &this.name {
+                this.node.names.remove(name, core);
+            }
             core.drop_in_place();
             pool::free_layout(core.cast(), Self::LAYOUT);
         }

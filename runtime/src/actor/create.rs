@@ -7,7 +7,7 @@ use super::handle::{Actor, ActorType};
 use crate::config::Isolation;
 use crate::error::{Error, Result};
 use crate::node::Node;
-use crate::resources::{CPU, Demand, GPU, Grant};
+use crate::resources::{Demand, Grant};
 use crate::task::args::Params;
 use crate::task::failure::Failure;
 use crate::task::meta::{Function, Meta};
@@ -42,7 +42,8 @@ impl ActorOptions {
         self
     }
 
-    /// A custom resource of the node for as long as it lives.
+    /// A custom resource of the node for as long as it lives; each name once, fractions to
+    /// 1/10,000.
     #[must_use]
     pub fn resource(mut self, name: &str, quantity: impl Into<f64>) -> Self {
         self.resources.push((name.to_owned(), quantity.into()));
@@ -78,18 +79,9 @@ impl ActorOptions {
     }
 
     fn demand(&self, meta: &Meta) -> Result<Demand> {
-        let mut demand = Demand::default();
         let cpus = self.num_cpus.or(meta.defaults.num_cpus).unwrap_or(0.0);
         let gpus = self.num_gpus.unwrap_or(meta.defaults.num_gpus);
-        for (name, quantity) in [(CPU, cpus), (GPU, gpus)].into_iter().chain(
-            self.resources
-                .iter()
-                .map(|(name, quantity)| (name.as_str(), *quantity)),
-        ) {
-            Demand::check(name, quantity)?;
-            demand.set(name, quantity);
-        }
-        Ok(demand)
+        Demand::of(Some(cpus), Some(gpus), &self.resources)
     }
 }
 

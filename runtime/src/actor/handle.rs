@@ -165,7 +165,10 @@ pub fn get_actor<A: ActorType>(name: &str) -> Result<Actor<A>> {
                 }
                 registry::Missing::Unknown(names) => format!("; there are {}", names.join(", ")),
                 registry::Missing::OtherClass(class) => {
-                    format!(" of class {}; it is a {class}", A::META.name)
+                    format!(
+                        " of class {}; the one there is of class {class}",
+                        A::META.name
+                    )
                 }
             },
         })?;

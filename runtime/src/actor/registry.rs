@@ -28,15 +28,15 @@ impl Names {
         self.actors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a live actor has the name.
+    /// Whether an actor with handles has the name.
     pub(crate) fn is_taken(&self, name: &str) -> bool {
-        self.lock().contains_key(name)
+        is_held(self.lock().get(name))
     }
 
-    /// Gives `core` the name; false if it is taken.
+    /// Gives `core` the name, which an actor without handles loses; false if it is taken.
     pub(crate) fn add(&self, name: &str, core: NonNull<ActorCore>) -> bool {
         let mut actors = self.lock();
-        if actors.contains_key(name) {
+        if is_held(actors.get(name)) {
             return false;
         }
         actors.insert(name.to_owned(), SendCore::new(core));
@@ -55,16 +55,31 @@ impl Names {
     pub(crate) fn find(&self, name: &str, class: TypeId) -> Result<NonNull<ActorCore>, Missing> {
         let actors = self.lock();
         let Some(core) = actors.get(name) else {
-            return Err(Missing::Unknown(actors.keys().cloned().collect()));
+            return Err(unknown(&actors));
         };
         // SAFETY: registered, hence alive while we have the lock.
         let block = unsafe { core.get().as_ref() };
+        if !block.has_handles() {
+            return Err(unknown(&actors));
+        }
         if block.class != class {
             return Err(Missing::OtherClass(block.meta.name));
         }
         if !block.try_retain() {
-            return Err(Missing::Unknown(Vec::new()));
+            return Err(unknown(&actors));
         }
         Ok(core.get())
     }
+}
+
+/// Whether the actor has handles. One without is on its way to its end, and its name is free.
+fn is_held(core: Option<&SendCore>) -> bool {
+    // SAFETY: registered, hence alive while the caller has the lock.
+    core.is_some_and(|core| unsafe { core.get().as_ref() }.has_handles())
+}
+
+/// The names under which an actor can be found.
+fn unknown(actors: &BTreeMap<String, SendCore>) -> Missing {
+    let held = actors.iter().filter(|(_, core)| is_held(Some(core)));
+    Missing::Unknown(held.map(|(name, _)| name.clone()).collect())
 }

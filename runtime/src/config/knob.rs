@@ -1,5 +1,7 @@
 //! The table of all knobs.
 
+use std::ops::RangeInclusive;
+
 /// One knob, as documents and messages show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Knob {
@@ -82,11 +84,36 @@ knobs! {
         "install a SIGSEGV handler that names the task whose stack overflowed";
 }
 
-/// The knob whose variable is `name` but for up to two letters.
+/// Runs of one graph in flight, for the knob and for the options of a graph alike.
+pub(crate) const MAX_INFLIGHT: RangeInclusive<usize> = 1..=1_000_000;
+
+/// Results of one graph that may wait, for the knob and for the options of a graph alike.
+pub(crate) const MAX_BUFFERED_RESULTS: RangeInclusive<usize> = 1..=1_000_000_000;
+
+impl Knob {
+    /// The range with its unit, as a sentence has it.
+    pub(super) fn range_with_unit(&self) -> String {
+        let (numbers, rest) = match self.range.find(", ") {
+            Some(comma) => self.range.split_at(comma),
+            None => (self.range, ""),
+        };
+        // A range that ends in a word says itself what it is of, as `1GiB` does.
+        let is_bare = numbers.ends_with(|c: char| c.is_ascii_digit());
+        if self.unit.is_empty() || !is_bare || numbers.contains(self.unit) {
+            return self.range.to_owned();
+        }
+        format!("{numbers} {}{rest}", self.unit)
+    }
+}
+
+/// Names that a user may try, and the knob that is meant.
+const OTHER_NAMES: [(&str, &Knob); 1] = [("MASER_NUM_WORKERS", &NUM_CPUS)];
+
+/// The knob whose variable, or other name, is `name` but for up to two letters.
 pub(super) fn nearest(name: &str) -> Option<&'static Knob> {
-    KNOBS
-        .iter()
-        .map(|knob| (distance(name, knob.env), knob))
+    let own = KNOBS.iter().map(|knob| (knob.env, knob));
+    own.chain(OTHER_NAMES)
+        .map(|(known, knob)| (distance(name, known), knob))
         .filter(|&(distance, _)| distance <= 2)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, knob)| knob)

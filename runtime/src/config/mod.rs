@@ -20,6 +20,7 @@ mod tests;
 
 pub use error::{ConfigError, Origin};
 pub use knob::{KNOBS, Knob};
+pub(crate) use knob::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT};
 pub use settings::{Isolation, Mode, Settings, Timeout};
 
 use std::collections::BTreeMap;

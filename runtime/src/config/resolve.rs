@@ -5,6 +5,7 @@ use super::{Config, ConfigError, Isolation, Origin, Settings, Timeout, parse};
 use crate::topology;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Largest amount of a resource: far above any machine, and exact in a float to 1/10,000.
@@ -78,10 +79,10 @@ fn error(
     Flaw { problem, remedy }: Flaw,
 ) -> ConfigError {
     let remedy = remedy.unwrap_or_else(|| {
-        let unit = if knob.unit.is_empty() { "" } else { " " };
         format!(
-            "take {}{unit}{}, or leave it unset for the default ({})",
-            knob.range, knob.unit, knob.default
+            "take {}, or leave it unset for the default ({})",
+            knob.range_with_unit(),
+            knob.default
         )
     });
     ConfigError {
@@ -93,10 +94,11 @@ fn error(
     }
 }
 
-fn between(low: usize, high: usize) -> impl FnOnce(&usize) -> Result<(), Flaw> {
+fn between(range: RangeInclusive<usize>) -> impl FnOnce(&usize) -> Result<(), Flaw> {
     move |value| {
-        let inside = (low..=high).contains(value);
-        inside
+        let (low, high) = (range.start(), range.end());
+        range
+            .contains(value)
             .then_some(())
             .ok_or_else(|| Flaw::outside(&format!("between {low} and {high}")))
     }
@@ -226,8 +228,8 @@ impl Config {
             let chosen = from.choose(knob, builder, parse::timeout, timeout)?;
             Ok(chosen.unwrap_or(seconds(default)))
         };
-        let count = |knob, builder, low, high, default| {
-            let chosen = from.choose(knob, builder, parse::whole, between(low, high))?;
+        let count = |knob, builder, range, default| {
+            let chosen = from.choose(knob, builder, parse::whole, between(range))?;
             Ok(chosen.unwrap_or(default))
         };
         let switch = |knob, builder, default| {
@@ -241,7 +243,7 @@ impl Config {
                 &knob::NUM_CPUS,
                 self.num_cpus,
                 parse::whole,
-                between(1, 1024),
+                between(1..=1024),
             )?
             .unwrap_or_else(|| (machine.usable_parallelism)().clamp(1, 1024));
         let stack_bytes = from
@@ -249,7 +251,7 @@ impl Config {
                 &knob::STACK_BYTES,
                 self.stack_bytes,
                 parse::bytes,
-                between(16 << 10, 1 << 30),
+                between(16 << 10..=1 << 30),
             )?
             .unwrap_or(256 << 10)
             .next_multiple_of(machine.page_bytes);
@@ -303,18 +305,21 @@ impl Config {
             graph_max_inflight: count(
                 &knob::GRAPH_MAX_INFLIGHT,
                 self.graph_max_inflight,
-                1,
-                1_000_000,
+                knob::MAX_INFLIGHT,
                 10,
             )?,
             graph_max_buffered_results: count(
                 &knob::GRAPH_MAX_BUFFERED_RESULTS,
                 self.graph_max_buffered_results,
-                1,
-                1_000_000_000,
+                knob::MAX_BUFFERED_RESULTS,
                 1000,
             )?,
-            error_log_len: count(&knob::ERROR_LOG_LEN, self.error_log_len, 0, 1_000_000, 1000)?,
+            error_log_len: count(
+                &knob::ERROR_LOG_LEN,
+                self.error_log_len,
+                0..=1_000_000,
+                1000,
+            )?,
             id_seed: from.choose(&knob::ID_SEED, self.id_seed, parse::seed, any)?,
             name_stack_overflows: switch(
                 &knob::NAME_STACK_OVERFLOWS,

@@ -9,9 +9,10 @@ use super::core::{Core, Limits};
 use super::driver::{AnyOutput, SubmitRun};
 use super::layout::Layout;
 use super::plan::{check, lay_out};
+use super::registry::shut_down;
 use super::shape::{InputNodes, IntoInputs, OutputNodes};
 use crate::actor::address::SendCore;
-use crate::config::Timeout;
+use crate::config::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT, Timeout};
 use crate::error::{Error, Result};
 use crate::node::Node as HostNode;
 use std::cell::UnsafeCell;
@@ -23,9 +24,9 @@ use std::time::Duration;
 /// Options of [`Graph::compile_with`]; `None` takes the configuration's value.
 #[derive(Clone, Debug, Default)]
 pub struct CompileOptions {
-    /// Runs that may be in flight at once; 1 and more.
+    /// Runs that may be in flight at once; 1 to 1,000,000. Each edge has a slot for each.
     pub max_inflight: Option<usize>,
-    /// Results that may wait to be fetched.
+    /// Results that may wait to be fetched; 1 to 1,000,000,000.
     pub max_buffered_results: Option<usize>,
     /// How long `execute` waits for a place.
     pub submit_timeout: Option<Timeout>,
@@ -34,9 +35,6 @@ pub struct CompileOptions {
     /// How long teardown waits for the actors.
     pub teardown_timeout: Option<Timeout>,
 }
-
-/// Most runs in flight that a graph may ask for: each edge has a slot for each.
-const MAX_INFLIGHT: usize = 1 << 20;
 
 /// A graph whose channels and buffers are in place. Any thread may use it.
 ///
@@ -61,7 +59,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
     ///
     /// # Errors
     /// [`Error::Graph`] names the node that cannot run and what to do; [`Error::NotRunning`];
-    /// the death of an actor of the graph.
+    /// [`Error::ShutDown`]; the death of an actor of the graph.
     pub fn compile(self) -> Result<CompiledGraph<I, O>> {
         self.compile_with(CompileOptions::default())
     }
@@ -104,9 +102,13 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         );
         let (submit, outs) = layout.connect::<I, O>(&self.outputs);
         layout.install(&host);
-        host.graphs.add(&core);
-        // An actor may have died meanwhile.
-        core.check_actors();
+        if host.graphs.add(&core) {
+            // An actor may have died meanwhile.
+            core.check_actors();
+        } else {
+            core.end(shut_down());
+            return Err(shut_down());
+        }
         let teardown = options
             .teardown_timeout
             .unwrap_or(host.settings.graph_teardown_timeout);
@@ -142,15 +144,15 @@ fn limits_of(options: &CompileOptions, host: &HostNode, outputs: usize) -> Resul
     let max_buffered = options
         .max_buffered_results
         .unwrap_or(settings.graph_max_buffered_results);
-    for (argument, value, least) in [
-        ("max_inflight", max_inflight, 1),
-        ("max_buffered_results", max_buffered, 0),
+    for (argument, value, range) in [
+        ("max_inflight", max_inflight, MAX_INFLIGHT),
+        ("max_buffered_results", max_buffered, MAX_BUFFERED_RESULTS),
     ] {
-        if !(least..=MAX_INFLIGHT).contains(&value) {
+        if !range.contains(&value) {
             return Err(Error::InvalidArgument {
                 argument,
                 problem: format!("{value}"),
-                remedy: format!("give {least} to {MAX_INFLIGHT}"),
+                remedy: format!("give {} to {}", range.start(), range.end()),
             });
         }
     }
@@ -222,9 +224,9 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// As [`try_execute`](Self::try_execute), without `CapacityExceeded` for runs in flight.
     pub async fn execute_async<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
         let mut values = Some(inputs.into_inputs());
+        let mut polls = self.core.polls();
         std::future::poll_fn(|context: &mut Context<'_>| {
-            self.core
-                .poll_until(context, || self.submit_once(&mut values).transpose())
+            polls.poll_until(context, || self.submit_once(&mut values).transpose())
         })
         .await
     }

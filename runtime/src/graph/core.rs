@@ -5,6 +5,7 @@
 //!   alone. The lock is held for a few loads and stores, never while waiting or running user code.
 //! - DR-4 waiting: a parked waiter registers first (`waiting`), then looks again after the heavy
 //!   barrier of its event; a segment sends first, then reads `waiting` after a light barrier.
+//!   A future's waker is registered once however often it is polled, and goes with the future.
 //! - DR-5 a ref holds no count of its own (two locked instructions a run would be a tenth of it):
 //!   the number of refs is kept under the lock, and the outputs of a graph that is dropped before
 //!   its refs go with the last of them.
@@ -29,7 +30,7 @@ use maser_shm::sync::event::Event;
 use maser_shm::sync::owner_lock::{OwnerLock, thread_number};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ pub(crate) struct Core {
     /// own.
     waiting: CachePadded<AtomicU32>,
     sleepers: Mutex<Vec<Arc<Event>>>,
-    wakers: Mutex<Vec<Waker>>,
+    wakers: Mutex<Wakers>,
     schedulers_waiting: Mutex<Vec<Arc<Shared>>>,
     over: OnceLock<Error>,
     is_over: CachePadded<AtomicU64>,
@@ -71,6 +72,79 @@ pub(crate) struct Core {
 unsafe impl Send for Core {}
 // SAFETY: DR-1.
 unsafe impl Sync for Core {}
+
+/// Futures that wait.
+#[derive(Default)]
+struct Wakers {
+    /// By ascending key.
+    list: Vec<(u64, Waker)>,
+    last_key: u64,
+}
+
+impl Wakers {
+    fn find(&self, key: u64) -> Result<usize, usize> {
+        self.list.binary_search_by_key(&key, |(key, _)| *key)
+    }
+}
+
+/// A future that waits for a graph (DR-4); dropped with it.
+pub(crate) struct Polls<'a> {
+    core: &'a Core,
+    /// Where its waker is, unless it was woken since; 0 is no key.
+    key: u64,
+}
+
+impl Polls<'_> {
+    /// Looks, registers, looks again.
+    pub(crate) fn poll_until<R>(
+        &mut self,
+        context: &Context<'_>,
+        mut look: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        if let Some(value) = look() {
+            return Poll::Ready(value);
+        }
+        self.register(context.waker());
+        membarrier::heavy();
+        look().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn register(&mut self, waker: &Waker) {
+        // Wakers are the program's: cloned and dropped outside of the lock.
+        let mut fresh = Some(waker.clone());
+        let mut wakers = self.core.wakers();
+        match wakers.find(self.key) {
+            Ok(at) if wakers.list[at].1.will_wake(waker) => {}
+            Ok(at) => {
+                fresh = fresh.map(|fresh| std::mem::replace(&mut wakers.list[at].1, fresh));
+            }
+            Err(_) => {
+                wakers.last_key += 1;
+                self.key = wakers.last_key;
+                wakers
+                    .list
+                    .extend(fresh.take().map(|fresh| (self.key, fresh)));
+                self.core.waiting.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        drop(wakers);
+        drop(fresh);
+    }
+}
+
+impl Drop for Polls<'_> {
+    fn drop(&mut self) {
+        if self.key == 0 {
+            return;
+        }
+        let mut wakers = self.core.wakers();
+        let waker = wakers.find(self.key).ok().map(|at| wakers.list.remove(at));
+        drop(wakers);
+        if waker.is_some() {
+            self.core.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
 
 /// The limits of one graph.
 pub(crate) struct Limits {
@@ -227,29 +301,19 @@ impl Core {
         {
             scheduler.event.notify();
         }
-        let wakers =
-            std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        let wakers = std::mem::take(&mut self.wakers().list);
         self.waiting
             .fetch_sub(wakers.len() as u32, Ordering::Relaxed);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    /// DR-4 for futures: looks, registers, looks again.
-    pub(crate) fn poll_until<R>(
-        &self,
-        context: &Context<'_>,
-        mut look: impl FnMut() -> Option<R>,
-    ) -> Poll<R> {
-        if let Some(value) = look() {
-            return Poll::Ready(value);
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.wakers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(context.waker().clone());
-        membarrier::heavy();
-        look().map_or(Poll::Pending, Poll::Ready)
+    fn wakers(&self) -> MutexGuard<'_, Wakers> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The registration of a future that waits for this graph.
+    pub(crate) fn polls(&self) -> Polls<'_> {
+        Polls { core: self, key: 0 }
     }
 
     /// Runs that were submitted and are not finished, as far as the driver has seen. Under the

@@ -12,7 +12,8 @@
     reason = "the driver's state is protected by a lock of its own"
 )]
 
-use super::core::Core;
+use super::core::{Core, Polls};
+use super::registry::shut_down;
 use super::results::{Arrivals, Awaited, Found, Kept, Results};
 use super::shape::InputNodes;
 use super::slot::GraphValue;
@@ -335,6 +336,8 @@ impl<T: GraphValue> Output<T> {
                 Some(Ok(()))
             } else if let Some(error) = self.core.over() {
                 Some(self.last_look(run, || error))
+            } else if self.core.node.is_closed() {
+                Some(self.last_look(run, shut_down))
             } else if now >= end {
                 Some(self.last_look(run, || self.too_late(run, limit, knob)))
             } else {
@@ -353,8 +356,13 @@ impl<T: GraphValue> Output<T> {
 
 impl<T: GraphValue> Output<T> {
     /// Ready once the result of `run` is there or the graph is over.
-    pub(crate) fn poll_ready(&self, run: u64, context: &Context<'_>) -> Poll<Result<()>> {
-        self.core.poll_until(context, || {
+    pub(crate) fn poll_ready(
+        &self,
+        run: u64,
+        polls: &mut Polls<'_>,
+        context: &Context<'_>,
+    ) -> Poll<Result<()>> {
+        polls.poll_until(context, || {
             if self.has(run) {
                 return Some(Ok(()));
             }

@@ -149,7 +149,13 @@ impl<T: GraphValue> IntoFuture for GraphRef<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            std::future::poll_fn(|context| self.output().poll_ready(self.run, context)).await?;
+            let mut polls = self.output().core.polls();
+            let ready = std::future::poll_fn(|context| {
+                self.output().poll_ready(self.run, &mut polls, context)
+            })
+            .await;
+            drop(polls);
+            ready?;
             self.take()
         })
     }

@@ -1,40 +1,69 @@
 //! The compiled graphs of a node: an actor's death and the shutdown end those they concern.
+//!
+//! - GR-1 a graph is added or refused under the lock under which the shutdown closes the list, so
+//!   that none is missed: either the shutdown ends it, or whoever compiles it does.
 
 use super::core::Core;
 use crate::error::Error;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// See the module's page.
 #[derive(Default)]
-pub(crate) struct Graphs {
-    live: Mutex<Vec<Weak<Core>>>,
+pub(crate) struct Graphs(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    live: Vec<Weak<Core>>,
+    is_closed: bool,
+}
+
+impl State {
+    fn all(&self) -> Vec<Arc<Core>> {
+        self.live.iter().filter_map(Weak::upgrade).collect()
+    }
 }
 
 impl Graphs {
-    pub(crate) fn add(&self, core: &Arc<Core>) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.retain(|core| core.strong_count() > 0);
-        live.push(Arc::downgrade(core));
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn all(&self) -> Vec<Arc<Core>> {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.iter().filter_map(Weak::upgrade).collect()
+    /// False if the node shuts down: the graph is the caller's to end (GR-1).
+    #[must_use]
+    pub(crate) fn add(&self, core: &Arc<Core>) -> bool {
+        let mut state = self.lock();
+        if state.is_closed {
+            return false;
+        }
+        state.live.retain(|core| core.strong_count() > 0);
+        state.live.push(Arc::downgrade(core));
+        true
     }
 
     /// Ends the graphs of dead actors.
     pub(crate) fn actor_died(&self) {
-        for core in self.all() {
+        let all = self.lock().all();
+        for core in all {
             core.check_actors();
         }
     }
 
     /// The node shuts down.
     pub(crate) fn close_all(&self) {
-        for core in self.all() {
-            core.end(Error::ShutDown {
-                what: "a compiled graph".into(),
-            });
+        let all = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            state.all()
+        };
+        for core in all {
+            core.end(shut_down());
         }
+    }
+}
+
+/// What a graph of a node that shuts down says.
+pub(super) fn shut_down() -> Error {
+    Error::ShutDown {
+        what: "a compiled graph".into(),
     }
 }

@@ -3,7 +3,7 @@
 use super::meta::{Defaults, Meta};
 use crate::error::{Error, Result};
 use crate::node::Node;
-use crate::resources::{CPU, Demand, GPU};
+use crate::resources::Demand;
 
 /// What `f::options()` collects; the macros give every function a builder over it.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ impl TaskOptions {
         self
     }
 
-    /// A custom resource of the node while it runs.
+    /// A custom resource of the node while it runs; each name once, fractions to 1/10,000.
     #[must_use]
     pub fn resource(mut self, name: &str, quantity: impl Into<f64>) -> Self {
         self.resources.push((name.to_owned(), quantity.into()));
@@ -82,27 +82,11 @@ impl TaskOptions {
     }
 
     pub(crate) fn demand(&self, meta: &Meta) -> Result<Demand> {
-        let mut demand = Demand::default();
         let cpus = self.num_cpus.or(meta.defaults.num_cpus).unwrap_or(1.0);
         let gpus = self.num_gpus.unwrap_or(meta.defaults.num_gpus);
-        Demand::check(CPU, cpus)?;
-        Demand::check(GPU, gpus)?;
-        if cpus != 1.0 {
-            demand.set(CPU, cpus);
-        }
-        demand.set(GPU, gpus);
-        for (name, quantity) in &self.resources {
-            Demand::check(name, *quantity)?;
-            if name == CPU || name == GPU {
-                return Err(Error::InvalidArgument {
-                    argument: "resource",
-                    problem: format!("{name} is not a custom resource"),
-                    remedy: "use num_cpus or num_gpus".into(),
-                });
-            }
-            demand.set(name, *quantity);
-        }
-        Ok(demand)
+        // One CPU is the scheduler that runs it.
+        let cpus = (cpus != 1.0).then_some(cpus);
+        Demand::of(cpus, Some(gpus), &self.resources)
     }
 
     pub(crate) fn check_scheduler(&self, node: &Node) -> Result<()> {

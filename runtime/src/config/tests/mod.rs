@@ -236,16 +236,20 @@ fn unknown_variables_are_listed_with_the_knob_they_resemble() {
         "MASER_PIN",
         "MASER_NUM_CPU",
         "MASER_COLOUR",
+        "MASER_NUM_WORKERS",
         "AMASER_X",
     ];
     let mut settings = from_builder(Config::new()).expect("defaults");
     assert_eq!(settings.unknown_env_notice(), None);
     settings.unknown_env = unknown(names.into_iter().map(str::to_owned));
-    assert_eq!(settings.unknown_env, ["MASER_COLOUR", "MASER_NUM_CPU"]);
+    assert_eq!(
+        settings.unknown_env,
+        ["MASER_COLOUR", "MASER_NUM_CPU", "MASER_NUM_WORKERS"]
+    );
     assert_eq!(
         settings.unknown_env_notice().expect("two names"),
         "unknown variables have no effect: MASER_COLOUR, MASER_NUM_CPU (did you mean \
-         MASER_NUM_CPUS?)"
+         MASER_NUM_CPUS?), MASER_NUM_WORKERS (did you mean MASER_NUM_CPUS?)"
     );
 }
 

@@ -201,3 +201,43 @@ fn counts_of_graphs_and_spins_are_bounded() {
         "64-bit",
     );
 }
+
+#[test]
+fn the_ranges_that_graphs_have_in_common_with_knobs_are_written_as_they_are() {
+    for (knob, range) in [
+        (&knob::GRAPH_MAX_INFLIGHT, MAX_INFLIGHT),
+        (&knob::GRAPH_MAX_BUFFERED_RESULTS, MAX_BUFFERED_RESULTS),
+    ] {
+        let written = format!("{} to {}", range.start(), range.end());
+        assert_eq!(knob.range, written, "{}", knob.field);
+    }
+}
+
+#[test]
+fn remedies_read_like_sentences() {
+    let remedy = |name| from_env(name, "nonsense").expect_err("nonsense").remedy;
+    let default = "or leave it unset for the default";
+    for (name, sentence) in [
+        ("MASER_NUM_CPUS", "take 1 to 1024 schedulers"),
+        ("MASER_STACK_BYTES", "take 16KiB to 1GiB"),
+        (
+            "MASER_RESOURCES",
+            "take name=amount,name=amount; amounts from 0 to 1000000000",
+        ),
+        (
+            "MASER_CGRAPH_GET_TIMEOUT",
+            "take 0 to 1000000000 seconds, fractions allowed, or -1 for ever",
+        ),
+        (
+            "MASER_MAX_BLOCKED_TASKS",
+            "take 1 to vm.max_map_count / 2 tasks",
+        ),
+        ("MASER_PIN", "take true or false"),
+    ] {
+        let remedy = remedy(name);
+        assert!(
+            remedy.starts_with(&format!("{sentence}, {default}")),
+            "{name}: {remedy}"
+        );
+    }
+}
