@@ -19,6 +19,7 @@ use crate::node::Node;
 use crate::object::reference::Ref;
 use crate::resources::{Admission, Grant};
 use maser_shm::arena::pool::SizeClass;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{NonNull, null};
@@ -104,6 +105,7 @@ where
                 ticket: null(),
                 access: Access::Exclusive,
                 below: local.frame.get(),
+                mark: Cell::default(),
             };
             run_guarded(local, &frame, || run(params, function))
         };
@@ -120,6 +122,15 @@ where
     }
 }
 
+/// Values above this size keep the user's function out of the code around it: LLVM needs minutes to
+/// follow a large value through moves to ever other offsets of one stack frame.
+const LARGE_BYTES: usize = 256;
+
+#[inline(never)]
+fn apart<R>(run: impl FnOnce() -> R) -> R {
+    run()
+}
+
 /// Runs user code as the task that `frame` describes.
 #[inline(always)]
 pub(crate) fn run_guarded<T>(
@@ -128,7 +139,13 @@ pub(crate) fn run_guarded<T>(
     run: impl FnOnce() -> Result<T, Failure>,
 ) -> Outcome<T> {
     local.frame.set(frame);
-    let result = catch_unwind(AssertUnwindSafe(run));
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        if const { size_of::<T>() > LARGE_BYTES } || size_of_val(&run) > LARGE_BYTES {
+            apart(run)
+        } else {
+            run()
+        }
+    }));
     local.frame.set(frame.below);
     match result {
         Ok(Ok(value)) => Ok(value),
