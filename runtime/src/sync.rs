@@ -9,10 +9,14 @@
 
 use crate::error::Result;
 use crate::executor::gate::Gate;
-use maser_shm::sync::atomic::{AtomicBool, Ordering};
+use crate::executor::local::{Frame, Local};
+use crate::wait_graph::{Awaited, Needs};
+use maser_shm::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 
 /// A mutex that may be held across `get`, `sleep` and `yield_now`.
 ///
@@ -22,6 +26,8 @@ use std::ops::{Deref, DerefMut};
 #[derive(Default)]
 pub struct Mutex<T: ?Sized> {
     locked: AtomicBool,
+    /// The mark of the task that has it, for those who wait; 0 if nobody or another thread has.
+    owner: AtomicU64,
     gate: Gate,
     value: UnsafeCell<T>,
 }
@@ -31,17 +37,23 @@ unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
-/// The right to the value; gives the lock back when dropped.
+/// The right to the value; gives the lock back when dropped. It stays with the task that has it.
 #[must_use = "the lock is given back when the guard is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
+    /// It does not move to another thread, as with std's.
+    stays: PhantomData<*const ()>,
 }
+
+// SAFETY: MU-1: a shared guard gives shared references of the value, and nothing else.
+unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
     /// An open lock around `value`.
     pub fn new(value: T) -> Self {
         Self {
             locked: AtomicBool::new(false),
+            owner: AtomicU64::new(0),
             gate: Gate::default(),
             value: UnsafeCell::new(value),
         }
@@ -59,20 +71,40 @@ impl<T: ?Sized> Mutex<T> {
         self.locked
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
-            .then(|| MutexGuard { mutex: self })
+            .then(|| {
+                self.owner.store(my_mark(), Ordering::Relaxed);
+                MutexGuard {
+                    mutex: self,
+                    stays: PhantomData,
+                }
+            })
     }
 
     /// Waits for the lock; the core goes on with other work.
     ///
     /// # Errors
-    /// [`Cancelled`](crate::Error::Cancelled), [`ShutDown`](crate::Error::ShutDown), as for `get`.
+    /// [`WaitCycle`](crate::Error::WaitCycle) if it could never come, since the task that has it
+    /// waits for this one; [`Cancelled`](crate::Error::Cancelled),
+    /// [`ShutDown`](crate::Error::ShutDown), as for `get`.
     pub fn lock(&self) -> Result<MutexGuard<'_, T>> {
         loop {
-            if let Some(guard) = self.gate.wait("a mutex", None, || self.try_lock())? {
+            let needs = || Some(Needs::One(Awaited::Lock(NonNull::from(&self.owner))));
+            let guard = self
+                .gate
+                .wait_for("a mutex", None, needs, || self.try_lock())?;
+            if let Some(guard) = guard {
                 return Ok(guard);
             }
         }
     }
+}
+
+/// The mark of the running task, or 0.
+#[inline]
+fn my_mark() -> u64 {
+    // SAFETY: frames live on the stack of the task they name, which runs.
+    let frame = Local::current().and_then(|local| unsafe { local.frame.get().as_ref() });
+    frame.map_or(0, Frame::mark)
 }
 
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
@@ -92,6 +124,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
+        self.mutex.owner.store(0, Ordering::Relaxed);
         self.mutex.locked.store(false, Ordering::Release);
         self.mutex.gate.notify_all();
     }

@@ -1,32 +1,86 @@
-//! Who waits for whom, so that a wait that closes a cycle is an error and not a hang.
+//! Who waits for whom, so that a wait that can never end is an error and not a hang.
 //!
 //! Nodes are tasks, known by the cell they will complete (a step of a graph, which has none, by
-//! its frame). An edge `a -> b` says that `a` is blocked until `b` is done: because it waits for
-//! `b`, or because `b` runs on top of it, on its stack. A call that has not started waits for the
-//! calls that hold its actor; a holder matters here only while it is blocked itself, so it is noted
-//! beside its edge. Cells and actors are compared by address and never read: an address that is
-//! found here belongs to a task that is blocked right now.
+//! its frame). A blocked task says what it waits for and how much of that has to come; a task below
+//! another one on the same stack waits for that one. Whoever enters looks for a set of blocked
+//! tasks of which each waits for more of the others than it can do without.
 //!
-//! - WG-1 a call with `&mut self` cannot start while any holder is stuck; one with `&self` while as
-//!   many holders are stuck as there are places, or the one that holds the actor alone.
-#![allow(unsafe_code, reason = "reads frames of the running stack")]
+//! - WG-1 a call with `&mut self` cannot start while any holder of its actor is stuck; one with
+//!   `&self` while as many holders are stuck as there are places, or the one that holds the actor
+//!   alone.
+//! - WG-2 a call is kept out only if it was seen in its actor's queue: such a one is done, for
+//!   everybody, before its actor takes another call. Whoever puts a call there that came from
+//!   elsewhere looks for a circle through it (`arrived`).
+//! - WG-3 a wait with a limit of its own ends by itself: it may be refused, but holds nobody up.
+//! - WG-4 what an edge points at lives for as long as the edge: the waiter keeps it alive. Cells
+//!   that are keys are compared by address and never read.
+//! - WG-5 no circle is ever left in the graph: its last edge is taken away, under the same lock.
+//!   So every circle that is found goes through whoever looked for it.
+#![allow(
+    unsafe_code,
+    reason = "reads frames of the running stack, and what is waited for"
+)]
 
-use crate::actor::core::Access;
+use crate::actor::core::{Access, ActorCore};
 use crate::error::{Error, Result};
+use crate::executor::coroutine::Co;
 use crate::executor::local::{Frame, Local};
 use crate::task::raw::Header;
+use maser_shm::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::{BTreeMap, HashMap};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-struct Waiting {
-    for_task: usize,
-    /// The actor that task is a call of, by address, or 0.
-    actor: usize,
-    access: Access,
-    waiter: &'static str,
-    awaited: &'static str,
+/// One thing that may have to come before a wait is over.
+#[derive(Clone, Copy)]
+pub(crate) enum Awaited {
+    /// The end of a task or call.
+    Task(NonNull<Header>),
+    /// A lock; there stands the mark of the frame that has it ([`Frame::mark`]), or 0.
+    Lock(NonNull<AtomicU64>),
+    /// The task above it on the same stack.
+    Above(usize, &'static str),
 }
+
+/// What a wait needs.
+pub(crate) enum Needs {
+    /// This.
+    One(Awaited),
+    /// So many of these.
+    Some(Vec<Awaited>, usize),
+}
+
+impl Needs {
+    fn all(&self) -> &[Awaited] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Some(all, _) => all,
+        }
+    }
+
+    /// How many of them may stay away.
+    fn dispensable(&self) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Some(all, needed) => all.len().saturating_sub(*needed),
+        }
+    }
+}
+
+struct Waiting {
+    needs: Needs,
+    waiter: &'static str,
+    /// The innermost task of its stack, which is the one that waits itself.
+    innermost: usize,
+    /// That one's frame and coroutine.
+    top: *const Frame,
+    co: NonNull<Co>,
+    /// Of its frame, or 0.
+    mark: u64,
+}
+
+// SAFETY: pointers are used under the rule WG-4; frames on their own thread alone.
+unsafe impl Send for Waiting {}
 
 /// A blocked call that holds its actor.
 struct Holder {
@@ -42,21 +96,30 @@ struct Edges {
     waits: HashMap<usize, Waiting>,
     /// By actor and call.
     holders: BTreeMap<(usize, usize), Holder>,
+    /// Blocked tasks that have ever taken a lock, by the mark of their frame.
+    marked: HashMap<u64, usize>,
+    /// Waits that were ended by `arrived`, by the innermost task, with the way round.
+    broken: HashMap<usize, String>,
     /// Memory of the last search, for the next.
     scratch: Scratch,
 }
 
 #[derive(Default)]
 struct Scratch {
-    /// Tasks that were looked at, and whether they lead there; not while they are looked at.
-    known: HashMap<usize, bool>,
-    path: Vec<&'static str>,
+    /// Blocked tasks that can be reached, in the order in which they were found.
+    order: Vec<usize>,
+    /// Whether they cannot go on, as far as is known.
+    stuck: HashMap<usize, bool>,
 }
 
 /// All edges of this process.
 #[derive(Default)]
 pub(crate) struct WaitGraph {
     edges: Mutex<Edges>,
+    /// How many are `broken`.
+    broken: AtomicUsize,
+    /// How many holders there are. A hint: a holder is noted on its own thread.
+    holders: AtomicUsize,
 }
 
 /// Takes the edges of one stack away again when the wait is over.
@@ -70,36 +133,40 @@ impl WaitGraph {
         self.edges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The running task of `local` is about to block on `cell`.
-    pub(crate) fn enter(&self, local: &Local, cell: NonNull<Header>) -> Result<Edge<'_>> {
+    /// The running task of `local` is about to block; what it needs is kept alive by the caller
+    /// (WG-4). `is_limited`: it will not wait for ever (WG-3).
+    ///
+    /// # Errors
+    /// [`Error::WaitCycle`] if what it needs can never come while it waits.
+    pub(crate) fn enter(&self, local: &Local, needs: Needs, is_limited: bool) -> Result<Edge<'_>> {
         let top = local.frame.get();
         // SAFETY: frames live on the stack of the task they name, which is running.
         let Some(frame) = (unsafe { top.as_ref() }) else {
             // Nobody waits for the main function.
             return Ok(Edge { graph: self, top });
         };
-        // SAFETY: the waiting call holds a handle of the cell.
-        let awaited = unsafe { cell.as_ref() };
-        let mut waiting = Waiting {
-            for_task: cell.addr().get(),
-            actor: awaited.actor.core().addr(),
-            access: awaited.vtable().access,
-            waiter: frame.meta.name,
-            awaited: awaited.meta().name,
-        };
-        let edge = Edge { graph: self, top };
+        let innermost = id(frame);
         let mut edges = self.lock();
+        let mut needs = Some(needs);
+        let mut above = (0, "");
         each_frame(top, |task, frame| {
-            let below = Waiting {
-                for_task: task,
-                actor: 0,
-                access: Access::Exclusive,
-                waiter: "",
-                awaited: frame.meta.name,
+            let needs = needs
+                .take()
+                .unwrap_or(Needs::One(Awaited::Above(above.0, above.1)));
+            above = (task, frame.meta.name);
+            let mark = frame.mark.get();
+            let waiting = Waiting {
+                needs,
+                waiter: frame.meta.name,
+                innermost,
+                top,
+                co: local.current_co(),
+                mark,
             };
-            let mut mine = std::mem::replace(&mut waiting, below);
-            mine.waiter = frame.meta.name;
-            edges.waits.insert(task, mine);
+            edges.waits.insert(task, waiting);
+            if mark != 0 {
+                edges.marked.insert(mark, task);
+            }
             // SAFETY: an actor's block outlives the calls that run on it.
             if let Some(actor) = unsafe { frame.actor.as_ref() } {
                 let holder = Holder {
@@ -110,12 +177,93 @@ impl WaitGraph {
                 edges.holders.insert((frame.actor.addr(), task), holder);
             }
         });
-        let round = edges.way_back(id(frame));
+        let round = edges.way_back(innermost);
+        if round.is_some() || is_limited {
+            edges.remove(top);
+        }
+        self.holders.store(edges.holders.len(), Ordering::Relaxed);
         drop(edges);
         match round {
             Some(path) => Err(Error::WaitCycle { path }),
-            None => Ok(edge),
+            None if is_limited => Ok(Edge {
+                graph: self,
+                top: std::ptr::null(),
+            }),
+            None => Ok(Edge { graph: self, top }),
         }
+    }
+
+    /// WG-2: a call that may be waited for came to the queue of `actor`, whose home this is.
+    #[inline]
+    pub(crate) fn arrived(&self, actor: NonNull<ActorCore>) {
+        if self.holders.load(Ordering::Relaxed) != 0 {
+            self.look_round(actor);
+        }
+    }
+
+    #[cold]
+    fn look_round(&self, actor: NonNull<ActorCore>) {
+        let mut edges = self.lock();
+        let of_actor = (actor.addr().get(), 0)..=(actor.addr().get(), usize::MAX);
+        let holders: Vec<usize> = edges
+            .holders
+            .range(of_actor)
+            .map(|(key, _)| key.1)
+            .collect();
+        for holder in holders {
+            let Some(innermost) = edges.waits.get(&holder).map(|one| one.innermost) else {
+                continue;
+            };
+            let Some(path) = edges.way_back(innermost) else {
+                continue;
+            };
+            let Waiting { top, co, .. } = edges.waits[&innermost];
+            edges.remove(top);
+            edges.broken.insert(innermost, path);
+            self.broken.fetch_add(1, Ordering::Relaxed);
+            // SAFETY: CO-2; it is blocked, on this very thread.
+            unsafe { co.as_ref() }.wake();
+        }
+    }
+}
+
+impl Edge<'_> {
+    /// Whether the wait turned out to be without end since it began.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.graph.broken.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            _ => self.check_broken(),
+        }
+    }
+
+    #[cold]
+    fn check_broken(&self) -> Result<()> {
+        // SAFETY: frames live on the stack of the task they name, which is the running one.
+        let Some(frame) = (unsafe { self.top.as_ref() }) else {
+            return Ok(());
+        };
+        match self.graph.lock().broken.remove(&id(frame)) {
+            None => Ok(()),
+            Some(path) => {
+                self.graph.broken.fetch_sub(1, Ordering::Relaxed);
+                Err(Error::WaitCycle { path })
+            }
+        }
+    }
+}
+
+impl Drop for Edge<'_> {
+    fn drop(&mut self) {
+        if self.top.is_null() {
+            return;
+        }
+        // One that was broken and ended in another way.
+        drop(self.check());
+        let mut edges = self.graph.lock();
+        edges.remove(self.top);
+        let holders = edges.holders.len();
+        self.graph.holders.store(holders, Ordering::Relaxed);
     }
 }
 
@@ -130,7 +278,8 @@ fn id(frame: &Frame) -> usize {
 /// Visits the tasks of a stack, the innermost first.
 fn each_frame(top: *const Frame, mut visit: impl FnMut(usize, &Frame)) {
     let mut frame = top;
-    // SAFETY: frames live on the stack of the task they name, which is the running one.
+    // SAFETY: frames live on the stack of the task they name, which runs or is blocked on this
+    // thread.
     while let Some(one) = unsafe { frame.as_ref() } {
         visit(id(one), one);
         frame = one.below;
@@ -138,106 +287,196 @@ fn each_frame(top: *const Frame, mut visit: impl FnMut(usize, &Frame)) {
 }
 
 impl Edges {
-    /// The path from `start` round to itself, if its edge closes one.
-    fn way_back(&mut self, start: usize) -> Option<String> {
-        let Scratch { known, path } = std::mem::take(&mut self.scratch);
-        let mut search = Search {
-            edges: self,
-            target: start,
-            known,
-            path,
-        };
-        let round = search.leads_back(start).then(|| {
-            search.path.push(search.edges.waits[&start].waiter);
-            search.path.join(" waits for ")
+    /// Takes away the edges of one stack of this thread.
+    fn remove(&mut self, top: *const Frame) {
+        each_frame(top, |task, frame| {
+            if let Some(was) = self.waits.remove(&task)
+                && was.mark != 0
+            {
+                self.marked.remove(&was.mark);
+            }
+            if !frame.actor.is_null() {
+                self.holders.remove(&(frame.actor.addr(), task));
+            }
         });
-        let Search {
-            mut known,
-            mut path,
-            ..
-        } = search;
-        known.clear();
-        path.clear();
-        self.scratch = Scratch { known, path };
-        round
-    }
-}
-
-/// The search for a way from blocked tasks to `target`.
-struct Search<'a> {
-    edges: &'a Edges,
-    target: usize,
-    /// As in [`Scratch`].
-    known: HashMap<usize, bool>,
-    path: Vec<&'static str>,
-}
-
-impl Search<'_> {
-    /// Whether the task `from` is blocked and cannot go on before the target does; if so, the
-    /// path goes on through it.
-    fn leads_back(&mut self, from: usize) -> bool {
-        if let Some(&known) = self.known.get(&from) {
-            return known;
-        }
-        let Some(edge) = self.edges.waits.get(&from) else {
-            return false;
-        };
-        self.known.insert(from, false);
-        let kept = self.path.len();
-        if self.path.last() != Some(&edge.waiter) {
-            self.path.push(edge.waiter);
-        }
-        self.path.push(edge.awaited);
-        let leads = edge.for_task == self.target
-            || if self.edges.waits.contains_key(&edge.for_task) {
-                self.leads_back(edge.for_task)
-            } else {
-                self.is_kept_out(edge)
-            };
-        if !leads {
-            self.path.truncate(kept);
-        }
-        self.known.insert(from, leads);
-        leads
     }
 
-    /// WG-1 for the awaited call of `edge`, which is not blocked itself.
-    fn is_kept_out(&mut self, edge: &Waiting) -> bool {
-        if edge.actor == 0 {
-            return false;
+    /// The path from `start` round to itself, if it can never go on.
+    fn way_back(&mut self, start: usize) -> Option<String> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let path = self.search(start, &mut scratch);
+        scratch.order.clear();
+        scratch.stuck.clear();
+        self.scratch = scratch;
+        path
+    }
+
+    fn search(&self, start: usize, Scratch { order, stuck }: &mut Scratch) -> Option<String> {
+        order.push(start);
+        stuck.insert(start, true);
+        let mut comes_back = false;
+        let mut at = 0;
+        while let Some(&task) = order.get(at) {
+            at += 1;
+            for awaited in self.waits.get(&task)?.needs.all() {
+                self.each_in_the_way(awaited, |other| {
+                    comes_back |= other == start;
+                    if self.waits.contains_key(&other) && stuck.insert(other, true).is_none() {
+                        order.push(other);
+                    }
+                });
+            }
         }
+        if !comes_back {
+            return None;
+        }
+        // Whoever can go on is taken out until nobody is. Backwards: those at the end are waited
+        // for by those before.
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for task in order.iter().rev() {
+                if stuck[task] && self.can_go_on(*task, stuck) {
+                    stuck.insert(*task, false);
+                    changed = true;
+                }
+            }
+        }
+        if stuck[&start] {
+            Some(self.path(start, stuck))
+        } else {
+            None
+        }
+    }
+
+    fn can_go_on(&self, task: usize, stuck: &HashMap<usize, bool>) -> bool {
+        let needs = &self.waits[&task].needs;
+        let mut never = needs
+            .all()
+            .iter()
+            .filter(|one| self.never_comes(one, stuck));
+        never.nth(needs.dispensable()).is_none()
+    }
+
+    /// Whether `awaited` cannot come while the `stuck` ones wait.
+    fn never_comes(&self, awaited: &Awaited, stuck: &HashMap<usize, bool>) -> bool {
+        let is_stuck = |task: &usize| stuck.get(task).copied().unwrap_or(false);
+        match awaited {
+            Awaited::Above(task, _) => is_stuck(task),
+            Awaited::Lock(owner) => {
+                // SAFETY: WG-4.
+                let owner = unsafe { owner.as_ref() }.load(Ordering::Relaxed);
+                self.marked.get(&owner).is_some_and(is_stuck)
+            }
+            Awaited::Task(cell) => {
+                // SAFETY: WG-4.
+                let header = unsafe { cell.as_ref() };
+                if header.completion.is_done() {
+                    return false;
+                }
+                if self.waits.contains_key(&cell.addr().get()) {
+                    return is_stuck(&cell.addr().get());
+                }
+                header.actor.was_queued() && self.is_kept_out(header, is_stuck)
+            }
+        }
+    }
+
+    /// WG-1.
+    fn is_kept_out(&self, call: &Header, is_stuck: impl Fn(&usize) -> bool) -> bool {
+        let access = call.vtable().access;
         let mut stuck = 0;
-        let all = (edge.actor, 0)..=(edge.actor, usize::MAX);
-        for (&(_, task), holder) in self.edges.holders.range(all) {
-            let enough = match edge.access {
+        self.holders_of(call).any(|(task, holder)| {
+            let enough = match access {
                 Access::Shared if !holder.alone => holder.shared_places,
                 Access::Async if !holder.alone => holder.async_places,
                 _ => 1,
             };
-            let kept = self.path.len();
-            if task == self.target || self.leads_back(task) {
-                stuck += 1;
-                if stuck >= enough {
-                    return true;
+            stuck += usize::from(is_stuck(&task));
+            stuck >= enough
+        })
+    }
+
+    fn holders_of(&self, call: &Header) -> impl Iterator<Item = (usize, &Holder)> {
+        let actor = call.actor.core().addr();
+        let all = self.holders.range((actor, 0)..=(actor, usize::MAX));
+        all.map(|(&(_, task), holder)| (task, holder))
+    }
+
+    /// The blocked tasks before whose end `awaited` may be unable to come.
+    fn each_in_the_way(&self, awaited: &Awaited, mut visit: impl FnMut(usize)) {
+        match awaited {
+            Awaited::Above(task, _) => visit(*task),
+            Awaited::Lock(owner) => {
+                // SAFETY: WG-4.
+                let owner = unsafe { owner.as_ref() }.load(Ordering::Relaxed);
+                if let Some(task) = self.marked.get(&owner) {
+                    visit(*task);
                 }
-                self.path.truncate(kept);
+            }
+            Awaited::Task(cell) => {
+                // SAFETY: WG-4.
+                let header = unsafe { cell.as_ref() };
+                if self.waits.contains_key(&cell.addr().get()) {
+                    visit(cell.addr().get());
+                } else if header.actor.was_queued() {
+                    self.holders_of(header).for_each(|(task, _)| visit(task));
+                }
             }
         }
-        false
+    }
+
+    /// A way from `start` through stuck tasks back to it, which is there (WG-5).
+    fn path(&self, start: usize, stuck: &HashMap<usize, bool>) -> String {
+        // By task: who was before it on the way, and what that one waits for.
+        let mut before: HashMap<usize, (usize, &'static str)> = HashMap::new();
+        let mut open = vec![start];
+        while let Some(task) = open.pop() {
+            if before.contains_key(&start) {
+                break;
+            }
+            for awaited in self.waits[&task].needs.all() {
+                if !self.never_comes(awaited, stuck) {
+                    continue;
+                }
+                self.each_in_the_way(awaited, |other| {
+                    if stuck.get(&other) == Some(&true) && !before.contains_key(&other) {
+                        before.insert(other, (task, awaited.name()));
+                        open.push(other);
+                    }
+                });
+            }
+        }
+        let mut names = vec![self.waits[&start].waiter];
+        let mut task = start;
+        while let Some((earlier, awaited)) = before.get(&task) {
+            if names.last() != Some(awaited) {
+                names.push(awaited);
+            }
+            task = *earlier;
+            let waiter = self.waits[&task].waiter;
+            if names.last() != Some(&waiter) {
+                names.push(waiter);
+            }
+            if task == start {
+                break;
+            }
+        }
+        if names.len() == 1 {
+            names.push(names[0]);
+        }
+        names.reverse();
+        names.join(" waits for ")
     }
 }
 
-impl Drop for Edge<'_> {
-    fn drop(&mut self) {
-        if self.top.is_null() {
-            return;
+impl Awaited {
+    fn name(&self) -> &'static str {
+        match self {
+            // SAFETY: WG-4.
+            Self::Task(cell) => unsafe { cell.as_ref() }.meta().name,
+            Self::Lock(_) => "a mutex",
+            Self::Above(_, name) => name,
         }
-        let mut edges = self.graph.lock();
-        each_frame(self.top, |task, frame| {
-            edges.waits.remove(&task);
-            if !frame.actor.is_null() {
-                edges.holders.remove(&(frame.actor.addr(), task));
-            }
-        });
     }
 }

@@ -28,6 +28,7 @@ mod actor_methods;
 mod actors;
 mod cancel;
 mod cycles;
+mod cycle_ways;
 mod edges;
 mod errors;
 mod futures;

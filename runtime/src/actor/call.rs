@@ -22,6 +22,7 @@ use crate::task::raw::{self, ActorWord, Header, VTable};
 use crate::task::spawn::run_guarded;
 use maser_shm::arena::pool::SizeClass;
 use maser_shm::sync::completion::Completion;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null};
@@ -204,6 +205,7 @@ where
             ticket: ticket.cast(),
             access: F::ACCESS,
             below: local.frame.get(),
+            mark: Cell::default(),
         };
         let state = actor.state::<A>();
         // SAFETY: AC-3, `begin`; the handle's type is the state's type.
@@ -308,7 +310,7 @@ where
                 }
             }
             ticket.defer();
-            ActorCore::enqueue(core, cell, local);
+            ActorCore::arrive(core, cell, local);
             return;
         }
         // SAFETY: TC-1, TC-3; written by `question_of`.
@@ -359,7 +361,7 @@ unsafe fn deliver(letter: NonNull<Letter>, local: &Local) {
     let cell = letter.cast::<Header>();
     // SAFETY: TC-1; only actor calls have this kind, so `actor` is set.
     let core = unsafe { NonNull::new_unchecked(cell.as_ref().actor.core()) };
-    ActorCore::enqueue(core, cell, local);
+    ActorCore::arrive(core, cell, local);
 }
 
 /// A waiter runs the call itself if the actor is at home here and the call is next; else it looks
@@ -367,7 +369,7 @@ unsafe fn deliver(letter: NonNull<Letter>, local: &Local) {
 unsafe fn progress(cell: NonNull<Header>, local: Option<&Local>, may_run: bool) {
     let Some(local) = local else { return };
     // SAFETY: the waiter holds a handle.
-    let actor = unsafe { cell.as_ref() }.actor;
+    let actor = &unsafe { cell.as_ref() }.actor;
     if actor.home() != local.shared.index {
         local.lanes.harvest(actor.home());
     } else if may_run {
@@ -459,7 +461,7 @@ where
     /// As `serve`, with the arguments in the cell whatever their size.
     unsafe fn serve_from_cell(question: Question, ticket: &Ticket<'_>, local: &Local) {
         ticket.defer();
-        ActorCore::enqueue(question.core(), question.cell, local);
+        ActorCore::arrive(question.core(), question.cell, local);
     }
 }
 

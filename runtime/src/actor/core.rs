@@ -343,6 +343,16 @@ impl ActorCore {
             // SAFETY: CO-2, it waits.
             unsafe { co.as_ref() }.wake_local(local);
         }
+    /// As [`enqueue`](Self::enqueue), of a call that was made before: somebody may wait for it.
+    pub(crate) fn arrive(core: NonNull<ActorCore>, cell: NonNull<Header>, local: &Local) {
+        // SAFETY: AC-1, a call that was sent.
+        let holds = unsafe { core.as_ref() }.running.get() != 0;
+        Self::enqueue(core, cell, local);
+        if holds {
+            local.node.waits.arrived(core);
+        }
+    }
+
     }
 
     /// Puts a call at the end of the queue.
@@ -350,8 +360,9 @@ impl ActorCore {
         // SAFETY: AC-1, a call that was sent.
         let this = unsafe { core.as_ref() };
         // SAFETY: a call that was sent is not DONE, hence alive.
-        let access = unsafe { cell.as_ref() }.vtable().access;
-        if access == Access::Construct {
+        let header = unsafe { cell.as_ref() };
+        header.actor.is_queued_now();
+        if header.vtable().access == Access::Construct {
             this.queue.borrow_mut().push_front(cell);
         } else {
             this.queue.borrow_mut().push_back(cell);

@@ -255,7 +255,7 @@ fn flush_here(local: &Local, keys: &[Key]) {
         unsafe {
             let home = actor.as_ref().home;
             if home == local.shared.index {
-                ActorCore::enqueue(actor, cell, local);
+                ActorCore::arrive(actor, cell, local);
             } else {
                 let question = Question::from_cell(serve, cell, actor);
                 local.lanes.send(local, home, question);

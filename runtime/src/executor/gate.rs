@@ -11,6 +11,7 @@ use super::local::Local;
 use super::wait::{LentCpus, check_may_block, deadline_ns, interrupted, thread_event};
 use crate::error::Result;
 use crate::node::Node;
+use crate::wait_graph::{Edge, Needs};
 use maser_shm::sync::event::Event;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,13 +85,25 @@ impl Gate {
         &self,
         what: &str,
         limit: Option<Duration>,
+        condition: impl FnMut() -> Option<R>,
+    ) -> Result<Option<R>> {
+        self.wait_for(what, limit, || None, condition)
+    }
+
+    /// As [`wait`](Self::wait), for something that tasks bring about; what `needs` says is alive
+    /// until this returns.
+    pub(crate) fn wait_for<R>(
+        &self,
+        what: &str,
+        limit: Option<Duration>,
+        needs: impl FnOnce() -> Option<Needs>,
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<Option<R>> {
         if let Some(value) = condition() {
             return Ok(Some(value));
         }
         match Local::current() {
-            Some(local) => self.wait_on_scheduler(local, what, limit, condition),
+            Some(local) => self.wait_on_scheduler(local, what, limit, needs, condition),
             None => self.wait_on_thread(what, limit, condition),
         }
     }
@@ -100,9 +113,14 @@ impl Gate {
         local: &Local,
         what: &str,
         limit: Option<Duration>,
+        needs: impl FnOnce() -> Option<Needs>,
         mut condition: impl FnMut() -> Option<R>,
     ) -> Result<Option<R>> {
         check_may_block(local, what)?;
+        let edge = match needs() {
+            Some(needs) => Some(local.node.waits.enter(local, needs, limit.is_some())?),
+            None => None,
+        };
         let _lent = LentCpus::of_this_stack(local);
         let me = local.current_co();
         let deadline = deadline_ns(local, limit);
@@ -119,7 +137,11 @@ impl Gate {
             if deadline.is_some_and(|deadline| local.node.clock.now_ns() >= deadline) {
                 break Ok(None);
             }
-            if let Err(error) = interrupted(local, what).and_then(|()| local.block()) {
+            let mut blocked = edge.as_ref().map_or(Ok(()), Edge::check);
+            if blocked.is_ok() {
+                blocked = interrupted(local, what).and_then(|()| local.block());
+            }
+            if let Err(error) = blocked {
                 break Err(error);
             }
         };

@@ -19,8 +19,10 @@ use crate::actor::lane::Ticket;
 use crate::actor::lanes::Lanes;
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::task::failure::discard;
 use crate::task::meta::Meta;
 use crate::task::raw::Header;
+use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use maser_shm::sync::deque::Worker;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -41,15 +43,35 @@ pub(crate) struct Frame {
     pub(crate) ticket: *const Ticket<'static>,
     /// The task below it on the same stack.
     pub(crate) below: *const Frame,
+    /// See [`mark`](Self::mark).
+    pub(crate) mark: Cell<u64>,
 }
 
 impl Frame {
+    /// A number that no other frame ever has: locks note it, and it is 0 until one does.
+    pub(crate) fn mark(&self) -> u64 {
+        thread_local! { static NEXT: Cell<(u64, u64)> = const { Cell::new((0, 0)) } }
+        static RANGES: AtomicU64 = AtomicU64::new(0);
+        if self.mark.get() == 0 {
+            let (mut next, mut end) = NEXT.get();
+            if next == end {
+                next = RANGES.fetch_add(MARKS_PER_THREAD, Ordering::Relaxed) + 1;
+                end = next + MARKS_PER_THREAD;
+            }
+            NEXT.set((next + 1, end));
+            self.mark.set(next);
+        }
+        self.mark.get()
+    }
+
     /// Whether it keeps every other method of its actor out.
     pub(crate) fn is_exclusive(&self) -> bool {
         !self.actor.is_null() && matches!(self.access, Access::Exclusive | Access::Construct)
     }
 }
 
+/// Marks that a thread takes at once.
+const MARKS_PER_THREAD: u64 = 1 << 16;
 /// Waits between two looks at the clock.
 const WAITS_PER_CLOCK: u32 = 32;
 
@@ -208,6 +230,11 @@ impl Local {
         std::thread::panicking() && !self.root_panics.get()
     }
 
+    /// Whether a panic here becomes an error: all do but those of the main function.
+    pub(crate) fn reports_panics(&self) -> bool {
+        self.root.get().is_none() || !self.frame.get().is_null()
+    }
+
     /// Whether the loop is to end now.
     pub(crate) fn must_stop(&self) -> bool {
         self.stopping.get() && self.blocked.get() == 0 && !self.has_work()
@@ -218,7 +245,7 @@ impl Local {
         let gone = self.sources.remove_graph(graph);
         gone.iter().for_each(|source| source.was_removed(self));
         // SC-2: values in flight are user types, dropped with nothing borrowed.
-        drop(gone);
+        gone.into_iter().for_each(discard);
     }
 
     /// Whether the loop would find something to do now. Reads no clock.

@@ -14,6 +14,7 @@ use super::local::Local;
 use crate::error::{Error, Result};
 use crate::resources::Grant;
 use crate::task::raw::Header;
+use crate::wait_graph::{Awaited, Edge, Needs};
 use maser_shm::sync::completion::{Completion, Notify, WaitNode};
 use maser_shm::sync::event::Event;
 use maser_shm::sync::hint::spin_loop;
@@ -103,14 +104,15 @@ fn wait_on_scheduler(local: &Local, cell: NonNull<Header>, limit: Option<Duratio
             }
         }
     }
-    let _edge = local.node.waits.enter(local, cell)?;
+    let needs = Needs::One(Awaited::Task(cell));
+    let edge = local.node.waits.enter(local, needs, limit.is_some())?;
     let _lent = LentCpus::of_this_stack(local);
     let mut waited = Waited {
         limit,
         deadline,
         name,
     };
-    block_on(local, &header.completion, &mut waited)
+    block_on(local, &header.completion, &mut waited, &edge)
 }
 
 /// The CPUs of the tasks on this stack that have demands of their own, lent out while it is
@@ -188,7 +190,12 @@ struct Waited<'a> {
     name: &'a str,
 }
 
-fn block_on(local: &Local, completion: &Completion, waited: &mut Waited<'_>) -> Result<()> {
+fn block_on(
+    local: &Local,
+    completion: &Completion,
+    waited: &mut Waited<'_>,
+    edge: &Edge<'_>,
+) -> Result<()> {
     let me = local.current_co();
     let mut node = WaitNode::new(Notify {
         call: Co::wake_raw,
@@ -213,7 +220,11 @@ fn block_on(local: &Local, completion: &Completion, waited: &mut Waited<'_>) -> 
         {
             break Err(timed_out(waited.name, waited.limit.unwrap_or_default()));
         }
-        if let Err(error) = interrupted(local, waited.name).and_then(|()| local.block()) {
+        let mut blocked = edge.check();
+        if blocked.is_ok() {
+            blocked = interrupted(local, waited.name).and_then(|()| local.block());
+        }
+        if let Err(error) = blocked {
             break Err(error);
         }
     };

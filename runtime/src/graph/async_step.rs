@@ -109,6 +109,7 @@ where
             ticket: null(),
             below: local.frame.get(),
         };
+            mark: Cell::default(),
         let state = actor.state::<A>();
         let turn = Turn {
             alarm: &self.alarm,

@@ -100,6 +100,7 @@ where
             ticket: null(),
             below: local.frame.get(),
         };
+            mark: Cell::default(),
         let state = actor.state::<A>();
         let outcome = run_guarded(local, &frame, || (self.body)(state, args));
         ActorCore::end(self.core, Access::Exclusive, local);
@@ -147,6 +148,7 @@ where
             ticket: null(),
             below: local.frame.get(),
         };
+            mark: Cell::default(),
         self.out
             .set(run_guarded(local, &frame, || (self.body)(args)));
     }

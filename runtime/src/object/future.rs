@@ -9,6 +9,7 @@
 
 use super::reference::Ref;
 use crate::error::Result;
+use crate::executor::block_on::{note_pending, withdraw_pending};
 use maser_shm::sync::completion::{Notify, WaitNode};
 use std::cell::UnsafeCell;
 use std::future::{Future, IntoFuture};
@@ -27,17 +28,34 @@ unsafe impl Send for Slot {}
 // SAFETY: as above.
 unsafe impl Sync for Slot {}
 
+impl Slot {
+    fn address(&self) -> usize {
+        (&raw const *self).addr()
+    }
+
+    fn take_waker(&self) -> Option<Waker> {
+        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        waker.take()
+    }
+
+    fn replace_waker(&self, with: &Waker) {
+        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = waker.replace(with.clone());
+        drop(waker);
+        if let Some(old) = old
+            && !old.will_wake(with)
+        {
+            withdraw_pending(&old, self.address());
+        }
+    }
+}
+
 /// # Safety
 /// `data` came from `Arc::<Slot>::into_raw`, and the count is given to this call.
 unsafe fn wake_slot(data: *const ()) {
     // SAFETY: the caller's promise.
     let slot = unsafe { Arc::from_raw(data.cast::<Slot>()) };
-    let waker = slot
-        .waker
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    if let Some(waker) = waker {
+    if let Some(waker) = slot.take_waker() {
         waker.wake();
     }
 }
@@ -61,13 +79,14 @@ impl<T: Clone> Future for RefFuture<T> {
             panic!("a RefFuture was polled after it was ready")
         };
         if !value.is_ready() {
-            if let Some(slot) = &this.slot {
-                *slot.waker.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(context.waker().clone());
-            } else {
-                this.slot = link(value, context.waker().clone());
+            match &this.slot {
+                Some(slot) => slot.replace_waker(context.waker()),
+                None => this.slot = link(value, context.waker().clone()),
             }
             if !value.is_ready() {
+                if let Some(slot) = &this.slot {
+                    note_pending(context.waker(), slot.address(), value.cell());
+                }
                 return Poll::Pending;
             }
         }
@@ -107,6 +126,9 @@ fn link<T>(value: &Ref<T>, waker: Waker) -> Option<Arc<Slot>> {
 impl<T> RefFuture<T> {
     fn unlink(&mut self) {
         if let (Some(slot), Some(value)) = (self.slot.take(), &self.value) {
+            if let Some(waker) = slot.take_waker() {
+                withdraw_pending(&waker, slot.address());
+            }
             // SAFETY: `slot` is only kept when it was added; a node that was still linked leaves
             // the notifier's count to us.
             unsafe {

@@ -7,6 +7,7 @@ use crate::executor::coroutine::Co;
 use crate::executor::local::Local;
 use crate::executor::wait::{LentCpus, check_may_block, deadline_ns, interrupted, thread_event};
 use crate::node::Node;
+use crate::wait_graph::{Awaited, Edge, Needs};
 use maser_shm::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use maser_shm::sync::completion::{Notify, WaitNode};
 use maser_shm::sync::event::Event;
@@ -67,8 +68,9 @@ pub type Waited<T> = (Vec<Ref<T>>, Vec<Ref<T>>);
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] if `num_returns` is 0 or more than there are refs, or if a ref is
-/// there twice; [`Error::ShutDown`], [`Error::Cancelled`] as for [`Ref::get`]. A timeout is not an
-/// error: fewer are ready then.
+/// there twice; [`Error::ShutDown`], [`Error::Cancelled`] as for [`Ref::get`];
+/// [`Error::WaitCycle`] if there is no timeout and so many can never come that `num_returns` cannot
+/// be reached. A timeout is not an error: fewer are ready then.
 pub fn wait<T>(
     refs: &[Ref<T>],
     num_returns: usize,
@@ -192,7 +194,7 @@ fn wait_for_some<T>(refs: &[Ref<T>], num_returns: usize, timeout: Option<Duratio
         }
     }
     let outcome = match local {
-        Some(local) => block_on_group(local, &group, timeout),
+        Some(local) => block_on_group(local, &group, refs, timeout),
         None => park_on_group(&node, &group, timeout),
     };
     for (at, one) in refs.iter().enumerate() {
@@ -206,7 +208,21 @@ fn wait_for_some<T>(refs: &[Ref<T>], num_returns: usize, timeout: Option<Duratio
     outcome
 }
 
-fn block_on_group(local: &Local, group: &Group, timeout: Option<Duration>) -> Result<()> {
+fn block_on_group<T>(
+    local: &Local,
+    group: &Group,
+    refs: &[Ref<T>],
+    timeout: Option<Duration>,
+) -> Result<()> {
+    // A wait with a timeout ends without an error, whatever it waits for.
+    let edge = match timeout {
+        None if !group.reached.load(Ordering::Acquire) => {
+            let all = refs.iter().map(|one| Awaited::Task(one.cell())).collect();
+            let needs = Needs::Some(all, group.wanted);
+            Some(local.node.waits.enter(local, needs, false)?)
+        }
+        _ => None,
+    };
     let _lent = LentCpus::of_this_stack(local);
     let deadline = deadline_ns(local, timeout);
     let timer = deadline.map(|deadline| local.timers.arm(deadline, local.current_co()));
@@ -216,7 +232,11 @@ fn block_on_group(local: &Local, group: &Group, timeout: Option<Duration>) -> Re
         {
             break Ok(());
         }
-        if let Err(error) = interrupted(local, "wait").and_then(|()| local.block()) {
+        let mut blocked = edge.as_ref().map_or(Ok(()), Edge::check);
+        if blocked.is_ok() {
+            blocked = interrupted(local, "wait").and_then(|()| local.block());
+        }
+        if let Err(error) = blocked {
             break Err(error);
         }
     };

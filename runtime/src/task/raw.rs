@@ -30,6 +30,7 @@ use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::Local;
 use maser_shm::arena::pool::{self, SizeClass};
 use maser_shm::sync::completion::{Completed, Completion, Released};
+use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::alloc::Layout;
 use std::ptr::{NonNull, null_mut};
 
@@ -70,30 +71,47 @@ pub(crate) struct Header {
 }
 
 /// An actor's address in the low 48 bits and the index of its home scheduler above: whoever waits
-/// for a call can tell where it runs without reading the actor, which may be gone by then.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ActorWord(u64);
+/// for a call can tell where it runs without reading the actor, which may be gone by then. The
+/// highest bit says that it has been in its actor's queue.
+#[derive(Debug)]
+pub(crate) struct ActorWord(AtomicU64);
 
 impl ActorWord {
     /// Not a call of an actor.
-    pub(crate) const NONE: ActorWord = ActorWord(0);
+    pub(crate) const NONE: ActorWord = ActorWord(AtomicU64::new(0));
     const HOME_SHIFT: u32 = 48;
 
     #[inline(always)]
+    const QUEUED: u64 = 1 << 63;
     pub(crate) fn new(core: NonNull<ActorCore>, home: usize) -> Self {
-        Self(core.as_ptr().expose_provenance() as u64 | (home as u64) << Self::HOME_SHIFT)
+        let core = core.as_ptr().expose_provenance() as u64;
+        Self(AtomicU64::new(core | (home as u64) << Self::HOME_SHIFT))
     }
 
     /// The actor, or null.
     #[inline(always)]
-    pub(crate) fn core(self) -> *mut ActorCore {
-        std::ptr::with_exposed_provenance_mut((self.0 & ((1 << Self::HOME_SHIFT) - 1)) as usize)
+    pub(crate) fn core(&self) -> *mut ActorCore {
+        let word = self.0.load(Ordering::Relaxed);
+        std::ptr::with_exposed_provenance_mut((word & ((1 << Self::HOME_SHIFT) - 1)) as usize)
     }
 
     /// The scheduler it lives on.
     #[inline(always)]
-    pub(crate) fn home(self) -> usize {
-        (self.0 >> Self::HOME_SHIFT) as usize
+    pub(crate) fn home(&self) -> usize {
+        ((self.0.load(Ordering::Relaxed) & !Self::QUEUED) >> Self::HOME_SHIFT) as usize
+    }
+
+    /// The call goes into its actor's queue, which its home scheduler alone does.
+    #[inline(always)]
+    pub(crate) fn is_queued_now(&self) {
+        let word = self.0.load(Ordering::Relaxed);
+        self.0.store(word | Self::QUEUED, Ordering::Relaxed);
+    }
+
+    /// Whether the call is or was in its actor's queue.
+    #[inline(always)]
+    pub(crate) fn was_queued(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & Self::QUEUED != 0
     }
 }
 
@@ -225,6 +243,19 @@ impl Header {
 
     /// # Safety
     /// CP-2: the cell is DONE and nobody else can reach it.
+    /// As [`release`](Self::release), for whoever does not know the type.
+    ///
+    /// # Safety
+    /// The caller owns a handle and uses it no more.
+    pub(crate) unsafe fn release_any(cell: NonNull<Header>) {
+        // SAFETY: as in `release`.
+        unsafe {
+            if cell.as_ref().completion.release() == Released::Free {
+                Self::free(cell);
+            }
+        }
+    }
+
     #[inline]
     unsafe fn free(cell: NonNull<Header>) {
         // SAFETY: the caller is the only one; the outcome is there (DONE).
@@ -336,6 +367,7 @@ impl Header {
 /// TC-3, DONE, and the only one who can reach it.
 pub(crate) unsafe fn drop_outcome<T>(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
+#[inline(always)]
     unsafe { Header::outcome::<T>(cell).drop_in_place() }
 }
 

@@ -18,6 +18,7 @@ use crate::executor::gate::Gate;
 use crate::executor::local::Local;
 use crate::executor::wait::interrupted;
 use crate::object::reference::Ref;
+use crate::wait_graph::{Awaited, Needs};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -54,6 +55,8 @@ impl<T> Shared<T> {
 pub struct RefStream<T: Send + Sync + 'static> {
     shared: Arc<Shared<T>>,
     name: &'static str,
+    /// The end of the producer, once it is known.
+    producer: Option<Ref<()>>,
     /// Waiting itself failed, which was the last item.
     broken: bool,
 }
@@ -85,9 +88,16 @@ impl<T: Send + Sync + 'static> RefStream<T> {
             Self {
                 shared,
                 name,
+                producer: None,
                 broken: false,
             },
         )
+    }
+
+    /// While the producer cannot go on there is no value either.
+    fn needs(&self) -> Option<Needs> {
+        let producer = self.producer.as_ref()?;
+        Some(Needs::One(Awaited::Task(producer.cell())))
     }
 
     fn try_next(&self) -> Option<Option<Ref<T>>> {
@@ -103,11 +113,12 @@ impl<T: Send + Sync + 'static> RefStream<T> {
     /// The next value, waiting no longer than `limit`; `Ok(None)` at the end.
     ///
     /// # Errors
-    /// [`Error::Timeout`]; [`Error::Cancelled`] and [`Error::ShutDown`] as for [`Ref::get`].
+    /// [`Error::Timeout`]; [`Error::WaitCycle`], [`Error::Cancelled`] and [`Error::ShutDown`] as for
+    /// [`Ref::get`].
     pub fn next_timeout(&mut self, limit: Duration) -> Result<Option<Ref<T>>> {
         self.shared
             .gate
-            .wait(self.name, Some(limit), || self.try_next())?
+            .wait_for(self.name, Some(limit), || self.needs(), || self.try_next())?
             .ok_or_else(|| Error::Timeout {
                 what: "the next value of a stream".into(),
                 from_whom: self.name.into(),
@@ -125,7 +136,11 @@ impl<T: Send + Sync + 'static> Iterator for RefStream<T> {
         if self.broken {
             return None;
         }
-        match self.shared.gate.wait(self.name, None, || self.try_next()) {
+        let next = self
+            .shared
+            .gate
+            .wait_for(self.name, None, || self.needs(), || self.try_next());
+        match next {
             Ok(next) => next.flatten(),
             Err(error) => {
                 self.broken = true;
@@ -242,10 +257,11 @@ where
     I: Iterator<Item = std::result::Result<T, Failure>>,
     F: FnOnce(P) -> std::result::Result<I, Failure> + Send + 'static,
 {
-    let (emitter, stream) = RefStream::new(M::META.name);
-    drop(spawn_with::<M, P, (), _>(options, params, move |params| {
+    let (emitter, mut stream) = RefStream::new(M::META.name);
+    let producer = spawn_with::<M, P, (), _>(options, params, move |params| {
         produce::<M, T>(emitter, |emitter| pump::<M, T>(emitter, run(params)?))
-    }));
+    });
+    stream.producer = Some(producer);
     stream
 }
 
@@ -361,12 +377,12 @@ where
     T: Send + Sync + 'static,
     F: StreamBody<A, P, T>,
 {
-    let (emitter, stream) = RefStream::new(M::META.name);
+    let (emitter, mut stream) = RefStream::new(M::META.name);
     let method = Streaming::<M, T, F, EXCLUSIVE> {
         emitter,
         run,
         function: PhantomData,
     };
-    drop(call::<M, A, P, (), _>(actor, params, method));
+    stream.producer = Some(call::<M, A, P, (), _>(actor, params, method));
     stream
 }
