@@ -344,7 +344,7 @@ impl fmt::Display for TaskError {
             write!(f, " in actor {actor}")?;
         }
         match &inner.cause {
-            Cause::Returned(error) => write!(f, ": {error}")?,
+            Cause::Returned(error) => write!(f, ": {}", text_of(&**error))?,
             Cause::Panicked { message, location } => {
                 write!(f, ": panicked at {location}: {message}")?
             }
@@ -365,6 +365,15 @@ impl fmt::Display for TaskError {
         }
         Ok(())
     }
+}
+
+/// What a user's error says. Schedulers write errors down, so a `Display` that panics ends here.
+fn text_of(error: &(dyn std::error::Error + Send + Sync)) -> String {
+    let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| error.to_string()));
+    text.unwrap_or_else(|payload| {
+        crate::task::failure::discard_payload(payload);
+        "an error whose Display panics".into()
+    })
 }
 
 impl std::error::Error for TaskError {

@@ -1,5 +1,6 @@
-//! Panics of tasks are errors, not messages: their place is noted for the error, and the hook that
-//! was there before is called for all other panics.
+//! Panics of tasks, and all others on threads of schedulers, are errors, not messages: their place
+//! is noted for the error. The hook that was there before is called on other threads, and on the
+//! main thread outside of tasks.
 
 use crate::executor::local::Local;
 use crate::task::failure::note_panic_location;
@@ -12,12 +13,11 @@ pub(crate) fn install() {
     ONCE.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |info| {
-            let in_task = Local::current().is_some_and(|local| !local.frame.get().is_null());
-            if !in_task {
-                return before(info);
-            }
             if let Some(place) = info.location() {
                 note_panic_location(place.to_string());
+            }
+            if !Local::current().is_some_and(Local::reports_panics) {
+                before(info);
             }
         }));
     });

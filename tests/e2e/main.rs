@@ -12,7 +12,8 @@
 //! | [`actors`] | order of calls, their arguments and results |
 //! | [`actor_methods`] | which methods run together, what they wait for, how they fail |
 //! | [`actor_life`] | constructors, names, kill, the last handle |
-//! | [`cycles`] | waits that could never end |
+//! | [`cycles`], [`cycle_ways`] | waits that could never end |
+//! | [`destructors`] | destructors, `Clone` and `Display` of users that panic or use the runtime |
 //! | [`edges`] | locks, panics, stacks, limits, sleeping |
 //! | [`inline`], [`inline_actors`] | values that do not survive encoding, found in inline mode |
 //! | [`lifecycle`] | from `init` to `init` again, configurations |
@@ -27,8 +28,9 @@ mod actor_life;
 mod actor_methods;
 mod actors;
 mod cancel;
-mod cycles;
 mod cycle_ways;
+mod cycles;
+mod destructors;
 mod edges;
 mod errors;
 mod futures;

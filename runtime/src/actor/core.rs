@@ -224,12 +224,10 @@ impl ActorCore {
         if let Some(drop_state) = self.drop_state.take()
             && !state.is_null()
         {
-            let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                // SAFETY: the pair was set together by `install`, and is taken out once.
-                unsafe { drop_state(state) }
-            }));
-            // A panicking destructor ends here: the state is gone either way.
-            drop(dropped);
+            // FL-1: the state is gone either way.
+            let class = || self.meta.actor.unwrap_or(self.meta.name);
+            // SAFETY: the pair was set together by `install`, and is taken out once.
+            crate::task::failure::discard_with(class, || unsafe { drop_state(state) });
         }
         // SAFETY: AC-2; the grant is touched here alone.
         unsafe { *self.grant.get() = None };
@@ -343,6 +341,8 @@ impl ActorCore {
             // SAFETY: CO-2, it waits.
             unsafe { co.as_ref() }.wake_local(local);
         }
+    }
+
     /// As [`enqueue`](Self::enqueue), of a call that was made before: somebody may wait for it.
     pub(crate) fn arrive(core: NonNull<ActorCore>, cell: NonNull<Header>, local: &Local) {
         // SAFETY: AC-1, a call that was sent.
@@ -351,8 +351,6 @@ impl ActorCore {
         if holds {
             local.node.waits.arrived(core);
         }
-    }
-
     }
 
     /// Puts a call at the end of the queue.

@@ -33,9 +33,14 @@ pub(crate) struct Remains(Mutex<State>);
 impl Remains {
     /// A scheduler ends: keeps its lanes, drops its other sources.
     pub(crate) fn keep_lanes(&self, sources: Vec<Rc<dyn Source>>) {
-        let lanes = sources.into_iter().filter(|source| source.is_lane());
+        // What is dropped may hold values of users: not under the lock.
+        let lanes: Vec<Left> = sources
+            .into_iter()
+            .filter(|source| source.is_lane())
+            .map(Left)
+            .collect();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.lanes.extend(lanes.map(Left));
+        state.lanes.extend(lanes);
     }
 
     /// Keeps a block that nobody holds any more until no call can name it.

@@ -15,7 +15,7 @@ use crate::error::{Error, Fault};
 use crate::executor::block_on::Alarm;
 use crate::executor::local::{Frame, Local};
 use crate::executor::wait::interrupted;
-use crate::task::failure::Failure;
+use crate::task::failure::{Failure, discard};
 use crate::task::meta::Function;
 use crate::task::spawn::run_guarded;
 use std::cell::Cell;
@@ -98,6 +98,7 @@ where
         if !may_begin(actor, self.access)
             && let Err(error) = wait_for_turn(actor, self.access, local, removed)
         {
+            discard(args);
             return self.out.set(Err(Fault::new(error)));
         }
         actor.begin(self.access);
@@ -108,8 +109,8 @@ where
             access: self.access,
             ticket: null(),
             below: local.frame.get(),
-        };
             mark: Cell::default(),
+        };
         let state = actor.state::<A>();
         let turn = Turn {
             alarm: &self.alarm,

@@ -6,12 +6,11 @@
 )]
 
 use super::core::Core;
-use super::driver::SubmitRun;
-use super::results::Arrivals;
+use super::driver::{Parcel, SubmitRun};
+use super::results::{Arrivals, Refused};
 use super::segment::Head;
 use super::shape::InputNodes;
-use super::slot::{GraphValue, Reader};
-use crate::error::Outcome;
+use super::slot::{GraphValue, Held, Reader, Sent};
 use crate::executor::shared::Shared;
 use crate::executor::sources::Probes;
 use maser_shm::channel::Probe;
@@ -22,7 +21,7 @@ use std::sync::Arc;
 /// The driver's end of a call slot, used by submitting and by taking results (DR-1).
 #[repr(align(128))]
 struct SlotEnd<V, T> {
-    ring: UnsafeCell<Caller<V, Outcome<T>>>,
+    ring: UnsafeCell<Caller<Held<V>, Sent<T>>>,
     /// Number of the oldest question in flight. Answers are taken in their order, so those after it
     /// follow one by one (CS-8).
     oldest: Cell<u64>,
@@ -38,16 +37,16 @@ struct SubmitSlot<V, T> {
     target: Arc<Shared>,
 }
 
-impl<V: Send, T: Send> SubmitRun<V> for SubmitSlot<V, T> {
+impl<I: InputNodes, T: GraphValue> SubmitRun<I> for SubmitSlot<I::Values, T> {
     #[inline]
-    fn submit(&mut self, values: V) {
+    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused) {
         // SAFETY: DR-1, the callers hold the lock.
         let ring = unsafe { &mut *self.end.ring.get() };
         // There is a slot for every run that may be in flight; a closed ring is a graph that ends.
-        if let Ok(number) = ring.try_call(values)
-            && ring.in_flight() == 1
-        {
-            self.end.oldest.set(number);
+        match ring.try_call(Held::new(parcel.values)) {
+            Ok(number) if ring.in_flight() == 1 => self.end.oldest.set(number),
+            Ok(_) => {}
+            Err(error) => refused.push(error),
         }
         self.target.event.notify();
     }
@@ -65,7 +64,7 @@ impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
         ring.idle(self.end.oldest.get())
     }
     #[inline]
-    fn take(&mut self) -> Option<Outcome<T>> {
+    fn take(&mut self) -> Option<Sent<T>> {
         // SAFETY: DR-1, the callers hold the lock.
         let ring = unsafe { &mut *self.end.ring.get() };
         let oldest = self.end.oldest.get();
@@ -80,7 +79,7 @@ impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
 /// The segment's end of a call slot.
 #[repr(align(128))]
 struct SlotHead<I: InputNodes, T: GraphValue> {
-    callee: Callee<I::Values, Outcome<T>>,
+    callee: Callee<Held<I::Values>, Sent<T>>,
     slots: I::Slots,
     reader: Reader<T>,
     number: u64,
@@ -98,21 +97,18 @@ impl<I: InputNodes, T: GraphValue> Head for SlotHead<I, T> {
             return false;
         };
         self.number = number;
-        I::fill(&self.slots, values);
+        I::fill(&self.slots, values.into_inner());
         true
     }
     #[inline]
     fn finish(&mut self) {
-        self.callee.answer(self.number, self.reader.read());
+        self.callee
+            .answer(self.number, Held::new(self.reader.read()));
         self.core.results_were_sent();
     }
 }
 
-type CallSlotEnds<I, T> = (
-    Box<dyn Head>,
-    Box<dyn SubmitRun<<I as InputNodes>::Values>>,
-    Box<dyn Arrivals<T>>,
-);
+type CallSlotEnds<I, T> = (Box<dyn Head>, Box<dyn SubmitRun<I>>, Box<dyn Arrivals<T>>);
 
 /// Both ends of a graph that is one segment with one output.
 pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
@@ -122,7 +118,7 @@ pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
     depth: usize,
     core: Arc<Core>,
 ) -> CallSlotEnds<I, T> {
-    let (caller, callee) = match call_ring::<I::Values, Outcome<T>>(depth) {
+    let (caller, callee) = match call_ring::<Held<I::Values>, Sent<T>>(depth) {
         Ok(ends) => ends,
         Err(error) => unreachable!("the depth was checked at compile: {error}"),
     };

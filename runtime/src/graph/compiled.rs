@@ -6,10 +6,11 @@
 
 use super::build::{Action, Graph, NodeDef};
 use super::core::{Core, Limits};
-use super::driver::{AnyOutput, SubmitRun};
+use super::driver::{AnyOutput, Parcel, SubmitRun};
 use super::layout::Layout;
 use super::plan::{check, lay_out};
 use super::registry::shut_down;
+use super::results::Refused;
 use super::shape::{InputNodes, IntoInputs, OutputNodes};
 use crate::actor::address::SendCore;
 use crate::config::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT, Timeout};
@@ -41,7 +42,9 @@ pub struct CompileOptions {
 /// Dropping it tears it down; its actors live on.
 pub struct CompiledGraph<I: InputNodes, O: OutputNodes> {
     core: Arc<Core>,
-    submit: UnsafeCell<Box<dyn SubmitRun<I::Values>>>,
+    submit: UnsafeCell<Box<dyn SubmitRun<I>>>,
+    /// Copies that a run needs of each input, if it needs any.
+    fan_out: Option<Box<[usize]>>,
     /// Given to the core when the graph is dropped (DR-5).
     outs: ManuallyDrop<O::Outs>,
     teardown_timeout: Option<Duration>,
@@ -114,6 +117,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             .unwrap_or(host.settings.graph_teardown_timeout);
         Ok(CompiledGraph {
             core,
+            fan_out: submit.fan_out(),
             submit: UnsafeCell::new(submit),
             outs: ManuallyDrop::new(outs),
             teardown_timeout: teardown.limit(),
@@ -179,8 +183,8 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// be fetched; [`Error::ChannelClosed`] after teardown; [`Error::ActorDied`] if an actor of
     /// the graph died.
     pub fn try_execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
-        let mut values = Some(inputs.into_inputs());
-        match self.submit_once(&mut values)? {
+        let mut parcel = Some(self.pack(inputs.into_inputs()));
+        match self.submit_once(&mut parcel)? {
             Some(refs) => Ok(refs),
             None => Err(self.is_full()),
         }
@@ -192,10 +196,10 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// As [`try_execute`](Self::try_execute), and [`Error::Timeout`].
     #[inline]
     pub fn execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
-        let mut values = Some(inputs.into_inputs());
-        match self.submit_once(&mut values)? {
+        let mut parcel = Some(self.pack(inputs.into_inputs()));
+        match self.submit_once(&mut parcel)? {
             Some(refs) => Ok(refs),
-            None => self.execute_when_free(values, self.core.submit_timeout),
+            None => self.execute_when_free(parcel, self.core.submit_timeout),
         }
     }
 
@@ -208,10 +212,10 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
         inputs: X,
         limit: Duration,
     ) -> Result<O::GraphRefs> {
-        let mut values = Some(inputs.into_inputs());
-        match self.submit_once(&mut values)? {
+        let mut parcel = Some(self.pack(inputs.into_inputs()));
+        match self.submit_once(&mut parcel)? {
             Some(refs) => Ok(refs),
-            None => self.execute_when_free(values, Some(limit)),
+            None => self.execute_when_free(parcel, Some(limit)),
         }
     }
 
@@ -223,36 +227,52 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// # Errors
     /// As [`try_execute`](Self::try_execute), without `CapacityExceeded` for runs in flight.
     pub async fn execute_async<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
-        let mut values = Some(inputs.into_inputs());
+        let mut parcel = Some(self.pack(inputs.into_inputs()));
         let mut polls = self.core.polls();
         std::future::poll_fn(|context: &mut Context<'_>| {
-            polls.poll_until(context, || self.submit_once(&mut values).transpose())
+            polls.poll_until(context, || self.submit_once(&mut parcel).transpose())
         })
         .await
     }
 
+    #[inline(always)]
+    fn pack(&self, values: I::Values) -> Parcel<I> {
+        let copies = self.fan_out.as_ref().map(|fan_out| {
+            let spare = self.core.locked(|| {
+                // SAFETY: DR-1, under the lock.
+                unsafe { &mut *self.submit.get() }.spare()
+            });
+            let mut copies = spare.unwrap_or_default();
+            I::copy(&values, fan_out, &mut copies);
+            copies
+        });
+        Parcel { values, copies }
+    }
+
     /// One attempt; `None` if too many runs are in flight.
     #[inline(always)]
-    fn submit_once(&self, values: &mut Option<I::Values>) -> Result<Option<O::GraphRefs>> {
+    fn submit_once(&self, parcel: &mut Option<Parcel<I>>) -> Result<Option<O::GraphRefs>> {
         if self.core.is_over()
             && let Some(error) = self.core.over()
         {
             return Err(error);
         }
+        let mut refused = Refused::default();
         let run = self.core.locked(|| {
             if self.core.in_flight() >= self.core.max_inflight {
-                self.look_for_results();
+                self.look_for_results(&mut refused);
                 if self.core.in_flight() >= self.core.max_inflight {
                     return None;
                 }
             }
-            if let Some(values) = values.take() {
+            if let Some(parcel) = parcel.take() {
                 // SAFETY: DR-1, under the lock.
-                unsafe { &mut *self.submit.get() }.submit(values);
+                unsafe { &mut *self.submit.get() }.submit(parcel, &mut refused);
             }
             self.core.refs_were_made();
             Some(self.core.take_run())
         });
+        drop(refused);
         match run {
             Some(run) => Ok(Some(O::graph_refs(&self.outs, run))),
             None if self.held() > self.core.max_buffered => Err(self.is_full()),
@@ -261,11 +281,11 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     }
 
     /// Under the lock: how many runs are finished by now.
-    fn look_for_results(&self) {
+    fn look_for_results(&self, refused: &mut Refused) {
         let mut finished = u64::MAX;
         let mut held = 0;
         O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| {
-            finished = finished.min(output.pull());
+            finished = finished.min(output.pull(refused));
             held = held.max(output.held());
         });
         if held <= self.core.max_buffered {
@@ -304,7 +324,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     #[cold]
     fn execute_when_free(
         &self,
-        mut values: Option<I::Values>,
+        mut parcel: Option<Parcel<I>>,
         limit: Option<Duration>,
     ) -> Result<O::GraphRefs> {
         let clock = &self.core.node.clock;
@@ -318,7 +338,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
         loop {
             let left = end.map(|end| Duration::from_nanos(end.saturating_sub(clock.now_ns())));
             let waited = self.wait_for_run(waits_for, left);
-            match self.submit_once(&mut values)? {
+            match self.submit_once(&mut parcel)? {
                 Some(refs) => return Ok(refs),
                 None if waited.is_ok() => {
                     waits_for = self.core.locked(|| self.core.oldest_run());
@@ -354,8 +374,10 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
 
     /// Runs that could be submitted now without waiting.
     pub fn free_capacity(&self) -> usize {
+        // Dropped after the lock is given back.
+        let mut refused = Refused::default();
         self.core.locked(|| {
-            self.look_for_results();
+            self.look_for_results(&mut refused);
             self.core.max_inflight - self.core.in_flight().min(self.core.max_inflight)
         })
     }

@@ -14,10 +14,10 @@
 
 use super::core::{Core, Polls};
 use super::registry::shut_down;
-use super::results::{Arrivals, Awaited, Found, Kept, Results};
+use super::results::{Arrivals, Awaited, Found, Kept, Refused, Results};
 use super::shape::InputNodes;
-use super::slot::GraphValue;
-use crate::error::{Error, Outcome, Result};
+use super::slot::{GraphValue, Held, Sent};
+use crate::error::{Error, Result};
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::executor::sources::Probes;
@@ -50,7 +50,7 @@ unsafe impl<T: Send> Sync for Output<T> {}
 #[doc(hidden)]
 pub trait AnyOutput {
     /// Moves what has arrived to the driver; gives the number of runs that have. Under the lock.
-    fn pull(&self) -> u64;
+    fn pull(&self, refused: &mut Refused) -> u64;
     /// Results that wait to be fetched. Under the lock.
     fn held(&self) -> usize;
     /// Waits until the result of `run` is with the driver. Not under the lock.
@@ -58,9 +58,14 @@ pub trait AnyOutput {
 }
 
 impl<T: GraphValue> AnyOutput for Output<T> {
-    fn pull(&self) -> u64 {
+    fn pull(&self, refused: &mut Refused) -> u64 {
         // SAFETY: DR-1, the callers hold the lock.
-        unsafe { &mut *self.results.get() }.pull()
+        let results = unsafe { &mut *self.results.get() };
+        let arrived = results.pull();
+        if let Some(values) = results.refused() {
+            refused.push(values);
+        }
+        arrived
     }
     fn held(&self) -> usize {
         // SAFETY: DR-1, the callers hold the lock.
@@ -75,16 +80,16 @@ impl<T: GraphValue> AnyOutput for Output<T> {
 struct GiveBack<'a, T: GraphValue> {
     output: &'a Output<T>,
     run: u64,
-    outcome: Option<Outcome<T>>,
+    outcome: Option<Sent<T>>,
 }
 
 impl<T: GraphValue> Drop for GiveBack<'_, T> {
     fn drop(&mut self) {
-        let outcome = self.outcome.take();
-        self.output.core.locked(|| {
-            // SAFETY: DR-1, under the lock.
-            let results = unsafe { &mut *self.output.results.get() };
-            if let (Some(place), Some(outcome)) = (results.find(self.run), outcome) {
+        let outcome = &mut self.outcome;
+        self.output.with_results(|results| {
+            if let Some(place) = results.find(self.run)
+                && let Some(outcome) = outcome.take()
+            {
                 *place = Kept::Here(outcome);
             }
         });
@@ -101,18 +106,26 @@ impl<T: GraphValue> Output<T> {
         })
     }
 
+    /// Runs `body` under the lock, and drops what nobody wants after it.
+    #[inline]
+    fn with_results<R>(&self, body: impl FnOnce(&mut Results<T>) -> R) -> R {
+        let (value, refused) = self.core.locked(|| {
+            // SAFETY: DR-1, under the lock.
+            let results = unsafe { &mut *self.results.get() };
+            (body(results), results.refused())
+        });
+        drop(refused);
+        value
+    }
+
     /// Clones the result of `run`, outside of the lock.
     pub(crate) fn try_clone(&self, run: u64) -> Found<T> {
         loop {
-            let lent = self.core.locked(|| {
-                // SAFETY: DR-1, under the lock.
-                let results = unsafe { &mut *self.results.get() };
-                match results.find(run) {
-                    Some(Kept::Lent) => None,
-                    Some(kept @ Kept::Here(_)) => Some(Some(std::mem::replace(kept, Kept::Lent))),
-                    Some(Kept::Gone) => Some(Some(Kept::Gone)),
-                    None => Some(None),
-                }
+            let lent = self.with_results(|results| match results.find(run) {
+                Some(Kept::Lent) => None,
+                Some(kept @ Kept::Here(_)) => Some(Some(std::mem::replace(kept, Kept::Lent))),
+                Some(Kept::Gone) => Some(Some(Kept::Gone)),
+                None => Some(None),
             });
             match lent {
                 Some(Some(Kept::Here(outcome))) => {
@@ -121,9 +134,9 @@ impl<T: GraphValue> Output<T> {
                         run,
                         outcome: Some(outcome),
                     };
-                    let cloned = back.outcome.clone();
+                    let cloned = back.outcome.as_ref().map(|outcome| outcome.get().clone());
                     drop(back);
-                    return cloned.map_or(Found::Gone, Found::Here);
+                    return cloned.map_or(Found::Gone, |cloned| Found::Here(Held::new(cloned)));
                 }
                 Some(Some(_)) => return Found::Gone,
                 Some(None) => return Found::NotYet,
@@ -136,16 +149,25 @@ impl<T: GraphValue> Output<T> {
     /// Moves the result of `run` out, if it is there, and with it its ref (DR-5).
     #[inline(always)]
     pub(crate) fn try_take(&self, run: u64) -> (Found<T>, Option<Box<dyn Any + Send>>) {
-        self.core.locked(|| {
+        let taken = self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            let found = results.take(run);
-            let orphan = match found {
-                Found::NotYet => None,
-                _ => self.core.ref_goes(),
-            };
-            (found, orphan)
-        })
+            results.take_next(run).map(|found| self.with_its_ref(found))
+        });
+        match taken {
+            Some(taken) => taken,
+            None => self.with_results(|results| self.with_its_ref(results.take_kept(run))),
+        }
+    }
+
+    /// Under the lock.
+    #[inline(always)]
+    fn with_its_ref(&self, found: Found<T>) -> (Found<T>, Option<Box<dyn Any + Send>>) {
+        let orphan = match found {
+            Found::NotYet => None,
+            _ => self.core.ref_goes(),
+        };
+        (found, orphan)
     }
 
     /// Nobody wants the result of `run` any more; its ref goes.
@@ -153,11 +175,14 @@ impl<T: GraphValue> Output<T> {
         let dropped = self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            let found = results.take(run);
+            let found = match results.take_next(run) {
+                Some(found) => found,
+                None => results.take_kept(run),
+            };
             if matches!(found, Found::NotYet) {
                 results.drop_on_arrival(run);
             }
-            (found, self.core.ref_goes())
+            (found, results.refused(), self.core.ref_goes())
         });
         // Values are user types: dropped outside of the lock. The outputs, `self` among them, go
         // last, and nothing is touched after.
@@ -167,11 +192,15 @@ impl<T: GraphValue> Output<T> {
     /// `None` if the result of `run` has arrived.
     #[inline(always)]
     fn awaited(&self, run: u64) -> Option<Awaited> {
-        self.core.locked(|| {
+        let known = self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
-            let results = unsafe { &mut *self.results.get() };
-            results.awaited(run)
-        })
+            let results = unsafe { &*self.results.get() };
+            results.awaited_next(run)
+        });
+        match known {
+            Some(awaited) => awaited,
+            None => self.with_results(|results| results.awaited(run)),
+        }
     }
 
     /// Whether the result of `run` has arrived.
@@ -390,19 +419,62 @@ unsafe impl<T: GraphValue> Pollable for Output<T> {
     }
 }
 
+/// The inputs of one run. User types are cloned before the lock is taken.
+#[doc(hidden)]
+pub struct Parcel<I: InputNodes> {
+    pub(crate) values: I::Values,
+    /// For inputs that several segments read.
+    pub(crate) copies: Option<Box<I::Copies>>,
+}
+
 /// Hands a run to the first segments. Under the lock.
 #[doc(hidden)]
-pub trait SubmitRun<V>: Send {
-    /// Gives the values back if there is no place, which the limit of runs in flight rules out.
-    fn submit(&mut self, values: V);
+pub trait SubmitRun<I: InputNodes>: Send {
+    /// There is a place for every run that may be in flight; what a graph that ends does not take
+    /// is refused.
+    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused);
+    /// How many copies of each input a run needs; `None` if it needs none.
+    fn fan_out(&self) -> Option<Box<[usize]>> {
+        None
+    }
+    /// Copies of an earlier run, gone by now: their memory is used again.
+    fn spare(&mut self) -> Option<Box<I::Copies>> {
+        None
+    }
 }
 
 /// Runs that go over edges.
-pub(crate) struct SubmitEdges<I: InputNodes>(pub(crate) I::Ports);
+pub(crate) struct SubmitEdges<I: InputNodes> {
+    ports: I::Ports,
+    spare: Option<Box<I::Copies>>,
+}
 
-impl<I: InputNodes> SubmitRun<I::Values> for SubmitEdges<I> {
+impl<I: InputNodes> SubmitEdges<I> {
+    pub(crate) fn new(ports: I::Ports) -> Self {
+        Self { ports, spare: None }
+    }
+}
+
+impl<I: InputNodes> SubmitRun<I> for SubmitEdges<I> {
     #[inline]
-    fn submit(&mut self, values: I::Values) {
-        I::send(&mut self.0, values);
+    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused) {
+        match parcel.copies {
+            None => I::send(&mut self.ports, parcel.values, refused),
+            Some(mut copies) => {
+                I::send_copies(&mut self.ports, &mut copies, refused);
+                I::send(&mut self.ports, parcel.values, refused);
+                if self.spare.is_none() {
+                    self.spare = Some(copies);
+                }
+            }
+        }
+    }
+
+    fn fan_out(&self) -> Option<Box<[usize]>> {
+        I::fan_out(&self.ports)
+    }
+
+    fn spare(&mut self) -> Option<Box<I::Copies>> {
+        self.spare.take()
     }
 }

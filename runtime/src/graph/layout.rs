@@ -3,8 +3,9 @@
 
 use super::build::{Action, NodeDef};
 use super::core::Core;
-use super::driver::{SubmitEdges, SubmitRun};
+use super::driver::{Parcel, SubmitEdges, SubmitRun};
 use super::plan::Plan;
+use super::results::Refused;
 use super::segment::{Edges, Head, SegmentParts, Stage, Step, install};
 use super::shape::{
     CoreBox, Destination, InputNodes, OutPortBox, OutputId, OutputNodes, PortBox, SlotLink,
@@ -101,7 +102,7 @@ impl<'a> Layout<'a> {
     pub(crate) fn connect<I: InputNodes, O: OutputNodes>(
         &mut self,
         outputs: &O,
-    ) -> (Box<dyn SubmitRun<I::Values>>, O::Outs) {
+    ) -> (Box<dyn SubmitRun<I>>, O::Outs) {
         for index in 0..self.nodes.len() {
             self.make_edges(index);
         }
@@ -166,7 +167,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn connect_inputs<I: InputNodes>(&mut self) -> Box<dyn SubmitRun<I::Values>> {
+    fn connect_inputs<I: InputNodes>(&mut self) -> Box<dyn SubmitRun<I>> {
         let mut destinations: Vec<Vec<Destination>> = self
             .inputs()
             .into_iter()
@@ -194,7 +195,7 @@ impl<'a> Layout<'a> {
             }
         }
         Box::new(Submit {
-            edges: SubmitEdges::<I>(ports),
+            edges: SubmitEdges::<I>::new(ports),
             ticks,
         })
     }
@@ -281,14 +282,22 @@ struct Submit<I: InputNodes> {
     ticks: Vec<(TickSender, Arc<Shared>)>,
 }
 
-impl<I: InputNodes> SubmitRun<I::Values> for Submit<I> {
+impl<I: InputNodes> SubmitRun<I> for Submit<I> {
     #[inline]
-    fn submit(&mut self, values: I::Values) {
-        self.edges.submit(values);
+    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused) {
+        self.edges.submit(parcel, refused);
         for (sender, target) in &mut self.ticks {
             // As deep as there may be runs in flight, so never full.
             let _sent = sender.try_send(());
             target.event.notify();
         }
+    }
+
+    fn fan_out(&self) -> Option<Box<[usize]>> {
+        self.edges.fan_out()
+    }
+
+    fn spare(&mut self) -> Option<Box<I::Copies>> {
+        self.edges.spare()
     }
 }

@@ -83,7 +83,9 @@ impl<T: GraphValue> GraphRef<T> {
     fn get_within(&self, limit: Option<Duration>, knob: &'static str) -> Result<T> {
         loop {
             match self.output().try_clone(self.run) {
-                Found::Here(outcome) => return outcome.map_err(|fault| fault.to_error()),
+                Found::Here(outcome) => {
+                    return outcome.into_inner().map_err(|fault| fault.to_error());
+                }
                 Found::Gone => return Err(gone(self.run)),
                 Found::NotYet => self.output().wait(self.run, limit, knob)?,
             }
@@ -99,7 +101,7 @@ impl<T: GraphValue> GraphRef<T> {
         loop {
             let (found, orphan) = self.output().try_take(self.run);
             let outcome = match found {
-                Found::Here(outcome) => outcome,
+                Found::Here(outcome) => outcome.into_inner(),
                 Found::Gone => Err(Fault::new(gone(self.run))),
                 Found::NotYet => {
                     let core = &self.output().core;

@@ -1,31 +1,45 @@
 //! Results of one output with the driver, found by the number of their run (DR-2).
 
-use crate::error::Outcome;
+use super::slot::Sent;
 use maser_shm::channel::Probe;
 use maser_shm::channel::spsc::LineReceiver;
+use std::any::Any;
 use std::collections::{BTreeSet, VecDeque};
+
+/// Values of users that turned up under the lock, for its holder to drop outside of it (DR-1).
+#[doc(hidden)]
+#[derive(Default)]
+pub struct Refused(Option<Box<(Box<dyn Any + Send>, Refused)>>);
+
+impl Refused {
+    #[cold]
+    pub(crate) fn push(&mut self, value: impl Any + Send) {
+        let before = std::mem::take(self);
+        self.0 = Some(Box::new((Box::new(value), before)));
+    }
+}
 
 /// Where the results of one output come from, in the order of the runs.
 pub(crate) trait Arrivals<T>: Send {
     /// `None` if the next result is there; else what changes when it is.
     fn idle(&self) -> Option<Probe>;
-    fn take(&mut self) -> Option<Outcome<T>>;
+    fn take(&mut self) -> Option<Sent<T>>;
 }
 
-impl<T: Send> Arrivals<T> for LineReceiver<Outcome<T>> {
+impl<T: Send> Arrivals<T> for LineReceiver<Sent<T>> {
     #[inline]
     fn idle(&self) -> Option<Probe> {
         LineReceiver::idle(self)
     }
     #[inline]
-    fn take(&mut self) -> Option<Outcome<T>> {
+    fn take(&mut self) -> Option<Sent<T>> {
         self.try_recv().ok()
     }
 }
 
 /// A result with the driver.
 pub(crate) enum Kept<T> {
-    Here(Outcome<T>),
+    Here(Sent<T>),
     /// Somebody is cloning it outside of the lock.
     Lent,
     /// Taken or dropped.
@@ -34,7 +48,7 @@ pub(crate) enum Kept<T> {
 
 /// What a look at a result found.
 pub(crate) enum Found<T> {
-    Here(Outcome<T>),
+    Here(Sent<T>),
     NotYet,
     Gone,
 }
@@ -57,6 +71,8 @@ pub(crate) struct Results<T> {
     pub(crate) held: usize,
     /// Runs whose ref was dropped before the result came.
     unwanted: BTreeSet<u64>,
+    /// Results of such runs, for whoever holds the lock to drop outside of it (DR-1).
+    refused: Vec<Sent<T>>,
 }
 
 impl<T> Results<T> {
@@ -67,24 +83,39 @@ impl<T> Results<T> {
             first: 0,
             held: 0,
             unwanted: BTreeSet::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// As [`awaited`](Self::awaited), if that is known without moving results.
+    #[inline(always)]
+    pub(crate) fn awaited_next(&self, run: u64) -> Option<Option<Awaited>> {
+        if run < self.arrived() {
+            return Some(None);
+        }
+        let is_next = run == self.arrived();
+        match self.arrivals.idle() {
+            Some(next) => Some(Some(Awaited { next, is_next })),
+            None => is_next.then_some(None),
         }
     }
 
     /// `None` if the result of `run` has arrived. The very next one stays where it is: whoever asks
     /// takes it from there.
-    #[inline(always)]
     pub(crate) fn awaited(&mut self, run: u64) -> Option<Awaited> {
-        if run < self.arrived() {
-            return None;
-        }
         loop {
-            let is_next = run == self.arrived();
-            match self.arrivals.idle() {
-                Some(next) => return Some(Awaited { next, is_next }),
-                None if is_next || run < self.pull() => return None,
-                None => {}
+            if let Some(known) = self.awaited_next(run) {
+                return known;
             }
+            self.pull();
         }
+    }
+
+    /// What arrived and nobody wants.
+    #[inline(always)]
+    #[must_use = "dropped outside of the lock"]
+    pub(crate) fn refused(&mut self) -> Option<Vec<Sent<T>>> {
+        (!self.refused.is_empty()).then(|| std::mem::take(&mut self.refused))
     }
 
     /// The result of `run`, which has not arrived, is to be dropped when it does.
@@ -102,6 +133,7 @@ impl<T> Results<T> {
         while let Some(outcome) = self.arrivals.take() {
             let run = self.arrived();
             if !self.unwanted.is_empty() && self.unwanted.remove(&run) {
+                self.refused.push(outcome);
                 self.kept.push_back(Kept::Gone);
                 self.trim();
             } else {
@@ -120,23 +152,24 @@ impl<T> Results<T> {
         }
     }
 
-    /// Moves the result of `run` out. The usual case, the next result while none is kept, goes
-    /// past the queue.
+    /// Moves the result of `run` out in the usual case, the next result while none is kept, past
+    /// the queue. `None` is any other case: [`take_kept`](Self::take_kept).
     #[inline(always)]
-    pub(crate) fn take(&mut self, run: u64) -> Found<T> {
-        if self.kept.is_empty() && run == self.first && self.unwanted.is_empty() {
-            return match self.arrivals.take() {
-                Some(outcome) => {
-                    self.first += 1;
-                    Found::Here(outcome)
-                }
-                None => Found::NotYet,
-            };
+    pub(crate) fn take_next(&mut self, run: u64) -> Option<Found<T>> {
+        if !(self.kept.is_empty() && run == self.first && self.unwanted.is_empty()) {
+            return None;
         }
-        self.take_kept(run)
+        Some(match self.arrivals.take() {
+            Some(outcome) => {
+                self.first += 1;
+                Found::Here(outcome)
+            }
+            None => Found::NotYet,
+        })
     }
 
-    fn take_kept(&mut self, run: u64) -> Found<T> {
+    /// Moves the result of `run` out.
+    pub(crate) fn take_kept(&mut self, run: u64) -> Found<T> {
         let Some(kept) = self.find(run) else {
             return if run < self.arrived() {
                 Found::Gone

@@ -25,7 +25,7 @@ use crate::error::{Error, Fault};
 use crate::executor::local::{Frame, Local};
 use crate::executor::sources::{Probes, Source};
 use crate::executor::wait::interrupted;
-use crate::task::failure::Failure;
+use crate::task::failure::{Failure, discard};
 use crate::task::meta::Function;
 use crate::task::spawn::run_guarded;
 use std::cell::{Cell, RefCell};
@@ -89,6 +89,7 @@ where
         if !actor.can_step()
             && let Err(error) = wait_for_turn(actor, local, removed)
         {
+            discard(args);
             return self.out.set(Err(Fault::new(error)));
         }
         actor.begin(Access::Exclusive);
@@ -99,8 +100,8 @@ where
             access: Access::Exclusive,
             ticket: null(),
             below: local.frame.get(),
-        };
             mark: Cell::default(),
+        };
         let state = actor.state::<A>();
         let outcome = run_guarded(local, &frame, || (self.body)(state, args));
         ActorCore::end(self.core, Access::Exclusive, local);
@@ -147,8 +148,8 @@ where
             access: Access::Exclusive,
             ticket: null(),
             below: local.frame.get(),
-        };
             mark: Cell::default(),
+        };
         self.out
             .set(run_guarded(local, &frame, || (self.body)(args)));
     }

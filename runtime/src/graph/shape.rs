@@ -4,9 +4,9 @@ use super::build::{Node, NodeId, add_input};
 use super::core::Core;
 use super::driver::{AnyOutput, Output, SubmitRun};
 use super::reference::GraphRef;
+use super::results::Refused;
 use super::segment::Head;
-use super::slot::{GraphValue, OutPort, Reader, Slot, cloned, line, slot_of};
-use crate::error::Outcome;
+use super::slot::{GraphValue, Held, OutPort, Reader, Sent, Slot, cloned, line, slot_of};
 use crate::executor::shared::Shared;
 use crate::object::reference::Ref;
 use maser_shm::channel::spsc::LineSender;
@@ -39,7 +39,7 @@ impl IntoInputs<String> for &str {
 /// Sends one input of a run to one segment.
 #[repr(align(128))]
 pub(crate) struct InputPort<T> {
-    line: LineSender<Outcome<T>>,
+    line: LineSender<Sent<T>>,
     target: Arc<Shared>,
 }
 
@@ -49,21 +49,53 @@ pub struct InputPorts<T>(Vec<InputPort<T>>);
 
 impl<T: GraphValue> InputPorts<T> {
     #[inline(always)]
-    fn send(&mut self, value: T) {
-        if let Some((last, others)) = self.0.split_last_mut() {
-            for port in others {
-                port.send(cloned(&value));
-            }
-            last.send(Ok(value));
+    fn send(&mut self, value: T, refused: &mut Refused) {
+        match self.0.last_mut() {
+            Some(last) => last.send(Held::new(Ok(value)), refused),
+            None if std::mem::needs_drop::<T>() => refused.push(Held::new(value)),
+            None => {}
         }
+    }
+
+    /// To all ports but the last.
+    fn send_copies(&mut self, copies: &mut Copies<T>, refused: &mut Refused) {
+        for (port, copy) in self.0.iter_mut().zip(copies.0.drain(..)) {
+            port.send(copy, refused);
+        }
+    }
+
+    fn copies(&self) -> usize {
+        self.0.len().saturating_sub(1)
     }
 }
 
-impl<T> InputPort<T> {
+/// Copies of one input, for all ports but the last.
+#[doc(hidden)]
+pub struct Copies<T>(Vec<Sent<T>>);
+
+impl<T> Default for Copies<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: GraphValue> Copies<T> {
+    fn fill(&mut self, value: &T, count: usize) {
+        self.0.extend((0..count).map(|_| Held::new(cloned(value))));
+    }
+}
+
+fn fan_out_of(copies: &[usize]) -> Option<Box<[usize]>> {
+    copies.iter().any(|count| *count > 0).then(|| copies.into())
+}
+
+impl<T: GraphValue> InputPort<T> {
     #[inline(always)]
-    fn send(&mut self, value: Outcome<T>) {
+    fn send(&mut self, value: Sent<T>, refused: &mut Refused) {
         // As deep as there may be runs in flight, so never full.
-        drop(self.line.try_send(value));
+        if let Err(error) = self.line.try_send(value) {
+            refused.push(error);
+        }
         self.target.event.notify();
     }
 }
@@ -95,6 +127,8 @@ pub trait InputNodes: Sized + 'static {
     #[doc(hidden)]
     type Ports: Send + 'static;
     #[doc(hidden)]
+    type Copies: Default + Send + 'static;
+    #[doc(hidden)]
     type Slots: Send + 'static;
     #[doc(hidden)]
     fn make() -> Self;
@@ -102,8 +136,16 @@ pub trait InputNodes: Sized + 'static {
     fn refs(values: Self::Values) -> Vec<Box<dyn Any>>;
     #[doc(hidden)]
     fn ports(destinations: Vec<Vec<Destination>>, depth: usize, add: AddPort<'_>) -> Self::Ports;
+    /// How many copies of each input a run needs; `None` if it needs none.
     #[doc(hidden)]
-    fn send(ports: &mut Self::Ports, values: Self::Values);
+    fn fan_out(ports: &Self::Ports) -> Option<Box<[usize]>>;
+    /// Runs `Clone` of user types.
+    #[doc(hidden)]
+    fn copy(values: &Self::Values, fan_out: &[usize], copies: &mut Self::Copies);
+    #[doc(hidden)]
+    fn send_copies(ports: &mut Self::Ports, copies: &mut Self::Copies, refused: &mut Refused);
+    #[doc(hidden)]
+    fn send(ports: &mut Self::Ports, values: Self::Values, refused: &mut Refused);
     #[doc(hidden)]
     fn slots(slots: &[&(dyn Any + Send)]) -> Self::Slots;
     #[doc(hidden)]
@@ -119,7 +161,7 @@ fn ports_of<T: GraphValue>(
         destinations
             .into_iter()
             .map(|to| {
-                let (sender, receiver) = line::<Outcome<T>>(depth);
+                let (sender, receiver) = line::<Sent<T>>(depth);
                 add(
                     to.segment,
                     PortBox(super::slot::in_port(receiver, slot_of::<T>(&*to.slot))),
@@ -136,6 +178,7 @@ fn ports_of<T: GraphValue>(
 impl<T: GraphValue> InputNodes for Node<T> {
     type Values = T;
     type Ports = InputPorts<T>;
+    type Copies = Copies<T>;
     type Slots = SlotOf<T>;
     fn make() -> Self {
         add_input(0)
@@ -150,9 +193,18 @@ impl<T: GraphValue> InputNodes for Node<T> {
     ) -> InputPorts<T> {
         ports_of::<T>(destinations.pop().unwrap_or_default(), depth, add)
     }
+    fn fan_out(ports: &InputPorts<T>) -> Option<Box<[usize]>> {
+        fan_out_of(&[ports.copies()])
+    }
+    fn copy(value: &T, fan_out: &[usize], copies: &mut Copies<T>) {
+        copies.fill(value, fan_out[0]);
+    }
+    fn send_copies(ports: &mut InputPorts<T>, copies: &mut Copies<T>, refused: &mut Refused) {
+        ports.send_copies(copies, refused);
+    }
     #[inline(always)]
-    fn send(ports: &mut InputPorts<T>, value: T) {
-        ports.send(value);
+    fn send(ports: &mut InputPorts<T>, value: T, refused: &mut Refused) {
+        ports.send(value, refused);
     }
     fn slots(slots: &[&(dyn Any + Send)]) -> SlotOf<T> {
         SlotOf(slot_of::<T>(slots[0]))
@@ -172,6 +224,7 @@ macro_rules! inputs {
         impl<$($name: GraphValue),*> InputNodes for ($(Node<$name>,)*) {
             type Values = ($($name,)*);
             type Ports = ($(InputPorts<$name>,)*);
+            type Copies = ($(Copies<$name>,)*);
             type Slots = ($(SlotOf<$name>,)*);
             #[allow(clippy::unused_unit, reason = "the empty tuple has no inputs")]
             fn make() -> Self {
@@ -188,8 +241,20 @@ macro_rules! inputs {
             }
             #[inline(always)]
             #[allow(unused_variables, reason = "the empty tuple has no inputs")]
-            fn send(ports: &mut Self::Ports, values: Self::Values) {
-                $(ports.$at.send(values.$at);)*
+            fn send(ports: &mut Self::Ports, values: Self::Values, refused: &mut Refused) {
+                $(ports.$at.send(values.$at, refused);)*
+            }
+            #[allow(unused_variables, reason = "the empty tuple has no inputs")]
+            fn fan_out(ports: &Self::Ports) -> Option<Box<[usize]>> {
+                fan_out_of(&[$(ports.$at.copies()),*])
+            }
+            #[allow(unused_variables, reason = "the empty tuple has no inputs")]
+            fn copy(values: &Self::Values, fan_out: &[usize], copies: &mut Self::Copies) {
+                $(copies.$at.fill(&values.$at, fan_out[$at]);)*
+            }
+            #[allow(unused_variables, reason = "the empty tuple has no inputs")]
+            fn send_copies(ports: &mut Self::Ports, copies: &mut Self::Copies, refused: &mut Refused) {
+                $(ports.$at.send_copies(&mut copies.$at, refused);)*
             }
             #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple has no inputs")]
             fn slots(slots: &[&(dyn Any + Send)]) -> Self::Slots {
@@ -249,7 +314,7 @@ pub struct OutputBox<T: GraphValue>(pub(crate) Arc<Output<T>>);
 #[doc(hidden)]
 pub struct SlotLink<I: InputNodes, Outs> {
     pub(crate) head: Box<dyn Head>,
-    pub(crate) submit: Box<dyn SubmitRun<I::Values>>,
+    pub(crate) submit: Box<dyn SubmitRun<I>>,
     pub(crate) outs: Outs,
 }
 
@@ -304,7 +369,7 @@ fn find_ref<T: GraphValue>(find: &dyn Fn(OutputId) -> Box<dyn Any>, node: &Node<
 fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> {
     let id = OutputId(node.id);
     let (slot, last) = wire.slot(id);
-    let (sender, receiver) = line::<Outcome<T>>(wire.depth());
+    let (sender, receiver) = line::<Sent<T>>(wire.depth());
     let core = wire.core().0;
     let reader = Reader {
         slot: slot_of::<T>(&*slot),
@@ -324,7 +389,7 @@ fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> 
 /// Sends an output to the driver.
 #[repr(align(128))]
 struct DriverPort<T: GraphValue> {
-    line: LineSender<Outcome<T>>,
+    line: LineSender<Sent<T>>,
     reader: Reader<T>,
     core: Arc<Core>,
 }
@@ -333,7 +398,7 @@ impl<T: GraphValue> OutPort for DriverPort<T> {
     #[inline]
     fn send(&mut self) {
         // As deep as there may be runs in flight, so never full.
-        drop(self.line.try_send(self.reader.read()));
+        drop(self.line.try_send(Held::new(self.reader.read())));
         self.core.results_were_sent();
     }
 }

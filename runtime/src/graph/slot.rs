@@ -7,6 +7,8 @@
 //! - SL-1 a slot belongs to one segment and is touched on that segment's scheduler alone, by one
 //!   run at a time. Each of its readers but the last clones; the last takes.
 //! - SL-2 a `Clone` that panics is an error of that reader: the scheduler goes on.
+//! - SL-3 what lies in a graph is [`Held`], so a value that nobody gets is dropped by itself
+//!   wherever it lies (FL-1), and never under the core's lock.
 #![allow(
     unsafe_code,
     reason = "type-erased slots: the node's type is fixed when the graph is written"
@@ -14,11 +16,12 @@
 
 use crate::error::{Fault, Outcome};
 use crate::executor::shared::Shared;
-use crate::task::failure::panicked;
+use crate::task::failure::{discard, panicked};
 use maser_shm::channel::Probe;
 use maser_shm::channel::spsc::{LineReceiver, LineSender, line_channel};
 use std::any::{Any, type_name};
 use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -30,9 +33,43 @@ use std::sync::Arc;
 pub trait GraphValue: Clone + Send + Sync + 'static {}
 impl<T: Clone + Send + Sync + 'static> GraphValue for T {}
 
+/// A value that maser drops if nobody gets it (SL-3).
+#[repr(transparent)]
+pub(crate) struct Held<V>(ManuallyDrop<V>);
+
+/// A result on its way.
+pub(crate) type Sent<T> = Held<Outcome<T>>;
+
+impl<V> Held<V> {
+    #[inline(always)]
+    pub(crate) fn new(value: V) -> Self {
+        Self(ManuallyDrop::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> &V {
+        &self.0
+    }
+
+    #[inline(always)]
+    pub(crate) fn into_inner(self) -> V {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken out once; `this` is neither dropped nor used again.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl<V> Drop for Held<V> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: taken out once, here.
+        discard(unsafe { ManuallyDrop::take(&mut self.0) });
+    }
+}
+
 /// See the module's page.
 #[repr(align(128))]
-pub(crate) struct Slot<T>(UnsafeCell<Option<Outcome<T>>>);
+pub(crate) struct Slot<T>(UnsafeCell<Option<Sent<T>>>);
 
 // SAFETY: SL-1; slots move to their scheduler with their segment.
 unsafe impl<T: Send> Send for Slot<T> {}
@@ -46,8 +83,9 @@ impl<T> Slot<T> {
 
     #[inline(always)]
     pub(crate) fn set(&self, outcome: Outcome<T>) {
-        // SAFETY: SL-1.
-        unsafe { *self.0.get() = Some(outcome) };
+        // SAFETY: SL-1. Dropping what was there may block: the reference is gone by then.
+        let unread = unsafe { (*self.0.get()).replace(Held::new(outcome)) };
+        drop(unread);
     }
 }
 
@@ -58,9 +96,9 @@ impl<T: Clone> Slot<T> {
         // SAFETY: SL-1.
         let slot = unsafe { &mut *self.0.get() };
         let value = if last {
-            slot.take()
+            slot.take().map(Held::into_inner)
         } else {
-            slot.as_ref().map(|value| match value {
+            slot.as_ref().map(|value| match value.get() {
                 Ok(value) => cloned(value),
                 Err(fault) => Err(fault.clone()),
             })
@@ -106,7 +144,7 @@ pub(crate) trait InPort: Send {
 
 #[repr(align(128))]
 struct LineIn<T: GraphValue> {
-    line: LineReceiver<Outcome<T>>,
+    line: LineReceiver<Sent<T>>,
     slot: Arc<Slot<T>>,
 }
 
@@ -119,7 +157,7 @@ impl<T: GraphValue> InPort for LineIn<T> {
     #[inline]
     fn load(&mut self) {
         if let Ok(outcome) = self.line.try_recv() {
-            self.slot.set(outcome);
+            self.slot.set(outcome.into_inner());
         }
     }
 }
@@ -131,7 +169,7 @@ pub(crate) trait OutPort: Send {
 
 #[repr(align(128))]
 struct LineOut<T: GraphValue> {
-    line: LineSender<Outcome<T>>,
+    line: LineSender<Sent<T>>,
     reader: Reader<T>,
     target: Arc<Shared>,
 }
@@ -141,7 +179,7 @@ impl<T: GraphValue> OutPort for LineOut<T> {
     fn send(&mut self) {
         // An edge is as deep as there may be runs in flight, so it is never full; a closed one
         // belongs to a graph that is being torn down.
-        drop(self.line.try_send(self.reader.read()));
+        drop(self.line.try_send(Held::new(self.reader.read())));
         self.target.event.notify();
     }
 }
@@ -180,7 +218,7 @@ pub(crate) fn line<T: Send>(depth: usize) -> (LineSender<T>, LineReceiver<T>) {
 
 /// A receiving end that fills `slot`.
 pub(crate) fn in_port<T: GraphValue>(
-    line: LineReceiver<Outcome<T>>,
+    line: LineReceiver<Sent<T>>,
     slot: Arc<Slot<T>>,
 ) -> Box<dyn InPort> {
     Box::new(LineIn { line, slot })
@@ -192,7 +230,7 @@ impl ValueType {
             new_slot: || Box::new(Arc::new(Slot::<T>::new())),
             clone_slot: |slot| Box::new(slot_of::<T>(slot)),
             edge: |from, last, to, depth, target| {
-                let (sender, receiver) = line::<Outcome<T>>(depth);
+                let (sender, receiver) = line::<Sent<T>>(depth);
                 let reader = Reader {
                     slot: slot_of::<T>(from),
                     last,

@@ -1,11 +1,11 @@
 //! The arguments of a bound call: nodes and constants, and where a step reads them.
 
 use super::build::{Node, NodeId, Slots};
-use super::slot::{GraphValue, Reader, cloned, slot_of};
+use super::slot::{GraphValue, Held, Reader, cloned, slot_of};
 use crate::error::{Fault, Outcome};
 use crate::object::reference::Ref;
 use crate::task::args::{AnyArg, Params};
-use crate::task::failure::Failure;
+use crate::task::failure::{Failure, discard};
 use crate::task::meta::Function;
 use std::any::Any;
 
@@ -64,7 +64,7 @@ pub struct Input<T>(InputKind<T>);
 
 enum InputKind<T> {
     Slot(Reader<T>),
-    Value(T),
+    Value(Held<T>),
 }
 
 impl<T: GraphValue> Source<T> {
@@ -84,7 +84,7 @@ impl<T: GraphValue> Source<T> {
                     last,
                 }))
             }
-            Source::Value(value) => Input(InputKind::Value(value.clone())),
+            Source::Value(value) => Input(InputKind::Value(Held::new(value.clone()))),
         }
     }
 
@@ -104,7 +104,7 @@ impl<T: GraphValue> Input<T> {
     fn take(&self) -> Outcome<AnyArg<T>> {
         match &self.0 {
             InputKind::Slot(reader) => reader.read().map(AnyArg::Value),
-            InputKind::Value(value) => cloned(value).map(AnyArg::Value),
+            InputKind::Value(value) => cloned(value.get()).map(AnyArg::Value),
         }
     }
 }
@@ -172,10 +172,22 @@ macro_rules! sources {
             type Args = ($(AnyArg<$name>,)*);
             #[inline(always)]
             #[allow(non_snake_case, clippy::unused_unit, reason = "the type parameter names the argument")]
+            #[allow(unreachable_patterns, unused_mut, reason = "the empty tuple reads nothing")]
             fn take(&self) -> Result<Self::Args, InputFault> {
                 // Every slot is read, also after an error, so that nothing of a run stays behind.
-                $(let $name = self.0.$at.take();)*
-                Ok(($($name.map_err(|fault| InputFault($at, fault))?,)*))
+                match ($(self.0.$at.take(),)*) {
+                    ($(Ok($name),)*) => Ok(($($name,)*)),
+                    ($($name,)*) => {
+                        let mut first = None;
+                        $(match $name {
+                            Ok(value) => discard(value),
+                            Err(fault) => {
+                                first.get_or_insert(InputFault($at, fault));
+                            }
+                        })*
+                        first.map_or_else(|| unreachable!("one of them is an error"), Err)
+                    }
+                }
             }
         }
     };

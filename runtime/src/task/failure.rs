@@ -1,8 +1,16 @@
-//! How a function ended when it did not give a value, before it becomes an [`Error`].
+//! How a function ended when it did not give a value, before it becomes an [`Error`]; and the end of
+//! values that nobody gets.
+//!
+//! - FL-1 a destructor of a user that panics where maser drops the value ends in [`discard`], on
+//!   any thread: whether maser or the holder of a ref drops a value last is a matter of timing. Its
+//!   panic is an entry of the node's list of errors.
 
-use crate::error::{Cause, Error, Fault, TaskError};
-use std::any::Any;
+use crate::error::{Cause, Error, Fault, Outcome, TaskError};
+use crate::node::Node;
+use std::any::{Any, type_name};
 use std::cell::RefCell;
+use std::mem::needs_drop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What the code around a user's function hands back instead of a value.
@@ -73,13 +81,11 @@ thread_local! {
 }
 
 /// Drops what a function was to run with, which it never will. The results and streams that it
-/// was to fill are among it and end with `why`. A destructor that panics ends here.
+/// was to fill are among it and end with `why`.
 #[cold]
 pub(crate) fn drop_unstarted<J>(job: J, why: &Fault) {
     let outer = WHY_UNSTARTED.with(|slot| slot.replace(Some(why.clone())));
-    drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(
-        || drop(job),
-    )));
+    discard(job);
     WHY_UNSTARTED.with(|slot| slot.replace(outer));
 }
 
@@ -87,6 +93,45 @@ pub(crate) fn drop_unstarted<J>(job: J, why: &Fault) {
 #[cold]
 pub(crate) fn why_unstarted() -> Option<Fault> {
     WHY_UNSTARTED.with(|slot| slot.borrow().clone())
+}
+
+/// Drops a value of a user (FL-1).
+#[inline(always)]
+pub(crate) fn discard<V>(value: V) {
+    if needs_drop::<V>() {
+        discard_with(type_name::<V>, || drop(value));
+    }
+}
+
+/// Whether dropping `outcome` may run code of a user; errors may hold a user's error.
+#[inline(always)]
+pub(crate) fn has_destructor<T>(outcome: &Outcome<T>) -> bool {
+    needs_drop::<T>() || outcome.is_err()
+}
+
+/// Runs `drop`, which drops a value of the type `of` (FL-1).
+#[inline(never)]
+pub(crate) fn discard_with(of: impl FnOnce() -> &'static str, drop: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
+        destructor_panicked(payload, of());
+    }
+}
+
+#[cold]
+fn destructor_panicked(payload: Box<dyn Any + Send>, of: &str) {
+    let fault = panicked(payload, &format!("Drop of {of}"), None);
+    if let Ok(node) = Node::current("recording an error") {
+        node.errors.record(&fault.0);
+    }
+}
+
+/// Drops what a panic was begun with, which may panic in turn. What that one was begun with is
+/// leaked: there is no end to it.
+#[cold]
+pub(crate) fn discard_payload(payload: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
+    }
 }
 
 /// Unwinds a task that was cancelled where it yields; never seen by user code that does not catch.
@@ -122,6 +167,7 @@ pub(crate) fn panicked(
     let location = LAST_PANIC
         .with(|last| last.borrow_mut().take())
         .unwrap_or_else(|| "?".into());
+    discard_payload(payload);
     Fault::new(Error::Task(TaskError::new(
         function,
         actor,

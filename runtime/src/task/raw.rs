@@ -22,6 +22,7 @@
     reason = "type-erased cells: the vtable tells the types behind the pointer"
 )]
 
+use super::failure::{discard_with, has_destructor};
 use super::meta::Meta;
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::{Answer, Question};
@@ -29,9 +30,10 @@ use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::Local;
 use maser_shm::arena::pool::{self, SizeClass};
-use maser_shm::sync::completion::{Completed, Completion, Released};
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
+use maser_shm::sync::completion::{Completed, Completion, Released};
 use std::alloc::Layout;
+use std::any::type_name;
 use std::ptr::{NonNull, null_mut};
 
 /// What the types behind a [`Header`] do.
@@ -80,9 +82,9 @@ impl ActorWord {
     /// Not a call of an actor.
     pub(crate) const NONE: ActorWord = ActorWord(AtomicU64::new(0));
     const HOME_SHIFT: u32 = 48;
+    const QUEUED: u64 = 1 << 63;
 
     #[inline(always)]
-    const QUEUED: u64 = 1 << 63;
     pub(crate) fn new(core: NonNull<ActorCore>, home: usize) -> Self {
         let core = core.as_ptr().expose_provenance() as u64;
         Self(AtomicU64::new(core | (home as u64) << Self::HOME_SHIFT))
@@ -235,14 +237,12 @@ impl Header {
         // exactly one caller.
         unsafe {
             if cell.as_ref().completion.release() == Released::Free {
-                Self::outcome::<T>(cell).drop_in_place();
+                drop_outcome::<T>(cell);
                 Self::free_block(cell, cell.as_ref().vtable());
             }
         }
     }
 
-    /// # Safety
-    /// CP-2: the cell is DONE and nobody else can reach it.
     /// As [`release`](Self::release), for whoever does not know the type.
     ///
     /// # Safety
@@ -256,6 +256,8 @@ impl Header {
         }
     }
 
+    /// # Safety
+    /// CP-2: the cell is DONE and nobody else can reach it.
     #[inline]
     unsafe fn free(cell: NonNull<Header>) {
         // SAFETY: the caller is the only one; the outcome is there (DONE).
@@ -361,14 +363,19 @@ impl Header {
     }
 }
 
-/// Drops the outcome of a cell of `T`.
+/// Drops the outcome of a cell of `T`, in place (FL-1).
 ///
 /// # Safety
 /// TC-3, DONE, and the only one who can reach it.
+#[inline(always)]
 pub(crate) unsafe fn drop_outcome<T>(cell: NonNull<Header>) {
     // SAFETY: the caller's promise.
-#[inline(always)]
-    unsafe { Header::outcome::<T>(cell).drop_in_place() }
+    unsafe {
+        let outcome = Header::outcome::<T>(cell);
+        if has_destructor(&*outcome) {
+            discard_with(type_name::<T>, || outcome.drop_in_place());
+        }
+    }
 }
 
 /// Nothing to bring about.
