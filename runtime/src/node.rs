@@ -21,7 +21,7 @@ use crate::task::raw::Header;
 use crate::topology::Topology;
 use crate::wait_graph::WaitGraph;
 use maser_shm::os::membarrier;
-use maser_shm::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use maser_shm::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::ptr::NonNull;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -46,6 +46,8 @@ pub(crate) struct Node {
     schedulers: Vec<Arc<Shared>>,
     /// Written by shutdown, read by everybody; Release/Acquire.
     state: AtomicU8,
+    /// A scheduler's own code panicked (TH-2). Relaxed.
+    crashed: AtomicBool,
     pub(crate) injector: Injector,
     pub(crate) remains: Remains,
     pub(crate) rescue: Rescue,
@@ -95,6 +97,7 @@ impl Node {
             settings,
             schedulers,
             state: AtomicU8::new(OPEN),
+            crashed: AtomicBool::new(false),
             injector: Injector::default(),
             remains: Remains::default(),
             rescue: Rescue::default(),
@@ -204,6 +207,22 @@ impl Node {
         self.state
             .compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
+    }
+
+    /// TH-2: closes without the guard, which still has to settle the rest. True for the first
+    /// caller while it was open.
+    #[cold]
+    pub(crate) fn crash(&self) -> bool {
+        let first = self.begin_closing();
+        if first {
+            self.crashed.store(true, Ordering::Relaxed);
+        }
+        first
+    }
+
+    /// Whether it closes because of a [`crash`](Self::crash).
+    pub(crate) fn has_crashed(&self) -> bool {
+        self.crashed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn finish_closing(&self) {

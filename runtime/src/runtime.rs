@@ -149,7 +149,7 @@ impl Maser {
         }) {
             return self.close_from_task();
         }
-        if !self.node.begin_closing() {
+        if !self.node.begin_closing() && !self.node.has_crashed() {
             return;
         }
         self.node.graphs.close_all();
@@ -290,14 +290,22 @@ pub fn run_main<R>(body: impl FnOnce() -> R) -> R {
     ROOT_CO.with(|root| root.set(Some(co)));
     let mut next = co;
     // The hub of this thread: the same loop as `Local::run_hub`, but there may be no scheduler yet.
-    loop {
-        if let Some(local) = Local::current() {
-            local.enter(next);
+    let hub = |mut next: std::ptr::NonNull<Co>| {
+        loop {
+            if let Some(local) = Local::current() {
+                local.enter(next);
+            }
+            // SAFETY: CO-2.
+            match unsafe { next.as_ref() }.resume() {
+                Some(other) => next = other,
+                None => break,
+            }
         }
-        // SAFETY: CO-2.
-        match unsafe { next.as_ref() }.resume() {
-            Some(other) => next = other,
-            None => break,
+    };
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| hub(next))) {
+        match Local::current() {
+            Some(local) => next = thread::survive(local, payload),
+            None => resume_unwind(payload),
         }
     }
     ROOT_CO.with(|root| root.set(None));

@@ -26,6 +26,7 @@ use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use maser_shm::sync::deque::Worker;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{NonNull, null};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -171,8 +172,16 @@ impl Local {
         CURRENT.with(|current| current.set(local));
     }
 
-    /// The hub: runs coroutines from `first` on until one of them ends.
+    /// The hub: runs coroutines from `first` on until one of them ends. One that unwinds is
+    /// replaced (TH-2).
     pub(crate) fn run_hub(&self, first: NonNull<Co>) {
+        let mut next = first;
+        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.run_until_end(next))) {
+            next = super::thread::survive(self, payload);
+        }
+    }
+
+    fn run_until_end(&self, first: NonNull<Co>) {
         let mut next = first;
         loop {
             self.enter(next);
@@ -230,9 +239,14 @@ impl Local {
         std::thread::panicking() && !self.root_panics.get()
     }
 
+    /// Whether this is the main thread.
+    pub(crate) fn has_root(&self) -> bool {
+        self.root.get().is_some()
+    }
+
     /// Whether a panic here becomes an error: all do but those of the main function.
     pub(crate) fn reports_panics(&self) -> bool {
-        self.root.get().is_none() || !self.frame.get().is_null()
+        !self.has_root() || !self.frame.get().is_null()
     }
 
     /// Whether the loop is to end now.

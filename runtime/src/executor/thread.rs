@@ -3,6 +3,11 @@
 //! - TH-1 shutdown first marks the node as closing, which ends every wait with an error; each
 //!   scheduler then fails what is queued, drops its actors and runs until none of its tasks is
 //!   blocked, and only then ends.
+//! - TH-2 code of users cannot panic outside of a guard (FL-1), so what unwinds to a scheduler's
+//!   hub is a defect of maser. The scheduler says so and closes the node as TH-1 does, the guard
+//!   settles the rest when it is dropped. Blocked tasks have coroutines of their own, so the
+//!   scheduler goes on to end them. What ran in the one that is gone may never be done: threads
+//!   that wait for it look now and then whether the node crashed.
 #![allow(
     unsafe_code,
     reason = "owns the control blocks of the scheduler's coroutines"
@@ -14,9 +19,11 @@ use super::local::Local;
 use super::turn::fire_timers;
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::task::failure::panicked;
 use crate::task::raw::Header;
 use maser_shm::sync::deque::Worker;
-use std::ptr::null;
+use std::any::Any;
+use std::ptr::{NonNull, null};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -35,6 +42,7 @@ pub(crate) fn start(
             let shared = node.schedulers()[index].clone();
             let local = Box::new(Local::new(node, shared, tasks));
             Local::set_current(&raw const *local);
+            let _no_longer = NotCurrent;
             match local.first_loop() {
                 Ok(first) => local.run_hub(first),
                 Err(error) => eprintln!("maser: scheduler {index} cannot start: {error}"),
@@ -45,6 +53,43 @@ pub(crate) fn start(
             what: format!("cannot start the thread of scheduler {index}"),
             reason: format!("{error}; lower num_cpus or raise the limit of processes"),
         })
+}
+
+/// When it goes the thread has no scheduler, also while it unwinds.
+struct NotCurrent;
+
+impl Drop for NotCurrent {
+    fn drop(&mut self) {
+        Local::set_current(null());
+    }
+}
+
+/// TH-2: a coroutine of `local` unwound with `payload`. Gives the one to go on with.
+#[cold]
+pub(crate) fn survive(local: &Local, payload: Box<dyn Any + Send>) -> NonNull<Co> {
+    local.frame.set(null());
+    let node = &local.node;
+    let index = local.shared.index;
+    let fault = panicked(payload, "the loop of a scheduler", None);
+    eprintln!(
+        "maser: {}; this is a defect of maser, which shuts down",
+        fault.0
+    );
+    node.errors.record(&fault.0);
+    if node.crash() {
+        node.graphs.close_all();
+        for scheduler in 0..node.schedulers().len() {
+            ask_to_stop(node, scheduler);
+        }
+    }
+    match local.first_loop() {
+        Ok(first) => first,
+        Err(error) => {
+            // Its blocked tasks can neither go on nor be given up.
+            eprintln!("maser: scheduler {index} cannot go on: {error}");
+            std::process::abort();
+        }
+    }
 }
 
 /// Pins the calling thread; a machine that refuses leaves it unpinned.
@@ -75,8 +120,9 @@ pub(crate) fn end(local: &Local) {
 pub(crate) fn ask_to_stop(node: &Node, index: usize) {
     let stop = letter::closure(|local| {
         close(local);
-        // The loop looks at this between turns; it goes on while tasks are blocked.
-        local.stopping.set(true);
+        // The loop looks at this between turns; it goes on while tasks are blocked. The main
+        // thread's ends with the main function.
+        local.stopping.set(!local.has_root());
     });
     // SAFETY: LT-1, a fresh letter.
     unsafe { node.schedulers()[index].post(stop) };
@@ -125,6 +171,41 @@ pub(crate) fn drain_from_root(local: &Local) {
         rounds += 1;
         if rounds > 100_000 {
             break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::letter;
+    use crate::config::{Config, Mode};
+    use crate::error::Error;
+    use crate::node::Node;
+    use crate::object::reference::Promise;
+
+    #[test]
+    fn a_scheduler_that_unwinds_closes_the_node_and_nobody_waits_for_ever() {
+        for scheduler in [0, 1] {
+            let config = Config::new().num_cpus(2).mode(Mode::Silent);
+            let maser = config.clone().init().expect("it starts");
+            let node = Node::current("a test").expect("it runs");
+            let (promise, awaited) = Promise::<u64>::new();
+            let waits = std::thread::spawn(move || awaited.get());
+            let crash = letter::closure(|_| panic!("a defect of a test"));
+            // SAFETY: LT-1, a fresh letter.
+            unsafe { node.schedulers()[scheduler].post(crash) };
+            let error = waits.join().expect("it does not panic");
+            assert!(matches!(error, Err(Error::ShutDown { .. })), "{error:?}");
+            assert!(node.has_crashed());
+            let events = node.errors.events();
+            assert!(
+                events[0].message.contains("a defect of a test"),
+                "{events:?}"
+            );
+            drop(maser);
+            drop(promise);
+            let again = config.init().expect("it starts again");
+            drop(again);
         }
     }
 }

@@ -267,6 +267,9 @@ unsafe fn notify_event(data: *const ()) {
     unsafe { Arc::from_raw(data.cast::<Event>()) }.notify();
 }
 
+/// How often a foreign thread that sleeps looks whether the node crashed (TH-2).
+const CRASH_LOOK: Duration = Duration::from_secs(1);
+
 /// Waits on a thread that no scheduler runs on.
 pub(crate) fn wait_foreign(
     completion: &Completion,
@@ -308,19 +311,19 @@ pub(crate) fn wait_foreign(
             event.cancel_park();
             break Ok(());
         }
-        if node.is_closed() {
+        if node.is_closed() || node.has_crashed() {
             event.cancel_park();
             break Err(Error::ShutDown { what: name.into() });
         }
         let timeout = match deadline {
-            None => None,
+            None => Some(CRASH_LOOK),
             Some(deadline) => {
                 let now = node.clock.now_ns();
                 if now >= deadline {
                     event.cancel_park();
                     break Err(timed_out(name, limit.unwrap_or_default()));
                 }
-                Some(Duration::from_nanos(deadline - now))
+                Some(CRASH_LOOK.min(Duration::from_nanos(deadline - now)))
             }
         };
         event.park(timeout);

@@ -22,6 +22,7 @@ use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::node::Node;
+use crate::task::failure::discard_with;
 use maser_shm::channel::Probe;
 use maser_shm::os::membarrier;
 use maser_shm::sync::CachePadded;
@@ -304,7 +305,10 @@ impl Core {
         let wakers = std::mem::take(&mut self.wakers().list);
         self.waiting
             .fetch_sub(wakers.len() as u32, Ordering::Relaxed);
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in wakers {
+            // Wakers are the program's, and this may be a scheduler (FL-1).
+            discard_with(|| "a waker", || waker.wake());
+        }
     }
 
     fn wakers(&self) -> MutexGuard<'_, Wakers> {

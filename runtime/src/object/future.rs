@@ -10,6 +10,7 @@
 use super::reference::Ref;
 use crate::error::Result;
 use crate::executor::block_on::{note_pending, withdraw_pending};
+use crate::task::failure::discard_with;
 use maser_shm::sync::completion::{Notify, WaitNode};
 use std::cell::UnsafeCell;
 use std::future::{Future, IntoFuture};
@@ -56,7 +57,8 @@ unsafe fn wake_slot(data: *const ()) {
     // SAFETY: the caller's promise.
     let slot = unsafe { Arc::from_raw(data.cast::<Slot>()) };
     if let Some(waker) = slot.take_waker() {
-        waker.wake();
+        // Wakers are the program's, and this may be a scheduler (FL-1).
+        discard_with(|| "a waker", || waker.wake());
     }
 }
 
