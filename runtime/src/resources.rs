@@ -213,16 +213,22 @@ impl Resources {
         for (name, units) in &demand.0 {
             *state.free.entry(name.clone()).or_default() += units;
         }
-        let mut started = Vec::new();
-        while let Some(first) = state.waiting.pop_front() {
-            if state.take(&first.demand) {
-                started.push(first.start);
-            } else {
-                state.waiting.push_front(first);
-                break;
-            }
+        state.admit_waiting()
+    }
+
+    /// Takes `start` out of the queue, if it is there; those behind it may be started then.
+    pub(crate) fn withdraw(&self, start: NonNull<Header>, node: &crate::node::Node) -> bool {
+        let mut state = self.lock();
+        let Some(at) = state.waiting.iter().position(|one| one.start == start) else {
+            return false;
+        };
+        state.waiting.remove(at);
+        let started = state.admit_waiting();
+        drop(state);
+        for start in started {
+            node.start_granted(start);
         }
-        started
+        true
     }
 
     /// Everything that still waits, at shutdown.
@@ -236,6 +242,20 @@ impl Resources {
 }
 
 impl State {
+    /// What can start now.
+    fn admit_waiting(&mut self) -> Vec<NonNull<Header>> {
+        let mut started = Vec::new();
+        while let Some(first) = self.waiting.pop_front() {
+            if self.take(&first.demand) {
+                started.push(first.start);
+            } else {
+                self.waiting.push_front(first);
+                break;
+            }
+        }
+        started
+    }
+
     fn take(&mut self, demand: &Demand) -> bool {
         let fits = demand
             .0

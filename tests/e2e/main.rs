@@ -7,7 +7,7 @@
 //! | [`tasks`] | arguments, results, placement, nesting, stealing |
 //! | [`errors`] | what gets and fed tasks see of a failure |
 //! | [`streams`] | order, back-pressure, ends |
-//! | [`cancel`] | cancellation of tasks in every state |
+//! | [`cancel`], [`cancel_pending`] | cancellation of tasks and calls in every state |
 //! | [`resources`] | demands of tasks and actors |
 //! | [`actors`] | order of calls, their arguments and results |
 //! | [`actor_methods`] | which methods run together, what they wait for, how they fail |
@@ -28,6 +28,7 @@ mod actor_life;
 mod actor_methods;
 mod actors;
 mod cancel;
+mod cancel_pending;
 mod cycle_ways;
 mod cycles;
 mod destructors;

@@ -7,7 +7,7 @@
 
 use super::core::{Access, ActorCore};
 use super::handle::Actor;
-use super::lane::{ANSWER_WORDS, ARG_WORDS, Answer, Question, Ticket, fits};
+use super::lane::{ANSWER_WORDS, ARG_WORDS, Answer, Question, Ticket, fits, serve_cancelled};
 use super::stalled;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::block_on::block_on;
@@ -21,6 +21,7 @@ use crate::task::portable;
 use crate::task::raw::{self, ActorWord, Header, VTable};
 use crate::task::spawn::run_guarded;
 use maser_shm::arena::pool::SizeClass;
+use maser_shm::sync::atomic::Ordering;
 use maser_shm::sync::completion::Completion;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -301,6 +302,13 @@ where
         let (cell, core) = (question.cell, question.actor);
         // SAFETY: AC-1, a call that was sent.
         let actor = unsafe { core.as_ref() };
+        if local.shared.cancelled_calls.load(Ordering::Relaxed) != 0
+            // SAFETY: a call that was sent is not DONE, hence alive.
+            && unsafe { cell.as_ref() }.completion.is_cancel_requested()
+        {
+            // SAFETY: TC-1, not served yet (CL-3).
+            return unsafe { serve_cancelled(question, ticket, local) };
+        }
         if !actor.is_free_for(F::ACCESS) {
             // SAFETY: TC-1, TC-3; fresh memory for the arguments in the cell.
             unsafe {

@@ -224,7 +224,7 @@ impl ActorCore {
         if let Some(drop_state) = self.drop_state.take()
             && !state.is_null()
         {
-            // FL-1: the state is gone either way.
+            // UD-1: the state is gone either way.
             let class = || self.meta.actor.unwrap_or(self.meta.name);
             // SAFETY: the pair was set together by `install`, and is taken out once.
             crate::task::failure::discard_with(class, || unsafe { drop_state(state) });
@@ -347,6 +347,11 @@ impl ActorCore {
     pub(crate) fn arrive(core: NonNull<ActorCore>, cell: NonNull<Header>, local: &Local) {
         // SAFETY: AC-1, a call that was sent.
         let holds = unsafe { core.as_ref() }.running.get() != 0;
+        // SAFETY: a call that was sent is not DONE, hence alive.
+        if unsafe { cell.as_ref() }.completion.is_cancel_requested() {
+            // CL-1.
+            return crate::task::cancel::fail(cell);
+        }
         Self::enqueue(core, cell, local);
         if holds {
             local.node.waits.arrived(core);
@@ -370,6 +375,28 @@ impl ActorCore {
         } else {
             Self::schedule(core, local);
         }
+    }
+
+    /// Takes `cell` out of the queue, if it is there.
+    ///
+    /// # Safety
+    /// AC-1: the block is there; on its home scheduler.
+    pub(crate) unsafe fn withdraw(
+        core: NonNull<ActorCore>,
+        cell: NonNull<Header>,
+        local: &Local,
+    ) -> bool {
+        // SAFETY: the caller's promise.
+        let this = unsafe { core.as_ref() };
+        let mut queue = this.queue.borrow_mut();
+        let Some(at) = queue.iter().position(|other| *other == cell) else {
+            return false;
+        };
+        queue.remove(at);
+        if !queue.is_empty() {
+            Self::schedule(core, local);
+        }
+        true
     }
 
     #[inline]

@@ -140,6 +140,16 @@ impl Question {
     }
 }
 
+/// Serves a question that was cancelled before it was sent (CL-3).
+pub(super) unsafe fn serve_cancelled(question: Question, ticket: &Ticket<'_>, _: &Local) {
+    // SAFETY: TC-1, the right came with the question; a cell that is not DONE is alive.
+    unsafe {
+        let what = question.cell.as_ref().meta().name.into();
+        question.fail(Error::Cancelled { what });
+    }
+    ticket.defer();
+}
+
 impl LaneIn {
     pub(super) fn new(ring: Callee<Question, Answer>, caller: Arc<Shared>) -> Self {
         Self {

@@ -18,7 +18,7 @@
 )]
 
 use super::core::ActorCore;
-use super::lane::{Answer, LaneIn, Question, fail_unserved, shut_down};
+use super::lane::{Answer, LaneIn, Question, fail_unserved, serve_cancelled, shut_down};
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
@@ -133,8 +133,12 @@ impl End {
     #[cold]
     fn refill(&mut self) -> bool {
         let mut any = false;
-        while let Some(question) = self.overflow.pop_front() {
+        while let Some(mut question) = self.overflow.pop_front() {
             let (cell, actor) = (question.cell, question.core());
+            // SAFETY: a cell that is not DONE is alive.
+            if unsafe { cell.as_ref() }.completion.is_cancel_requested() {
+                question.serve = serve_cancelled;
+            }
             match self.ring.try_call(question) {
                 Ok(number) => {
                     self.cells.push_back((number, cell));

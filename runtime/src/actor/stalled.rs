@@ -202,6 +202,49 @@ fn run_now(_local: &Local, cell: NonNull<Header>, _home: usize) {
     drop(crate::executor::wait::wait_done(cell, None));
 }
 
+/// Takes a call out of the list it is in; true if it was there, and may be: its arguments are there,
+/// or the caller has taken the right to start it from them (`claimed`).
+pub(crate) fn withdraw(node: &Node, cell: NonNull<Header>, claimed: bool) -> bool {
+    let taken = node.schedulers().iter().find_map(|scheduler| {
+        let here = &scheduler.stalled;
+        let mut state = here.lock();
+        let (key, entry) = take_out(&mut state.lists, cell, claimed)?;
+        here.note(&state);
+        here.is_due(&mut state, key);
+        drop(state);
+        // Those behind it may go now.
+        // SAFETY: LT-1, a fresh letter.
+        unsafe { scheduler.post(letter::closure(flush_due)) };
+        node.rescue.call_is_in_flight();
+        Some(entry)
+    });
+    let taken = taken.or_else(|| {
+        let foreign = &node.stalled.0;
+        let mut lists = foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        let (key, entry) = take_out(&mut lists, cell, claimed)?;
+        flush_foreign(node, &mut lists, key);
+        Some(entry)
+    });
+    // SAFETY: AC-1, the entry's handle.
+    taken.is_some_and(|entry| unsafe {
+        ActorCore::release(entry.actor);
+        true
+    })
+}
+
+fn take_out(lists: &mut Lists, cell: NonNull<Header>, claimed: bool) -> Option<(Key, Entry)> {
+    let is_it = |entry: &Entry| entry.cell == cell && (entry.ready || claimed);
+    let (key, at) = lists
+        .iter()
+        .find_map(|(key, list)| Some((*key, list.iter().position(is_it)?)))?;
+    let list = lists.get_mut(&key)?;
+    let entry = list.remove(at)?;
+    if list.is_empty() {
+        lists.remove(&key);
+    }
+    Some((key, entry))
+}
+
 fn mark(lists: &mut Lists, key: Key, cell: NonNull<Header>) {
     if let Some(entry) = lists
         .get_mut(&key)
@@ -298,6 +341,10 @@ impl StalledHere {
     fn mark(&self, key: Key, cell: NonNull<Header>) {
         let mut state = self.lock();
         mark(&mut state.lists, key, cell);
+        self.is_due(&mut state, key);
+    }
+
+    fn is_due(&self, state: &mut Here, key: Key) {
         state.marks += 1;
         state.due.push(key);
         if self.due() == 0 {

@@ -4,6 +4,7 @@
 use super::letter::Letter;
 use crate::actor::stalled::StalledHere;
 use maser_shm::sync::CachePadded;
+use maser_shm::sync::atomic::AtomicUsize;
 use maser_shm::sync::deque::Stealer;
 use maser_shm::sync::event::Event;
 use maser_shm::sync::mailbox::Mailbox;
@@ -18,6 +19,8 @@ pub(crate) struct Shared {
     pub(crate) stealer: Stealer,
     /// Calls made here whose arguments are not there yet.
     pub(crate) stalled: CachePadded<StalledHere>,
+    /// Calls that were cancelled and may be on a lane to here (CL-3). Relaxed.
+    pub(crate) cancelled_calls: AtomicUsize,
 }
 
 impl Shared {
@@ -28,6 +31,7 @@ impl Shared {
             mailbox: CachePadded::new(Mailbox::new()),
             stealer,
             stalled: CachePadded::default(),
+            cancelled_calls: AtomicUsize::new(0),
         }
     }
 

@@ -126,11 +126,17 @@ impl<T> Ref<T> {
         }
     }
 
-    /// Asks the producer to give up: a task that has not started never starts, one that runs ends
-    /// at its next `get`, `sleep` or `yield_now`. True if the value was not there yet.
+    /// Asks the producer to give up. True if the value was not there yet.
+    ///
+    /// What waits for arguments or resources, or in the queue of an actor, is done with
+    /// [`Error::Cancelled`] at once, its arguments are dropped, and it never starts; a call in the
+    /// queue of an actor whose scheduler is stuck in user code, and a task that only waits for a
+    /// free scheduler, as soon as that one takes it. What runs ends at its next `get`, `sleep` or
+    /// `yield_now`.
     pub fn cancel(&self) -> bool {
         let pending = self.completion().request_cancel();
         if pending && let Ok(node) = crate::node::Node::current("cancelling a task") {
+            crate::task::cancel::if_unstarted(self.cell, &node);
             node.wake_blocked();
         }
         pending

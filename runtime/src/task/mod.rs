@@ -6,6 +6,7 @@
 //! | `spawn` | making and starting a task |
 //! | `args` | values and refs as arguments |
 //! | `dependencies` | waiting for arguments |
+//! | `cancel` | cancelling what has not started |
 //! | `returns` | several results |
 //! | `stream` | a stream of results |
 //! | `failure` | how a function failed |
@@ -13,6 +14,7 @@
 //! | `portable` | inline mode: values through bytes and back |
 
 pub(crate) mod args;
+pub(crate) mod cancel;
 pub(crate) mod dependencies;
 pub(crate) mod failure;
 pub(crate) mod meta;

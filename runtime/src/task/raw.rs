@@ -80,7 +80,11 @@ pub(crate) struct ActorWord(AtomicU64);
 
 impl ActorWord {
     /// Not a call of an actor.
-    pub(crate) const NONE: ActorWord = ActorWord(AtomicU64::new(0));
+    #[inline(always)]
+    pub(crate) const fn none() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     const HOME_SHIFT: u32 = 48;
     const QUEUED: u64 = 1 << 63;
 
@@ -345,7 +349,7 @@ impl Header {
             cell.write(Header {
                 letter: Letter::new(&raw const vtable.kind),
                 completion: Completion::new_done(1),
-                actor: ActorWord::NONE,
+                actor: ActorWord::none(),
                 extra: null_mut(),
             });
             Self::outcome::<T>(cell).write(outcome);
@@ -358,12 +362,12 @@ impl Header {
         let vtable = &Put::<T>::VTABLE;
         let cell = Self::alloc(vtable.layout);
         // SAFETY: fresh memory of the vtable's layout.
-        unsafe { cell.write(Header::pending(vtable, 1, ActorWord::NONE)) };
+        unsafe { cell.write(Header::pending(vtable, 1, ActorWord::none())) };
         cell
     }
 }
 
-/// Drops the outcome of a cell of `T`, in place (FL-1).
+/// Drops the outcome of a cell of `T`, in place (UD-1).
 ///
 /// # Safety
 /// TC-3, DONE, and the only one who can reach it.

@@ -229,7 +229,7 @@ where
     let cell = Header::alloc(vtable.layout);
     // SAFETY: fresh memory of the vtable's layout.
     unsafe {
-        cell.write(Header::pending(vtable, 1, ActorWord::NONE));
+        cell.write(Header::pending(vtable, 1, ActorWord::none()));
         Header::args::<(P, F)>(cell).write((params, run));
     }
     cell
