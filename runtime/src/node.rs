@@ -48,6 +48,8 @@ pub(crate) struct Node {
     state: AtomicU8,
     /// A scheduler's own code panicked (TH-2). Relaxed.
     crashed: AtomicBool,
+    /// The shutdown, and the root's scheduler if there is one. AcqRel: who is last sees the rest.
+    not_ended: AtomicUsize,
     pub(crate) injector: Injector,
     pub(crate) remains: Remains,
     pub(crate) rescue: Rescue,
@@ -98,6 +100,7 @@ impl Node {
             schedulers,
             state: AtomicU8::new(OPEN),
             crashed: AtomicBool::new(false),
+            not_ended: AtomicUsize::new(1),
             injector: Injector::default(),
             remains: Remains::default(),
             rescue: Rescue::default(),
@@ -146,6 +149,25 @@ impl Node {
         current.clone().ok_or(Error::NotRunning { what })
     }
 
+    /// As [`current`](Self::current), where the program enters maser (RT-1).
+    pub(crate) fn entered(what: &'static str) -> Result<Arc<Node>> {
+        Local::entered();
+        Self::current(what)
+    }
+
+    /// The main thread becomes a scheduler of this node: one more who has to end.
+    pub(crate) fn add_root(&self) {
+        self.not_ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The root's scheduler has ended, or all the others and with them the shutdown: whoever is
+    /// last settles what they left (RM-1).
+    pub(crate) fn ended(&self) {
+        if self.not_ended.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.remains.settle();
+        }
+    }
+
     /// A node that is over, for handles that were made without one.
     pub(crate) fn nowhere() -> Arc<Node> {
         static NOWHERE: std::sync::OnceLock<Arc<Node>> = std::sync::OnceLock::new();
@@ -166,7 +188,7 @@ impl Node {
                     1,
                 );
                 // What its handles leave is freed at once: nobody else will.
-                node.remains.settle();
+                node.ended();
                 node.finish_closing();
                 node
             })

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// # Cancel safety
 /// A task that is cancelled while it sleeps ends here: its stack unwinds.
 pub fn sleep(duration: Duration) {
-    match Local::current() {
+    match Local::entered() {
         Some(local) if !local.is_unwinding() => sleep_on_scheduler(local, duration),
         _ => sleep_on_thread(duration),
     }

@@ -1,4 +1,8 @@
 //! `init`, the guard it returns, and the main function as a task.
+//!
+//! - RT-1 any thread may close the node, but only the main thread can end the scheduler that it is
+//!   itself. If another one closes, the main thread does that when it enters maser the next time,
+//!   or when its body returns; nobody waits for it.
 #![allow(
     unsafe_code,
     reason = "owns the scheduler of the main thread and its coroutines"
@@ -53,6 +57,64 @@ struct Root {
     local: Option<Box<Local>>,
     /// The CPUs the thread might use before it was pinned.
     cpus: Vec<usize>,
+    /// The scheduler that was left last: callers of the function in which that happened may still
+    /// have references to it.
+    left: Option<Box<Local>>,
+}
+
+/// RT-1: the main thread ends its scheduler `local` if the node is closed; false if it is not, or
+/// if a task is running on the thread.
+#[cold]
+pub(crate) fn leave_closed(local: &Local) -> bool {
+    if !local.node.is_closed() || !local.is_in_root() {
+        return false;
+    }
+    let Some(left) = leave() else {
+        return false;
+    };
+    let node = left.node.clone();
+    let before = ROOT.with(|root| root.borrow_mut().as_mut()?.left.replace(left));
+    drop(before);
+    // The last to end, because the node is closed: what is left is settled on this very thread.
+    node.ended();
+    true
+}
+
+/// RT-1: the body has returned. If its guard went elsewhere and the node is still open, no wait may
+/// go on here any more, so the shutdown begins.
+fn leave_at_end() {
+    if let Some(local) = Local::current() {
+        if local.node.begin_closing() {
+            local.node.graphs.close_all();
+        }
+        let node = local.node.clone();
+        if let Some(left) = leave() {
+            // First: the thread that closes may be last, and then touches what was left (RM-1).
+            drop(left);
+            node.ended();
+        }
+    }
+}
+
+/// Ends the main thread's scheduler, if it is one.
+fn leave() -> Option<Box<Local>> {
+    let local = ROOT.with(|root| root.borrow_mut().as_mut()?.local.take())?;
+    thread::drain_from_root(&local);
+    end_root(&local);
+    Some(local)
+}
+
+/// The main thread is the program's again, and so are its CPUs.
+fn end_root(local: &Local) {
+    thread::end(local);
+    ROOT.with(|root| {
+        if let Some(root) = root.borrow_mut().as_mut() {
+            root.free = true;
+            if !root.cpus.is_empty() {
+                drop(maser_shm::os::affinity::set(&root.cpus));
+            }
+        }
+    });
 }
 
 impl Config {
@@ -64,6 +126,7 @@ impl Config {
     /// [`Error::System`] if threads or stacks cannot be had.
     pub fn init(self) -> Result<Maser> {
         let settings = self.resolve_from_env()?;
+        Local::entered();
         if Node::is_installed() {
             return Err(Error::AlreadyRunning);
         }
@@ -128,6 +191,7 @@ impl Maser {
         if let Some(co) = ROOT_CO.with(Cell::get) {
             local.adopt(co);
         }
+        self.node.add_root();
         Local::set_current(&raw const *local);
         ROOT.with(|root| {
             if let Some(root) = root.borrow_mut().as_mut() {
@@ -149,17 +213,17 @@ impl Maser {
         }) {
             return self.close_from_task();
         }
-        if !self.node.begin_closing() && !self.node.has_crashed() {
-            return;
-        }
+        // The main function may have begun already (RT-1).
+        self.node.begin_closing();
         self.node.graphs.close_all();
         for index in self.spawned.clone() {
             thread::ask_to_stop(&self.node, index);
         }
-        if let Some(local) = Local::current()
-            && Arc::ptr_eq(&local.node, &self.node)
-        {
-            thread::drain_from_root(local);
+        let here = Local::current().filter(|local| Arc::ptr_eq(&local.node, &self.node));
+        match here {
+            Some(local) => thread::drain_from_root(local),
+            None if self.spawned.start > 0 => thread::ask_to_close(&self.node),
+            None => {}
         }
         for thread in self
             .threads
@@ -180,22 +244,12 @@ impl Maser {
             }
         }
         self.node.errors.finish();
-        if let Some(local) = Local::current()
-            && Arc::ptr_eq(&local.node, &self.node)
-        {
-            thread::end(local);
-            ROOT.with(|root| {
-                if let Some(root) = root.borrow_mut().as_mut() {
-                    root.free = true;
-                    root.local = None;
-                    // The thread is the program's again, and so are its CPUs.
-                    if !root.cpus.is_empty() {
-                        drop(maser_shm::os::affinity::set(&root.cpus));
-                    }
-                }
-            });
+        if let Some(local) = here {
+            end_root(local);
+            drop(ROOT.with(|root| root.borrow_mut().as_mut()?.local.take()));
+            self.node.ended();
         }
-        self.node.remains.settle();
+        self.node.ended();
         self.node.finish_closing();
         Node::uninstall(&self.node);
     }
@@ -250,7 +304,7 @@ impl Drop for Maser {
 /// # Errors
 /// [`Error::NotRunning`].
 pub fn error_info() -> Result<Vec<ErrorEvent>> {
-    Ok(Node::current("error_info")?.errors.events())
+    Ok(Node::entered("error_info")?.errors.events())
 }
 
 /// Runs `body` as the root task of this thread, which `init` makes scheduler 0. What
@@ -264,12 +318,15 @@ pub fn run_main<R>(body: impl FnOnce() -> R) -> R {
             free: true,
             local: None,
             cpus: Vec::new(),
+            left: None,
         })
     });
     let mut result: Option<std::result::Result<R, Box<dyn Any + Send>>> = None;
     let slot = &raw mut result;
     let boxed: Box<dyn FnOnce() + '_> = Box::new(|| {
         let outcome = catch_unwind(AssertUnwindSafe(body));
+        // The guard went elsewhere: what is left of the scheduler ends here, with its coroutine.
+        leave_at_end();
         // SAFETY: `result` outlives the hub, which ends after this.
         unsafe { *slot = Some(outcome) };
     });

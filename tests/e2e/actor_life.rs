@@ -445,11 +445,7 @@ fn a_name_is_free_while_its_last_owner_still_works() {
         drop(closed);
         assert_eq!(works.get()?, 0);
         count.wait_for_alive(1);
-        assert_eq!(
-            maser::get_actor::<Mortal>("one")?,
-            second,
-            "its end took nothing along"
-        );
+        assert_eq!(maser::get_actor::<Mortal>("one")?, second);
         Ok(())
     });
 }

@@ -17,6 +17,7 @@
 //! | [`edges`] | locks, panics, stacks, limits, sleeping |
 //! | [`inline`], [`inline_actors`] | values that do not survive encoding, found in inline mode |
 //! | [`lifecycle`] | from `init` to `init` again, configurations |
+//! | [`restarts`] | guards that other threads drop, and what the main thread does then |
 //! | [`shutdown`] | with work of every kind under way |
 //! | [`stuck`] | schedulers that are stuck in user code and hold nobody up |
 //! | [`trial`] | what new users try: threads, restarts, odd values, destructors, limits |
@@ -42,6 +43,7 @@ mod lifecycle;
 mod objects;
 mod program;
 mod resources;
+mod restarts;
 mod seed_003;
 mod seed_004;
 mod shutdown;

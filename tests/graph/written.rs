@@ -281,3 +281,42 @@ fn every_refusal_reads_as_a_sentence() {
         );
     });
 }
+
+/// Compiles a graph when it goes away, and says what came of it.
+struct LateCompiler(std::sync::mpsc::Sender<maser::Result<()>>);
+
+#[maser::actor(local)]
+impl LateCompiler {
+    fn new(outcome: std::sync::mpsc::Sender<maser::Result<()>>) -> Self {
+        Self(outcome)
+    }
+    fn is_there(&self) {}
+}
+
+#[maser::task]
+fn same(value: u64) -> u64 {
+    value
+}
+
+impl Drop for LateCompiler {
+    fn drop(&mut self) {
+        let graph = Graph::new(|x: Node<u64>| same::bind(x)).compile();
+        drop(self.0.send(graph.map(drop)));
+    }
+}
+
+#[test]
+fn a_graph_that_is_compiled_during_the_shutdown_is_refused() {
+    alone(|| {
+        let maser = quiet(2).init().unwrap();
+        let (sender, outcome) = std::sync::mpsc::channel();
+        let late = LateCompiler::remote(sender);
+        late.is_there().remote().get().unwrap();
+        drop(maser);
+        let outcome = outcome.recv().unwrap();
+        assert!(
+            matches!(outcome, Err(Error::ShutDown { .. })),
+            "{outcome:?}"
+        );
+    });
+}

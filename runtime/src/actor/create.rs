@@ -99,7 +99,7 @@ where
     P: Params,
     F: FnOnce(P) -> std::result::Result<A, Failure> + Send + 'static,
 {
-    let node = match Node::current("making an actor") {
+    let node = match Node::entered("making an actor") {
         Ok(node) => node,
         Err(error) => return stillborn(error),
     };

@@ -153,7 +153,7 @@ pub fn actor_id<A: ActorType>(actor: &Actor<A>) -> u64 {
 /// # Errors
 /// [`Error::ActorNotFound`] if there is none, or if it is of another class.
 pub fn get_actor<A: ActorType>(name: &str) -> Result<Actor<A>> {
-    let node = Node::current("get_actor")?;
+    let node = Node::entered("get_actor")?;
     let core = node
         .names
         .find(name, TypeId::of::<A>())

@@ -106,7 +106,7 @@ pub(crate) fn send<A: ActorType>(
         // SAFETY: TC-1, a fresh cell.
         return unsafe { Header::fail(cell, died) };
     }
-    let node = match Node::current("an actor call") {
+    let node = match Node::entered("an actor call") {
         Ok(node) => node,
         // SAFETY: TC-1, a fresh cell.
         Err(error) => return unsafe { Header::fail(cell, error) },

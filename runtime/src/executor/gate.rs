@@ -102,7 +102,7 @@ impl Gate {
         if let Some(value) = condition() {
             return Ok(Some(value));
         }
-        match Local::current() {
+        match Local::entered() {
             Some(local) => self.wait_on_scheduler(local, what, limit, needs, condition),
             None => self.wait_on_thread(what, limit, condition),
         }

@@ -10,7 +10,7 @@
 )]
 
 use super::coroutine::Co;
-use super::shared::Shared;
+use super::shared::{IsOpen, Shared};
 use super::sources::{Source, Sources};
 use super::timers::Timers;
 use super::watch::Watch;
@@ -107,7 +107,7 @@ pub(crate) struct Local {
     inline_margin: usize,
     pub(crate) blocked: Cell<usize>,
     /// Tasks and calls made here are queued: not in inline mode, not during shutdown.
-    pub(crate) is_open: Cell<bool>,
+    pub(crate) is_open: IsOpen,
     /// The root task unwinds from a panic and runs the other tasks to their ends meanwhile.
     pub(crate) root_panics: Cell<bool>,
     /// Set at shutdown: the loop ends once nothing is blocked.
@@ -128,7 +128,7 @@ thread_local! {
 
 impl Local {
     pub(crate) fn new(node: Arc<Node>, shared: Arc<Shared>, tasks: Worker) -> Self {
-        let is_open = !node.runs_inline();
+        let is_open = IsOpen::new(shared.clone(), !node.runs_inline());
         let lanes = Lanes::new(node.schedulers_planned());
         let inline_margin = node.settings.stack_bytes + rustix::param::page_size();
         Self {
@@ -148,7 +148,7 @@ impl Local {
             inline_floor: Cell::new(usize::MAX),
             inline_margin,
             blocked: Cell::new(0),
-            is_open: Cell::new(is_open),
+            is_open,
             root_panics: Cell::new(false),
             stopping: Cell::new(false),
             handovers: Cell::new(0),
@@ -165,6 +165,26 @@ impl Local {
         let pointer = CURRENT.with(Cell::get);
         // SAFETY: SC-1; the lifetime ends with the caller, which runs on the scheduler.
         unsafe { pointer.as_ref() }
+    }
+
+    /// As [`current`](Self::current), where the program enters maser: the main thread leaves a
+    /// node that others closed (RT-1).
+    #[inline(always)]
+    pub(crate) fn entered<'a>() -> Option<&'a Local> {
+        match Self::current() {
+            Some(local) if !local.is_open.get() => local.unless_left(),
+            other => other,
+        }
+    }
+
+    #[cold]
+    fn unless_left(&self) -> Option<&Self> {
+        (!crate::runtime::leave_closed(self)).then_some(self)
+    }
+
+    /// Whether the main function itself runs here, and no task.
+    pub(crate) fn is_in_root(&self) -> bool {
+        self.root.get() == Some(self.current.get()) && self.frame.get().is_null()
     }
 
     /// Makes `local` this thread's scheduler, or takes it away.

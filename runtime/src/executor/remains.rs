@@ -2,8 +2,8 @@
 //! blocks of actors that such calls may still name.
 //!
 //! - RM-1 an end of a lane may not be settled before the scheduler of the other end has ended too:
-//!   until then either may still write. So both come here and are settled by the thread that
-//!   closes the node, when all schedulers have ended.
+//!   until then either may still write. So both come here and are settled when all schedulers have
+//!   ended: by the thread that closes the node, or by the main thread if it ends later (RT-1).
 #![allow(
     unsafe_code,
     reason = "things of one scheduler move to the thread that closes the node"

@@ -4,15 +4,18 @@
 use super::letter::Letter;
 use crate::actor::stalled::StalledHere;
 use maser_shm::sync::CachePadded;
-use maser_shm::sync::atomic::AtomicUsize;
+use maser_shm::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use maser_shm::sync::deque::Stealer;
 use maser_shm::sync::event::Event;
 use maser_shm::sync::mailbox::Mailbox;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// The part of a scheduler that any thread may touch.
 pub(crate) struct Shared {
     pub(crate) index: usize,
+    /// See [`IsOpen`]. Written at the start and at the end, so its line stays with its reader.
+    is_open: AtomicBool,
     /// Notified after anything was made visible to this scheduler.
     pub(crate) event: CachePadded<Event>,
     mailbox: CachePadded<Mailbox>,
@@ -27,12 +30,18 @@ impl Shared {
     pub(crate) fn new(index: usize, stealer: Stealer) -> Self {
         Self {
             index,
+            is_open: AtomicBool::new(true),
             event: CachePadded::new(Event::new()),
             mailbox: CachePadded::new(Mailbox::new()),
             stealer,
             stalled: CachePadded::default(),
             cancelled_calls: AtomicUsize::new(0),
         }
+    }
+
+    /// What its thread makes is not queued any more. Any thread.
+    pub(crate) fn close(&self) {
+        self.is_open.store(false, Ordering::Relaxed);
     }
 
     /// Puts `letter` into the mailbox and wakes the scheduler if it is parked.
@@ -76,5 +85,21 @@ impl Shared {
     /// Every letter posted so far, oldest first. Own thread only.
     pub(crate) fn letters(&self) -> impl Iterator<Item = NonNull<Letter>> {
         self.mailbox.drain().map(|link| link.cast())
+    }
+}
+
+/// Whether tasks and calls made on a scheduler's thread are queued there. The thread that closes
+/// the node may be another than the scheduler's, which sees it at its next call.
+pub(crate) struct IsOpen(Arc<Shared>);
+
+impl IsOpen {
+    pub(crate) fn new(shared: Arc<Shared>, is_open: bool) -> Self {
+        shared.is_open.store(is_open, Ordering::Relaxed);
+        Self(shared)
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> bool {
+        self.0.is_open.load(Ordering::Relaxed)
     }
 }

@@ -128,9 +128,18 @@ pub(crate) fn ask_to_stop(node: &Node, index: usize) {
     unsafe { node.schedulers()[index].post(stop) };
 }
 
+/// TH-1 for the root's scheduler, whose thread may be anywhere in the program: it closes as soon as
+/// it looks, and ends when it enters maser again (RT-1).
+pub(crate) fn ask_to_close(node: &Node) {
+    let root = &node.schedulers()[0];
+    root.close();
+    // SAFETY: LT-1, a fresh letter.
+    unsafe { root.post(letter::closure(close)) };
+}
+
 /// TH-1 for one scheduler: nothing queued will start any more, everything blocked wakes.
 pub(crate) fn close(local: &Local) {
-    local.is_open.set(false);
+    local.shared.close();
     fail_queued(local);
     local.wake_all();
 }

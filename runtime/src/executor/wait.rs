@@ -41,7 +41,7 @@ pub(crate) fn wait_done(cell: NonNull<Header>, limit: Option<Duration>) -> Resul
 fn wait_pending(cell: NonNull<Header>, limit: Option<Duration>) -> Result<()> {
     // SAFETY: as above.
     let header = unsafe { cell.as_ref() };
-    match Local::current() {
+    match Local::entered() {
         Some(local) => {
             let may_run = limit.is_none() && local.may_run_inline();
             // A waiter runs the newest task of its own queue on its own stack: it cannot go on
@@ -58,6 +58,8 @@ fn wait_pending(cell: NonNull<Header>, limit: Option<Duration>) -> Result<()> {
             }
             wait_on_scheduler(local, cell, limit)
         }
+        // The main thread may have left its scheduler just now, and ended `cell` with it (RT-1).
+        None if header.completion.is_done() => Ok(()),
         None => wait_foreign(&header.completion, limit, header.meta().name),
     }
 }

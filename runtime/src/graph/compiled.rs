@@ -75,7 +75,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
-        let host = HostNode::current("compiling a graph")?;
+        let host = HostNode::entered("compiling a graph")?;
         let mut outputs = Vec::new();
         self.outputs.visit(&mut |id| outputs.push(id.0.index));
         check(&self.nodes, &outputs, &host)?;

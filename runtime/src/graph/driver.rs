@@ -226,7 +226,7 @@ impl<T: GraphValue> Output<T> {
         limit: Option<Duration>,
         knob: &'static str,
     ) -> Result<()> {
-        let local = Local::current();
+        let local = Local::entered();
         if let Some(local) = local {
             check_may_block(local, "the result of a graph")?;
             local.count_wait();

@@ -158,7 +158,7 @@ unsafe fn one_is_ready(data: *const ()) {
 }
 
 fn wait_for_some<T>(refs: &[Ref<T>], num_returns: usize, timeout: Option<Duration>) -> Result<()> {
-    let local = Local::current();
+    let local = Local::entered();
     if let Some(local) = local {
         check_may_block(local, "wait")?;
     }

@@ -269,7 +269,7 @@ pub(crate) fn start(cell: NonNull<Header>) {
 
 #[cold]
 fn start_slow(cell: NonNull<Header>) {
-    match Node::current("starting a task") {
+    match Node::entered("starting a task") {
         Ok(node) => node.start_task(cell),
         // SAFETY: a fresh cell that is in no queue.
         Err(error) => unsafe { Header::fail(cell, error) },
@@ -313,7 +313,7 @@ where
     let mut cell = new_cell::<M, P, T, F>(params, run);
     // SAFETY: TC-3; the cell's one handle goes to the ref.
     let result = unsafe { Ref::from_cell(cell) };
-    let prepared = Node::current("starting a task").and_then(|node| {
+    let prepared = Node::entered("starting a task").and_then(|node| {
         let demand = options.demand(M::META)?;
         node.resources.check_feasible(&demand, M::META.name)?;
         options.check_scheduler(&node)?;
