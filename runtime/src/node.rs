@@ -46,7 +46,7 @@ pub(crate) struct Node {
     schedulers: Vec<Arc<Shared>>,
     /// Written by shutdown, read by everybody; Release/Acquire.
     state: AtomicU8,
-    /// A scheduler's own code panicked (TH-2). Relaxed.
+    /// A scheduler's own code panicked (CR-1). Relaxed.
     crashed: AtomicBool,
     /// The shutdown, and the root's scheduler if there is one. AcqRel: who is last sees the rest.
     not_ended: AtomicUsize,
@@ -231,7 +231,7 @@ impl Node {
             .is_ok()
     }
 
-    /// TH-2: closes without the guard, which still has to settle the rest. True for the first
+    /// CR-1: closes without the guard, which still has to settle the rest. True for the first
     /// caller while it was open.
     #[cold]
     pub(crate) fn crash(&self) -> bool {

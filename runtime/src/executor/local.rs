@@ -193,7 +193,7 @@ impl Local {
     }
 
     /// The hub: runs coroutines from `first` on until one of them ends. One that unwinds is
-    /// replaced (TH-2).
+    /// replaced (CR-1).
     pub(crate) fn run_hub(&self, first: NonNull<Co>) {
         let mut next = first;
         while let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.run_until_end(next))) {

@@ -3,7 +3,7 @@
 //! - TH-1 shutdown first marks the node as closing, which ends every wait with an error; each
 //!   scheduler then fails what is queued, drops its actors and runs until none of its tasks is
 //!   blocked, and only then ends.
-//! - TH-2 code of users cannot panic outside of a guard (FL-1), so what unwinds to a scheduler's
+//! - CR-1 code of users cannot panic outside of a guard (UD-1), so what unwinds to a scheduler's
 //!   hub is a defect of maser. The scheduler says so and closes the node as TH-1 does, the guard
 //!   settles the rest when it is dropped. Blocked tasks have coroutines of their own, so the
 //!   scheduler goes on to end them. What ran in the one that is gone may never be done: threads
@@ -64,7 +64,7 @@ impl Drop for NotCurrent {
     }
 }
 
-/// TH-2: a coroutine of `local` unwound with `payload`. Gives the one to go on with.
+/// CR-1: a coroutine of `local` unwound with `payload`. Gives the one to go on with.
 #[cold]
 pub(crate) fn survive(local: &Local, payload: Box<dyn Any + Send>) -> NonNull<Co> {
     local.frame.set(null());

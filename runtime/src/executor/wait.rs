@@ -269,7 +269,7 @@ unsafe fn notify_event(data: *const ()) {
     unsafe { Arc::from_raw(data.cast::<Event>()) }.notify();
 }
 
-/// How often a foreign thread that sleeps looks whether the node crashed (TH-2).
+/// How often a foreign thread that sleeps looks whether the node crashed (CR-1).
 const CRASH_LOOK: Duration = Duration::from_secs(1);
 
 /// Waits on a thread that no scheduler runs on.

@@ -80,6 +80,16 @@ impl<M, A, I, T, F> AsyncStep<M, A, I, T, F> {
     }
 }
 
+impl<M, A, I: StepInputs, T, F> AsyncStep<M, A, I, T, F> {
+    /// Its turn does not come.
+    #[cold]
+    #[inline(never)]
+    fn give_up(&self, args: I::Args, error: Error) {
+        discard(args);
+        self.out.set(Err(Fault::new(error)));
+    }
+}
+
 impl<M, A, I, T, F> Step for AsyncStep<M, A, I, T, F>
 where
     M: Function,
@@ -98,8 +108,7 @@ where
         if !may_begin(actor, self.access)
             && let Err(error) = wait_for_turn(actor, self.access, local, removed)
         {
-            discard(args);
-            return self.out.set(Err(Fault::new(error)));
+            return self.give_up(args, error);
         }
         actor.begin(self.access);
         let frame = Frame {

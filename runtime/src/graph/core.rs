@@ -306,7 +306,7 @@ impl Core {
         self.waiting
             .fetch_sub(wakers.len() as u32, Ordering::Relaxed);
         for (_, waker) in wakers {
-            // Wakers are the program's, and this may be a scheduler (FL-1).
+            // Wakers are the program's, and this may be a scheduler (UD-1).
             discard_with(|| "a waker", || waker.wake());
         }
     }

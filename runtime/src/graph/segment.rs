@@ -70,6 +70,16 @@ impl<M, A, I, T, F> MethodStep<M, A, I, T, F> {
     }
 }
 
+impl<M, A, I: StepInputs, T, F> MethodStep<M, A, I, T, F> {
+    /// Its turn does not come.
+    #[cold]
+    #[inline(never)]
+    fn give_up(&self, args: I::Args, error: Error) {
+        discard(args);
+        self.out.set(Err(Fault::new(error)));
+    }
+}
+
 impl<M, A, I, T, F> Step for MethodStep<M, A, I, T, F>
 where
     M: Function,
@@ -89,8 +99,7 @@ where
         if !actor.can_step()
             && let Err(error) = wait_for_turn(actor, local, removed)
         {
-            discard(args);
-            return self.out.set(Err(Fault::new(error)));
+            return self.give_up(args, error);
         }
         actor.begin(Access::Exclusive);
         let frame = Frame {

@@ -8,7 +8,7 @@
 //!   run at a time. Each of its readers but the last clones; the last takes.
 //! - SL-2 a `Clone` that panics is an error of that reader: the scheduler goes on.
 //! - SL-3 what lies in a graph is [`Held`], so a value that nobody gets is dropped by itself
-//!   wherever it lies (FL-1), and never under the core's lock.
+//!   wherever it lies (UD-1), and never under the core's lock.
 #![allow(
     unsafe_code,
     reason = "type-erased slots: the node's type is fixed when the graph is written"
@@ -69,7 +69,7 @@ impl<V> Drop for Held<V> {
 
 /// See the module's page.
 #[repr(align(128))]
-pub(crate) struct Slot<T>(UnsafeCell<Option<Sent<T>>>);
+pub(crate) struct Slot<T>(UnsafeCell<Option<Outcome<T>>>);
 
 // SAFETY: SL-1; slots move to their scheduler with their segment.
 unsafe impl<T: Send> Send for Slot<T> {}
@@ -83,9 +83,29 @@ impl<T> Slot<T> {
 
     #[inline(always)]
     pub(crate) fn set(&self, outcome: Outcome<T>) {
-        // SAFETY: SL-1. Dropping what was there may block: the reference is gone by then.
-        let unread = unsafe { (*self.0.get()).replace(Held::new(outcome)) };
-        drop(unread);
+        // SAFETY: SL-1.
+        if unsafe { (*self.0.get()).is_some() } {
+            self.clear();
+        }
+        // SAFETY: SL-1.
+        unsafe { *self.0.get() = Some(outcome) };
+    }
+
+    /// Drops what nobody read (SL-3). Nothing of the slot is borrowed meanwhile.
+    #[cold]
+    #[inline(never)]
+    fn clear(&self) {
+        // SAFETY: SL-1.
+        let unread = unsafe { (*self.0.get()).take() };
+        discard(unread);
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if self.0.get_mut().is_some() {
+            self.clear();
+        }
     }
 }
 
@@ -96,9 +116,9 @@ impl<T: Clone> Slot<T> {
         // SAFETY: SL-1.
         let slot = unsafe { &mut *self.0.get() };
         let value = if last {
-            slot.take().map(Held::into_inner)
+            slot.take()
         } else {
-            slot.as_ref().map(|value| match value.get() {
+            slot.as_ref().map(|value| match value {
                 Ok(value) => cloned(value),
                 Err(fault) => Err(fault.clone()),
             })

@@ -149,6 +149,13 @@ impl InputFault {
     }
 }
 
+/// Drops an argument that stands beside an error, which takes its place (SL-3).
+#[cold]
+#[inline(never)]
+fn give_up<T>(argument: &mut Outcome<T>, beside: &Fault) {
+    discard(std::mem::replace(argument, Err(beside.clone())));
+}
+
 macro_rules! sources {
     ($($name:ident $at:tt)*) => {
         impl<$($name: GraphValue),*> Sources for ($(Source<$name>,)*) {
@@ -172,22 +179,20 @@ macro_rules! sources {
             type Args = ($(AnyArg<$name>,)*);
             #[inline(always)]
             #[allow(non_snake_case, clippy::unused_unit, reason = "the type parameter names the argument")]
-            #[allow(unreachable_patterns, unused_mut, reason = "the empty tuple reads nothing")]
             fn take(&self) -> Result<Self::Args, InputFault> {
                 // Every slot is read, also after an error, so that nothing of a run stays behind.
-                match ($(self.0.$at.take(),)*) {
-                    ($(Ok($name),)*) => Ok(($($name,)*)),
-                    ($($name,)*) => {
-                        let mut first = None;
-                        $(match $name {
-                            Ok(value) => discard(value),
-                            Err(fault) => {
-                                first.get_or_insert(InputFault($at, fault));
-                            }
-                        })*
-                        first.map_or_else(|| unreachable!("one of them is an error"), Err)
+                $(let mut $name = self.0.$at.take();)*
+                if $($name.is_err() ||)* false {
+                    let first: Option<InputFault> = None;
+                    $(let first = first.or_else(|| {
+                        $name.as_ref().err().map(|fault| InputFault($at, fault.clone()))
+                    });)*
+                    if let Some(first) = first {
+                        $(give_up(&mut $name, &first.1);)*
+                        return Err(first);
                     }
                 }
+                Ok(($($name.map_err(|fault| InputFault($at, fault))?,)*))
             }
         }
     };

@@ -57,7 +57,7 @@ unsafe fn wake_slot(data: *const ()) {
     // SAFETY: the caller's promise.
     let slot = unsafe { Arc::from_raw(data.cast::<Slot>()) };
     if let Some(waker) = slot.take_waker() {
-        // Wakers are the program's, and this may be a scheduler (FL-1).
+        // Wakers are the program's, and this may be a scheduler (UD-1).
         discard_with(|| "a waker", || waker.wake());
     }
 }

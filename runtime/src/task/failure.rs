@@ -1,7 +1,7 @@
 //! How a function ended when it did not give a value, before it becomes an [`Error`]; and the end of
 //! values that nobody gets.
 //!
-//! - FL-1 a destructor of a user that panics where maser drops the value ends in [`discard`], on
+//! - UD-1 a destructor of a user that panics where maser drops the value ends in [`discard`], on
 //!   any thread: whether maser or the holder of a ref drops a value last is a matter of timing. Its
 //!   panic is an entry of the node's list of errors.
 
@@ -95,8 +95,8 @@ pub(crate) fn why_unstarted() -> Option<Fault> {
     WHY_UNSTARTED.with(|slot| slot.borrow().clone())
 }
 
-/// Drops a value of a user (FL-1).
-#[inline(always)]
+/// Drops a value of a user (UD-1).
+#[inline]
 pub(crate) fn discard<V>(value: V) {
     if needs_drop::<V>() {
         discard_with(type_name::<V>, || drop(value));
@@ -109,7 +109,7 @@ pub(crate) fn has_destructor<T>(outcome: &Outcome<T>) -> bool {
     needs_drop::<T>() || outcome.is_err()
 }
 
-/// Runs `drop`, which drops a value of the type `of` (FL-1).
+/// Runs `drop`, which drops a value of the type `of` (UD-1).
 #[inline(never)]
 pub(crate) fn discard_with(of: impl FnOnce() -> &'static str, drop: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
