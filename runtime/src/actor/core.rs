@@ -210,9 +210,8 @@ impl ActorCore {
     pub(super) unsafe fn free(core: NonNull<ActorCore>) {
         // SAFETY: the caller's promise; allocated by `new`.
         unsafe {
-            let this = core.as_ref();
-            if let Some(name) = &this.name {
-                this.node.names.remove(name, core);
+            if let Some(name) = &core.as_ref().name {
+                core.as_ref().node.names.remove(name, core);
             }
             core.drop_in_place();
             pool::free_layout(core.cast(), Self::LAYOUT);
