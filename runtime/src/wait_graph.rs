@@ -25,6 +25,7 @@ use crate::actor::core::{Access, ActorCore};
 use crate::error::{Error, Result};
 use crate::executor::coroutine::Co;
 use crate::executor::local::{Frame, Local};
+use crate::executor::watch::Pollable;
 use crate::task::raw::Header;
 use maser_shm::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::{BTreeMap, HashMap};
@@ -40,6 +41,11 @@ pub(crate) enum Awaited {
     Lock(NonNull<AtomicU64>),
     /// The task above it on the same stack.
     Above(usize, &'static str),
+    /// The result of a run of a graph of one segment: it comes after every step of that run and of
+    /// those before that has not ended.
+    Run(NonNull<dyn Pollable>, u64, u64),
+    /// A turn for a step of a graph on its actor.
+    Turn(NonNull<ActorCore>, Access),
 }
 
 /// What a wait needs.
@@ -96,6 +102,8 @@ struct Edges {
     waits: HashMap<usize, Waiting>,
     /// By actor and call.
     holders: BTreeMap<(usize, usize), Holder>,
+    /// Steps that wait for their turn, and of which run they are; by graph and step.
+    steps: BTreeMap<(u64, usize), u64>,
     /// Blocked tasks that have ever taken a lock, by the mark of their frame.
     marked: HashMap<u64, usize>,
     /// Waits that were ended by `arrived`, by the innermost task, with the way round.
@@ -224,6 +232,61 @@ impl WaitGraph {
             // SAFETY: CO-2; it is blocked, on this very thread.
             unsafe { co.as_ref() }.wake();
         }
+    }
+}
+
+/// A step of a graph that waits for its turn, until this is dropped.
+pub(crate) struct StepEdge<'a> {
+    graph: &'a WaitGraph,
+    key: (u64, usize),
+}
+
+impl WaitGraph {
+    /// A step, known by `step`, of `run` of the graph `id` is about to wait for its turn on `actor`.
+    ///
+    /// # Errors
+    /// [`Error::WaitCycle`] if the calls that have the actor wait for this very run.
+    pub(crate) fn enter_step(
+        &self,
+        local: &Local,
+        step: &'static str,
+        (id, run): (u64, u64),
+        (actor, access): (NonNull<ActorCore>, Access),
+    ) -> Result<StepEdge<'_>> {
+        // Its coroutine waits for one step at a time.
+        let at = local.current_co().addr().get();
+        let waiting = Waiting {
+            needs: Needs::One(Awaited::Turn(actor, access)),
+            waiter: step,
+            innermost: at,
+            top: std::ptr::null(),
+            co: local.current_co(),
+            mark: 0,
+        };
+        let mut edges = self.lock();
+        edges.waits.insert(at, waiting);
+        edges.steps.insert((id, at), run);
+        let edge = StepEdge {
+            graph: self,
+            key: (id, at),
+        };
+        let Some(path) = edges.way_back(at) else {
+            drop(edges);
+            return Ok(edge);
+        };
+        // WG-5.
+        edges.waits.remove(&at);
+        edges.steps.remove(&(id, at));
+        drop(edges);
+        Err(Error::WaitCycle { path })
+    }
+}
+
+impl Drop for StepEdge<'_> {
+    fn drop(&mut self) {
+        let mut edges = self.graph.lock();
+        edges.waits.remove(&self.key.1);
+        edges.steps.remove(&self.key);
     }
 }
 
@@ -377,16 +440,27 @@ impl Edges {
                 if self.waits.contains_key(&cell.addr().get()) {
                     return is_stuck(&cell.addr().get());
                 }
-                header.actor.was_queued() && self.is_kept_out(header, is_stuck)
+                header.actor.was_queued()
+                    && self.is_kept_out(header.actor.core(), header.vtable().access, is_stuck)
             }
+            Awaited::Run(result, graph, run) => {
+                // SAFETY: WG-4. The words it names are not read.
+                let is_there = unsafe { result.as_ref() }.idle(*run).is_none();
+                !is_there && self.steps_of(*graph, *run).any(|step| is_stuck(&step))
+            }
+            Awaited::Turn(actor, access) => self.is_kept_out(actor.as_ptr(), *access, is_stuck),
         }
     }
 
     /// WG-1.
-    fn is_kept_out(&self, call: &Header, is_stuck: impl Fn(&usize) -> bool) -> bool {
-        let access = call.vtable().access;
+    fn is_kept_out(
+        &self,
+        actor: *const ActorCore,
+        access: Access,
+        is_stuck: impl Fn(&usize) -> bool,
+    ) -> bool {
         let mut stuck = 0;
-        self.holders_of(call).any(|(task, holder)| {
+        self.holders_of(actor).any(|(task, holder)| {
             let enough = match access {
                 Access::Shared if !holder.alone => holder.shared_places,
                 Access::Async if !holder.alone => holder.async_places,
@@ -397,8 +471,15 @@ impl Edges {
         })
     }
 
-    fn holders_of(&self, call: &Header) -> impl Iterator<Item = (usize, &Holder)> {
-        let actor = call.actor.core().addr();
+    /// The steps of `graph` that wait, of runs up to `run`.
+    fn steps_of(&self, graph: u64, run: u64) -> impl Iterator<Item = usize> {
+        let all = self.steps.range((graph, 0)..=(graph, usize::MAX));
+        let due = all.filter(move |(_, of_run)| **of_run <= run);
+        due.map(|(&(_, step), _)| step)
+    }
+
+    fn holders_of(&self, actor: *const ActorCore) -> impl Iterator<Item = (usize, &Holder)> {
+        let actor = actor.addr();
         let all = self.holders.range((actor, 0)..=(actor, usize::MAX));
         all.map(|(&(_, task), holder)| (task, holder))
     }
@@ -420,8 +501,14 @@ impl Edges {
                 if self.waits.contains_key(&cell.addr().get()) {
                     visit(cell.addr().get());
                 } else if header.actor.was_queued() {
-                    self.holders_of(header).for_each(|(task, _)| visit(task));
+                    let actor = header.actor.core();
+                    self.holders_of(actor).for_each(|(task, _)| visit(task));
                 }
+            }
+            Awaited::Run(_, graph, run) => self.steps_of(*graph, *run).for_each(visit),
+            Awaited::Turn(actor, _) => {
+                let holders = self.holders_of(actor.as_ptr());
+                holders.for_each(|(task, _)| visit(task));
             }
         }
     }
@@ -477,6 +564,9 @@ impl Awaited {
             Self::Task(cell) => unsafe { cell.as_ref() }.meta().name,
             Self::Lock(_) => "a mutex",
             Self::Above(_, name) => name,
+            Self::Run(..) => "a graph's result",
+            // SAFETY: WG-4.
+            Self::Turn(actor, _) => unsafe { actor.as_ref() }.meta.name,
         }
     }
 }

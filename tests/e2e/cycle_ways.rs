@@ -297,3 +297,54 @@ fn a_wait_with_a_limit_holds_up_nobody_for_ever() {
         });
     }
 }
+
+/// A graph of one input and one output.
+type Through = maser::CompiledGraph<maser::Node<u64>, maser::Node<u64>>;
+
+struct Member;
+
+#[maser::actor(local)]
+impl Member {
+    fn new() -> Self {
+        Member
+    }
+    fn step(&mut self, x: u64) -> u64 {
+        x + 1
+    }
+    async fn async_step(&mut self, x: u64) -> u64 {
+        x + 1
+    }
+    fn run(&mut self, graph: Arc<Through>) -> maser::Result<u64> {
+        graph.execute(1_u64)?.get()
+    }
+}
+
+#[test]
+fn a_method_that_waits_for_a_graph_of_its_own_actor_is_told() {
+    let for_ever = || maser::CompileOptions {
+        get_timeout: Some(maser::Timeout::Never),
+        ..Default::default()
+    };
+    for schedulers in [1, 2] {
+        with_runtime(quiet(schedulers), |_| {
+            for at in 0..schedulers {
+                let member = Member::options().scheduler(at).remote();
+                let other = Member::options().scheduler(at).remote();
+                let graphs = [
+                    maser::Graph::new(|x| member.step().bind(x)),
+                    maser::Graph::new(|x| member.async_step().bind(x)),
+                    maser::Graph::new(|x| member.step().bind(member.step().bind(x))),
+                ];
+                for graph in graphs {
+                    let graph = Arc::new(graph.compile_with(for_ever()).expect("it can run"));
+                    for _ in 0..3 {
+                        is_cycle(member.run().remote(&maser::put(graph.clone())).get());
+                        // One of another actor may wait for it.
+                        let through = other.run().remote(&maser::put(graph.clone())).get();
+                        assert!(through.expect("nobody is in the way") > 1);
+                    }
+                }
+            }
+        });
+    }
+}

@@ -7,7 +7,7 @@
 //!   the death.
 #![allow(unsafe_code, reason = "calls methods on type-erased actor states")]
 
-use super::segment::Step;
+use super::segment::{Place, Step};
 use super::slot::{GraphValue, Slot};
 use super::source::StepInputs;
 use crate::actor::core::{Access, ActorCore};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// What a run of the step waits with.
 pub(crate) struct Turn<'a> {
     alarm: &'a Alarm,
-    removed: &'a Cell<bool>,
+    place: &'a Place,
 }
 
 impl Turn<'_> {
@@ -37,7 +37,7 @@ impl Turn<'_> {
         future: impl Future<Output = Result<T, Failure>>,
     ) -> Result<Option<T>, Failure> {
         self.alarm
-            .drive(future, || self.removed.get())
+            .drive(future, || self.place.removed.get())
             .map_err(Failure::runtime)?
             .transpose()
     }
@@ -98,7 +98,7 @@ where
     T: GraphValue,
     F: Fn(*mut A, I::Args, &Turn<'_>) -> Result<Option<T>, Failure> + Send,
 {
-    fn run(&self, local: &Local, removed: &Cell<bool>) {
+    fn run(&self, local: &Local, place: &Place) {
         let args = match self.inputs.take() {
             Ok(args) => args,
             Err(fault) => return self.out.set(Err(fault.through::<M>())),
@@ -106,7 +106,7 @@ where
         // SAFETY: the graph holds a handle.
         let actor = unsafe { self.core.as_ref() };
         if !may_begin(actor, self.access)
-            && let Err(error) = wait_for_turn(actor, self.access, local, removed)
+            && let Err(error) = wait_for_turn::<M>(self.core, self.access, local, place)
         {
             return self.give_up(args, error);
         }
@@ -123,7 +123,7 @@ where
         let state = actor.state::<A>();
         let turn = Turn {
             alarm: &self.alarm,
-            removed,
+            place,
         };
         let outcome = run_guarded(local, &frame, || (self.body)(state, args, &turn));
         ActorCore::end(self.core, self.access, local);
@@ -140,19 +140,22 @@ fn may_begin(actor: &ActorCore, access: Access) -> bool {
 
 /// The actor is in the middle of a call that does not admit this one, not there yet, or dead.
 #[cold]
-fn wait_for_turn(
-    actor: &ActorCore,
+fn wait_for_turn<M: Function>(
+    core: NonNull<ActorCore>,
     access: Access,
     local: &Local,
-    removed: &Cell<bool>,
+    place: &Place,
 ) -> Result<(), Error> {
+    let _edge = place.enter(local, M::META.name, (core, access))?;
+    // SAFETY: the graph holds a handle.
+    let actor = unsafe { core.as_ref() };
     while !may_begin(actor, access) {
         if let Some(error) = actor.death() {
             return Err(error);
         }
         interrupted(local, "a graph's step")?;
         actor.wait_for_end(local)?;
-        if removed.get() {
+        if place.removed.get() {
             return Err(Error::Cancelled {
                 what: "a graph's step".into(),
             });

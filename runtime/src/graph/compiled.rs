@@ -79,8 +79,10 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         let mut outputs = Vec::new();
         self.outputs.visit(&mut |id| outputs.push(id.0.index));
         check(&self.nodes, &outputs, &host)?;
-        let limits = limits_of(&options, &host, outputs.len())?;
+        let mut limits = limits_of(&options, &host, outputs.len())?;
         let plan = lay_out(&self.nodes, &host);
+        let segments = plan.segment.iter().filter(|at| **at != usize::MAX);
+        limits.segments = segments.max().map_or(0, |last| last + 1);
         let mut homes: Vec<usize> = plan
             .scheduler
             .iter()
@@ -162,6 +164,7 @@ fn limits_of(options: &CompileOptions, host: &HostNode, outputs: usize) -> Resul
     }
     Ok(Limits {
         outputs,
+        segments: 0,
         max_inflight,
         max_buffered,
         submit_timeout: options

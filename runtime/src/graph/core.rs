@@ -67,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) removed: Gate,
     pub(crate) actors: Vec<SendCore>,
     pub(crate) homes: Vec<usize>,
+    /// All its steps run one after the other.
+    pub(crate) is_one_segment: bool,
 }
 
 // SAFETY: DR-1.
@@ -150,6 +152,7 @@ impl Drop for Polls<'_> {
 /// The limits of one graph.
 pub(crate) struct Limits {
     pub(crate) outputs: usize,
+    pub(crate) segments: usize,
     pub(crate) max_inflight: usize,
     pub(crate) max_buffered: usize,
     pub(crate) submit_timeout: Option<Duration>,
@@ -187,6 +190,7 @@ impl Core {
             removed: Gate::default(),
             actors,
             homes,
+            is_one_segment: limits.segments == 1,
         })
     }
 

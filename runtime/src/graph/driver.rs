@@ -23,9 +23,11 @@ use crate::executor::shared::Shared;
 use crate::executor::sources::Probes;
 use crate::executor::wait::{LentCpus, check_may_block, interrupted, thread_event};
 use crate::executor::watch::{Pollable, Watch};
+use crate::wait_graph::{self, Edge, Needs};
 use maser_shm::sync::hint::spin_loop;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -301,6 +303,17 @@ impl<T: GraphValue> Output<T> {
         limit: Option<Duration>,
         knob: &'static str,
     ) -> Result<()> {
+        let edge = if self.core.is_one_segment && !self.has(run) {
+            let result: &dyn Pollable = self;
+            let needs = Needs::One(wait_graph::Awaited::Run(
+                NonNull::from(result),
+                self.core.id,
+                run,
+            ));
+            Some(local.node.waits.enter(local, needs, limit.is_some())?)
+        } else {
+            None
+        };
         let _lent = LentCpus::of_this_stack(local);
         let me = local.current_co();
         let mut deadline = None;
@@ -333,7 +346,10 @@ impl<T: GraphValue> Output<T> {
                 limit,
                 deadline_ns,
             });
-            let mut blocked = interrupted(local, "the result of a graph");
+            let mut blocked = edge.as_ref().map_or(Ok(()), Edge::check);
+            if blocked.is_ok() {
+                blocked = interrupted(local, "the result of a graph");
+            }
             if blocked.is_ok() {
                 blocked = local.block();
             }

@@ -64,6 +64,7 @@ impl<T: GraphValue> GraphRef<T> {
     ///
     /// # Errors
     /// The error of a step with its chain; [`Error::Timeout`], after which the same call waits
+    /// on; [`Error::WaitCycle`] if its one segment waits for the asking call to end;
     /// on; [`Error::ActorDied`] or [`Error::ChannelClosed`] if the graph ended before;
     /// [`Error::GetWhilePanicking`], [`Error::Cancelled`], [`Error::ShutDown`] as for
     /// [`Ref::get`](crate::Ref::get).

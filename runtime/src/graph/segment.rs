@@ -28,6 +28,7 @@ use crate::executor::wait::interrupted;
 use crate::task::failure::{Failure, discard};
 use crate::task::meta::Function;
 use crate::task::spawn::run_guarded;
+use crate::wait_graph::StepEdge;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -38,10 +39,32 @@ use std::sync::Arc;
 /// Runs of one segment in a row before the loop looks elsewhere.
 const RUNS_PER_TURN: usize = 16;
 
+/// Where a step runs.
+pub(crate) struct Place {
+    graph: u64,
+    /// Runs that its segment is through with.
+    runs: Rc<Cell<u64>>,
+    /// SG-4.
+    pub(crate) removed: Cell<bool>,
+}
+
+impl Place {
+    /// The step of this name waits for its turn on an actor.
+    pub(crate) fn enter<'a>(
+        &self,
+        local: &'a Local,
+        step: &'static str,
+        actor: (NonNull<ActorCore>, Access),
+    ) -> Result<StepEdge<'a>, Error> {
+        let run = (self.graph, self.runs.get());
+        local.node.waits.enter_step(local, step, run, actor)
+    }
+}
+
 /// One step of a segment.
 pub(crate) trait Step: Send {
-    /// Reads its inputs, runs, fills its slot; does not run once it is `removed` (SG-4).
-    fn run(&self, local: &Local, removed: &Cell<bool>);
+    /// Reads its inputs, runs, fills its slot; does not run once its place was `removed` (SG-4).
+    fn run(&self, local: &Local, place: &Place);
 }
 
 /// A method as a step.
@@ -89,7 +112,7 @@ where
     F: Fn(*mut A, I::Args) -> Result<T, Failure> + Send,
 {
     #[inline]
-    fn run(&self, local: &Local, removed: &Cell<bool>) {
+    fn run(&self, local: &Local, place: &Place) {
         let args = match self.inputs.take() {
             Ok(args) => args,
             Err(fault) => return self.out.set(Err(pass_on::<M>(fault))),
@@ -97,7 +120,7 @@ where
         // SAFETY: the graph holds a handle.
         let actor = unsafe { self.core.as_ref() };
         if !actor.can_step()
-            && let Err(error) = wait_for_turn(actor, local, removed)
+            && let Err(error) = wait_for_turn::<M>(self.core, local, place)
         {
             return self.give_up(args, error);
         }
@@ -145,7 +168,7 @@ where
     T: GraphValue,
     F: Fn(I::Args) -> Result<T, Failure> + Send,
 {
-    fn run(&self, local: &Local, _removed: &Cell<bool>) {
+    fn run(&self, local: &Local, _: &Place) {
         let args = match self.inputs.take() {
             Ok(args) => args,
             Err(fault) => return self.out.set(Err(pass_on::<M>(fault))),
@@ -174,14 +197,21 @@ fn pass_on<M: Function>(InputFault(index, fault): InputFault) -> Fault {
 
 /// The actor is in the middle of a call that is blocked, not there yet, or dead.
 #[cold]
-fn wait_for_turn(actor: &ActorCore, local: &Local, removed: &Cell<bool>) -> Result<(), Error> {
+fn wait_for_turn<M: Function>(
+    core: NonNull<ActorCore>,
+    local: &Local,
+    place: &Place,
+) -> Result<(), Error> {
+    let _edge = place.enter(local, M::META.name, (core, Access::Exclusive))?;
+    // SAFETY: the graph holds a handle.
+    let actor = unsafe { core.as_ref() };
     while !actor.can_step() {
         if let Some(error) = actor.death() {
             return Err(error);
         }
         interrupted(local, "a graph's step")?;
         actor.wait_for_end(local)?;
-        if removed.get() {
+        if place.removed.get() {
             return Err(Error::Cancelled {
                 what: "a graph's step".into(),
             });
@@ -250,7 +280,7 @@ pub(crate) struct Segment {
     /// Runs that this one is through with.
     runs: Rc<Cell<u64>>,
     running: Cell<bool>,
-    removed: Cell<bool>,
+    place: Place,
 }
 
 /// Puts the segments of `core` that live on this scheduler into its list.
@@ -269,7 +299,11 @@ pub(crate) fn install(parts: Vec<SegmentParts>, core: &Arc<Core>, local: &Local)
             after: part.after.iter().map(through).collect(),
             runs: runs[&part.index].clone(),
             running: Cell::new(false),
-            removed: Cell::new(false),
+            place: Place {
+                graph: core.id,
+                runs: runs[&part.index].clone(),
+                removed: Cell::new(false),
+            },
         })
     });
     made.for_each(|segment| local.sources.push(segment));
@@ -298,7 +332,7 @@ unsafe impl Source for Segment {
             any = true;
             self.running.set(true);
             self.run_stages(local);
-            if self.removed.get() {
+            if self.place.removed.get() {
                 // It stays `running`: nobody looks at it any more.
                 break;
             }
@@ -314,7 +348,7 @@ unsafe impl Source for Segment {
     }
 
     fn was_removed(&self, local: &Local) {
-        self.removed.set(true);
+        self.place.removed.set(true);
         if self.running.get() {
             local.wake_all();
         }
@@ -334,9 +368,9 @@ impl Segment {
         // SG-1: only the one run borrows the list, also while a step of it is blocked.
         let mut stages = self.stages.borrow_mut();
         for stage in stages.iter_mut() {
-            stage.step.run(local, &self.removed);
+            stage.step.run(local, &self.place);
             // SG-4.
-            if self.removed.get() {
+            if self.place.removed.get() {
                 return;
             }
             for port in &mut stage.out {
