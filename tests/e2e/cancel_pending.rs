@@ -274,7 +274,7 @@ fn a_call_may_cancel_one_that_waits_for_its_own_actor() {
             assert!(
                 other
                     .cancel()
-                    .remote(&maser::put(maser::put(victim.clone())))
+                    .remote(maser::put(maser::put(victim.clone())))
                     .get()?
             );
             is_cancelled(victim.get());

@@ -338,9 +338,9 @@ fn a_method_that_waits_for_a_graph_of_its_own_actor_is_told() {
                 for graph in graphs {
                     let graph = Arc::new(graph.compile_with(for_ever()).expect("it can run"));
                     for _ in 0..3 {
-                        is_cycle(member.run().remote(&maser::put(graph.clone())).get());
+                        is_cycle(member.run().remote(maser::put(graph.clone())).get());
                         // One of another actor may wait for it.
-                        let through = other.run().remote(&maser::put(graph.clone())).get();
+                        let through = other.run().remote(maser::put(graph.clone())).get();
                         assert!(through.expect("nobody is in the way") > 1);
                     }
                 }

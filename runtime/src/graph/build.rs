@@ -1,7 +1,8 @@
 //! A graph as it is written: `Graph::new` and the nodes that `bind` adds.
 
+use super::inputs::{InputNodes, IntoInputs};
+use super::outputs::OutputNodes;
 use super::segment::Step;
-use super::shape::{InputNodes, OutputNodes};
 use super::slot::{GraphValue, ValueType};
 use super::step_options::Reserved;
 use crate::actor::address::SendCore;
@@ -249,7 +250,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
     ///
     /// # Errors
     /// [`Error::Graph`] if it was written wrongly; errors of the calls show at `get`.
-    pub fn execute<X: super::shape::IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::Refs> {
+    pub fn execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::Refs> {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }

@@ -7,9 +7,9 @@
 
 use super::core::Core;
 use super::driver::{Parcel, SubmitRun};
+use super::inputs::InputNodes;
 use super::results::{Arrivals, Refused};
 use super::segment::Head;
-use super::shape::InputNodes;
 use super::slot::{GraphValue, Held, Reader, Sent};
 use crate::executor::shared::Shared;
 use crate::executor::sources::Probes;

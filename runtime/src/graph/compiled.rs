@@ -7,11 +7,12 @@
 use super::build::{Action, Graph, NodeDef};
 use super::core::{Core, Limits};
 use super::driver::{AnyOutput, Parcel, SubmitRun};
+use super::inputs::{InputNodes, IntoInputs};
 use super::layout::Layout;
+use super::outputs::OutputNodes;
 use super::plan::{check, lay_out};
 use super::registry::shut_down;
 use super::results::Refused;
-use super::shape::{InputNodes, IntoInputs, OutputNodes};
 use crate::actor::address::SendCore;
 use crate::config::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT, Timeout};
 use crate::error::{Error, Result};

@@ -13,9 +13,9 @@
 )]
 
 use super::core::{Core, Polls};
+use super::inputs::InputNodes;
 use super::registry::shut_down;
 use super::results::{Arrivals, Awaited, Found, Kept, Refused, Results};
-use super::shape::InputNodes;
 use super::slot::{GraphValue, Held, Sent};
 use crate::error::{Error, Result};
 use crate::executor::local::Local;

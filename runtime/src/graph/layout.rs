@@ -4,13 +4,11 @@
 use super::build::{Action, NodeDef};
 use super::core::Core;
 use super::driver::{Parcel, SubmitEdges, SubmitRun};
+use super::inputs::{Destination, InputNodes, PortBox};
+use super::outputs::{CoreBox, OutPortBox, OutputId, OutputNodes, SlotLink, TargetBox, Wire};
 use super::plan::Plan;
 use super::results::Refused;
 use super::segment::{Edges, Head, SegmentParts, Stage, Step, install};
-use super::shape::{
-    CoreBox, Destination, InputNodes, OutPortBox, OutputId, OutputNodes, PortBox, SlotLink,
-    TargetBox, Wire,
-};
 use super::slot::{InPort, OutPort};
 use crate::executor::letter;
 use crate::executor::local::Local;

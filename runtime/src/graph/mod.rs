@@ -10,7 +10,7 @@
 //! | `bind` | what `method.bind(..)` puts into the list |
 //! | `source` | the arguments of a bound call |
 //! | `step_options` | what `options()` say of a task that is a step |
-//! | `shape` | tuples and vectors of nodes as inputs and outputs |
+//! | `inputs`, `outputs` | nodes, tuples and vectors of them as the ends of a graph |
 //! | `slot` | where a value lies between two steps of a segment |
 //! | `plan` | checks, and which step goes into which segment |
 //! | `segment` | a segment and its steps on their scheduler |
@@ -31,13 +31,14 @@ pub(crate) mod call_slot;
 pub(crate) mod compiled;
 pub(crate) mod core;
 pub(crate) mod driver;
+pub(crate) mod inputs;
 pub(crate) mod layout;
+pub(crate) mod outputs;
 pub(crate) mod plan;
 pub(crate) mod reference;
 pub(crate) mod registry;
 pub(crate) mod results;
 pub(crate) mod segment;
-pub(crate) mod shape;
 pub(crate) mod slot;
 pub(crate) mod source;
 pub(crate) mod step_options;
