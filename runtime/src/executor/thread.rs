@@ -167,19 +167,24 @@ fn fail_queued(local: &Local) {
     }
 }
 
+/// Turns after the last task, for destructors that keep making work.
+const LAST_ROUNDS: u32 = 100_000;
+
 /// The last turns of the root's scheduler: runs until nothing is blocked any more.
 pub(crate) fn drain_from_root(local: &Local) {
     local.root_panics.set(std::thread::panicking());
     close(local);
     let mut rounds = 0_u32;
-    while local.blocked.get() > 0 || local.has_work() {
+    // What is blocked has been woken with an error, and may wait for other schedulers that end.
+    while local.blocked.get() > 0 || (local.has_work() && rounds < LAST_ROUNDS) {
         if local.yield_now().is_err() {
             break;
         }
         fire_timers(local);
-        rounds += 1;
-        if rounds > 100_000 {
-            break;
+        if local.blocked.get() == 0 {
+            rounds += 1;
+        } else if !local.has_work() {
+            maser_shm::os::sched_yield();
         }
     }
 }

@@ -5,10 +5,7 @@ use super::*;
 type PassGraph = Arc<CompiledGraph<Node<Value>, Node<Value>>>;
 
 /// A graph of one actor, and values whose destructors look at that very graph.
-fn looking(
-    actor: &Actor<Holder>,
-    options: CompileOptions,
-) -> maser::Result<(PassGraph, Drops)> {
+fn looking(actor: &Actor<Holder>, options: CompileOptions) -> maser::Result<(PassGraph, Drops)> {
     let graph = Graph::new(|value: Node<Value>| actor.pass().bind(value));
     let graph = Arc::new(graph.compile_with(options)?);
     let looked_at = Arc::downgrade(&graph);
