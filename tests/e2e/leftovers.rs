@@ -179,14 +179,14 @@ fn ten_thousand_mixed_operations_leave_no_block_behind() {
     }
     for schedulers in [1, 2] {
         alone(|| {
-            let before = pool::stats().live_blocks_total();
+            let before = pool::stats().live_blocks;
             let done = maser::run(quiet(schedulers), |_| operations(schedulers));
             done.expect("it starts").expect("all succeed");
-            assert_eq!(pool::stats().live_blocks_total(), before);
+            assert_eq!(pool::stats().live_blocks, before);
             let maser = quiet(schedulers).init().expect("it starts");
             operations(schedulers).expect("all succeed");
             drop(maser);
-            assert_eq!(pool::stats().live_blocks_total(), before);
+            assert_eq!(pool::stats().live_blocks, before);
         });
     }
     // While it runs, too: what is dropped is given back without a shutdown.

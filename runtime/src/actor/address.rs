@@ -12,7 +12,7 @@ unsafe impl Send for Burial {}
 
 impl Burial {
     /// AC-4: the block has no handle left.
-    pub(super) fn new(core: NonNull<ActorCore>) -> Self {
+    pub(crate) fn new(core: NonNull<ActorCore>) -> Self {
         Self(core)
     }
 

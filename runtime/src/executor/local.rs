@@ -14,6 +14,7 @@ use super::shared::{IsOpen, Shared};
 use super::sources::{Source, Sources};
 use super::timers::Timers;
 use super::watch::Watch;
+use crate::actor::address::Burial;
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::Ticket;
 use crate::actor::lanes::Lanes;
@@ -398,10 +399,14 @@ impl Local {
         self.doomed.borrow_mut().append(&mut left);
     }
 
-    /// The scheduler ends: nothing of any actor runs any more.
+    /// The scheduler ends: nothing of any actor runs any more. Calls that came over lanes and were
+    /// not served may name the blocks, so they go with what remains.
     pub(crate) fn bury_all(&self) {
         for doomed in self.doomed.take() {
-            ActorCore::bury(doomed.core, self);
+            self.residents.borrow_mut().remove(&doomed.core);
+            // SAFETY: AC-4, it is freed below.
+            unsafe { doomed.core.as_ref() }.close();
+            self.node.remains.keep_block(Burial::new(doomed.core));
         }
     }
 
