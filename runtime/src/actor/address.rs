@@ -35,6 +35,32 @@ impl Drop for Burial {
     }
 }
 
+/// A handle of a block on its way to its home; given back where the way ends.
+pub(super) struct HeldCore(NonNull<ActorCore>);
+
+// SAFETY: as for `SendCore`; the handle keeps the block alive.
+unsafe impl Send for HeldCore {}
+
+impl HeldCore {
+    /// # Safety
+    /// The caller owns a handle and uses it no more.
+    pub(super) unsafe fn new(core: NonNull<ActorCore>) -> Self {
+        Self(core)
+    }
+
+    pub(super) fn core(&self) -> &ActorCore {
+        // SAFETY: AC-1, our handle.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for HeldCore {
+    fn drop(&mut self) {
+        // SAFETY: AC-1, our handle, used no more.
+        unsafe { ActorCore::release(self.0) };
+    }
+}
+
 /// A block's address on its way to its home.
 pub(crate) struct SendCore(NonNull<ActorCore>);
 

@@ -15,7 +15,7 @@
     reason = "type-erased state and a block with a manual count"
 )]
 
-use crate::actor::address::{Burial, SendCore};
+use crate::actor::address::{Burial, HeldCore};
 use crate::actor::handle::ActorType;
 use crate::error::{Error, Fault};
 use crate::executor::coroutine::Co;
@@ -460,15 +460,11 @@ impl ActorCore {
         if !this.try_retain() {
             return;
         }
-        let address = SendCore::new(core);
+        // SAFETY: the handle just taken; given back also where the letter cannot be delivered.
+        let held = unsafe { HeldCore::new(core) };
         let settle = letter::closure(move |local| {
-            let core = address.get();
-            // SAFETY: the handle taken above.
-            unsafe {
-                core.as_ref().settle_dead();
-                local.wake_all();
-                ActorCore::release(core);
-            }
+            held.core().settle_dead();
+            local.wake_all();
         });
         // SAFETY: LT-1, a fresh letter.
         unsafe { this.node.schedulers()[this.home].post(settle) };
