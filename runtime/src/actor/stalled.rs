@@ -112,7 +112,7 @@ pub(crate) fn send<A: ActorType>(
         Err(error) => return unsafe { Header::fail(cell, error) },
     };
     // SAFETY: AC-1, the handle.
-    let (home, its_node) = unsafe { (core.as_ref().home, &core.as_ref().node) };
+    let its_node = unsafe { &core.as_ref().node };
     if !Arc::ptr_eq(its_node, &node) || node.is_closing() {
         // SAFETY: as above.
         let what = unsafe { core.as_ref() }.display_name();
@@ -157,7 +157,7 @@ pub(crate) fn send<A: ActorType>(
                 });
             }
             if node.runs_inline() {
-                run_now(local, cell, home);
+                run_now(cell);
             }
         }
         None => {
@@ -198,7 +198,7 @@ pub(crate) fn send<A: ActorType>(
 }
 
 /// Inline mode: the call is done before `remote` returns. A failure shows at `get`.
-fn run_now(_local: &Local, cell: NonNull<Header>, _home: usize) {
+fn run_now(cell: NonNull<Header>) {
     drop(crate::executor::wait::wait_done(cell, None));
 }
 

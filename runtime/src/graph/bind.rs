@@ -1,7 +1,7 @@
 //! What `method.bind(..)` and `task::bind(..)` put into a graph.
 #![allow(unsafe_code, reason = "runs methods on type-erased actor states")]
 
-pub(crate) use super::source::{InputFault, StepInputs};
+pub(crate) use super::source::StepInputs;
 pub use super::source::{IntoNode, Source};
 
 use super::async_step::{AsyncStep, Turn};

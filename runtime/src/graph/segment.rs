@@ -16,7 +16,7 @@
 //!   so a run that was in flight at the end of the graph never has a result.
 #![allow(unsafe_code, reason = "steps call methods on type-erased actor states")]
 
-use super::bind::{InputFault, StepInputs};
+use super::bind::StepInputs;
 use super::core::Core;
 use super::plan::After;
 use super::slot::{GraphValue, InPort, OutPort, Slot};
@@ -115,7 +115,7 @@ where
     fn run(&self, local: &Local, place: &Place) {
         let args = match self.inputs.take() {
             Ok(args) => args,
-            Err(fault) => return self.out.set(Err(pass_on::<M>(fault))),
+            Err(fault) => return self.out.set(Err(fault.through::<M>())),
         };
         // SAFETY: the graph holds a handle.
         let actor = unsafe { self.core.as_ref() };
@@ -171,7 +171,7 @@ where
     fn run(&self, local: &Local, _: &Place) {
         let args = match self.inputs.take() {
             Ok(args) => args,
-            Err(fault) => return self.out.set(Err(pass_on::<M>(fault))),
+            Err(fault) => return self.out.set(Err(fault.through::<M>())),
         };
         let frame = Frame {
             header: null(),
@@ -185,14 +185,6 @@ where
         self.out
             .set(run_guarded(local, &frame, || (self.body)(args)));
     }
-}
-
-/// SG-3.
-#[cold]
-fn pass_on<M: Function>(InputFault(index, fault): InputFault) -> Fault {
-    Failure::argument(index, fault)
-        .into_fault(M::META.name, None)
-        .0
 }
 
 /// The actor is in the middle of a call that is blocked, not there yet, or dead.
