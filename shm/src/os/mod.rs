@@ -6,6 +6,8 @@
 //! | [`futex`] | sleep on a word, wake who sleeps there |
 //! | [`map`] | anonymous memory, in huge pages where asked for |
 //! | [`membarrier`] | a fence that costs one side nothing |
+//! | [`memory`] | how much memory there is: machine, cgroup, pools of huge pages |
+//! | [`shared_memory`] | files that several processes map, sealed, and descriptors on their way |
 //!
 //! - OS-1 a call that can fail for a reason the reader can mend returns an [`OsError`] inside the
 //!   `io::Error`; its message ends with what to do.
@@ -15,6 +17,8 @@ pub mod affinity;
 pub mod futex;
 pub mod map;
 pub mod membarrier;
+pub mod memory;
+pub mod shared_memory;
 
 use std::io;
 
