@@ -8,11 +8,13 @@
 //! | [`os`] | every system call of the crate |
 //! | [`channel`] | rings between two threads: `spsc`, `call_slot`, `mpsc`, `broadcast` |
 //! | [`arena`] | pools of small blocks that cost no system call and no lock when warm |
+//! | [`liveness`] | who is alive, and who is known to be dead |
 //! | [`store`] | memory for objects that several processes see |
 #![deny(unsafe_code)]
 
 pub mod arena;
 pub mod channel;
+pub mod liveness;
 pub mod os;
 pub mod store;
 pub mod sync;

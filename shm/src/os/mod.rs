@@ -7,6 +7,7 @@
 //! | [`map`] | anonymous memory, in huge pages where asked for |
 //! | [`membarrier`] | a fence that costs one side nothing |
 //! | [`memory`] | how much memory there is: machine, cgroup, pools of huge pages |
+//! | [`process`] | descriptors that stand for processes |
 //! | [`shared_memory`] | files that several processes map, sealed, and descriptors on their way |
 //!
 //! - OS-1 a call that can fail for a reason the reader can mend returns an [`OsError`] inside the
@@ -18,6 +19,7 @@ pub mod futex;
 pub mod map;
 pub mod membarrier;
 pub mod memory;
+pub mod process;
 pub mod shared_memory;
 
 use std::io;
