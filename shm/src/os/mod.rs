@@ -3,24 +3,28 @@
 //! | file | holds |
 //! |---|---|
 //! | [`affinity`] | which CPUs this thread may use, and pinning it to one |
+//! | [`file_io`] | bytes into files and out of them, through io_uring or without it |
 //! | [`futex`] | sleep on a word, wake who sleeps there |
 //! | [`map`] | anonymous memory, in huge pages where asked for |
 //! | [`membarrier`] | a fence that costs one side nothing |
 //! | [`memory`] | how much memory there is: machine, cgroup, pools of huge pages |
 //! | [`process`] | descriptors that stand for processes |
 //! | [`shared_memory`] | files that several processes map, sealed, and descriptors on their way |
+//! | [`uring`] | the io_uring ring |
 //!
 //! - OS-1 a call that can fail for a reason the reader can mend returns an [`OsError`] inside the
 //!   `io::Error`; its message ends with what to do.
 //! - OS-2 nothing here keeps a descriptor open, so nothing here survives the process.
 
 pub mod affinity;
+pub mod file_io;
 pub mod futex;
 pub mod map;
 pub mod membarrier;
 pub mod memory;
 pub mod process;
 pub mod shared_memory;
+pub mod uring;
 
 use std::io;
 
