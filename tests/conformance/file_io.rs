@@ -38,7 +38,9 @@ fn pattern(bytes: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let mut words = Vec::with_capacity(bytes + 8);
     while words.len() < bytes {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed | 1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(seed | 1);
         words.extend_from_slice(&state.rotate_right(29).to_le_bytes());
     }
     words.truncate(bytes);
