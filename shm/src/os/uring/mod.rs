@@ -14,7 +14,7 @@
 //! use maser_shm::os::uring::{Buffer, FileOperation, Operation, Ring};
 //!
 //! let Ok(mut ring) = Ring::new(8) else {
-//!     return; // a sandbox refuses it: the error says which, and file_io goes on without
+//!     return Ok(()); // a sandbox refuses it: the error says which, and file_io goes on without
 //! };
 //! let file = Arc::new(std::fs::File::open("/proc/self/exe")?.into());
 //! let read = FileOperation::Read { file, buffer: Buffer::new(64), offset: 0 };
