@@ -6,7 +6,8 @@
 //! |---|---|
 //! | [`sync`] | the only door to atomics and cells (std, or loom under `cfg(loom)`), and the protocols built on them alone: mailbox, completion, event, deque |
 //! | [`os`] | every system call of the crate |
-//! | [`channel`] | rings between two threads: `spsc`, `call_slot`, `mpsc`, `broadcast` |
+//! | [`channel`] | rings between two threads or two processes: `spsc`, `call_slot`, `mpsc`, `broadcast` |
+//! | [`control`] | memory that several processes write: where rings and events between them lie |
 //! | [`arena`] | pools of small blocks that cost no system call and no lock when warm |
 //! | [`liveness`] | who is alive, and who is known to be dead |
 //! | [`store`] | memory for objects that several processes see |
@@ -14,6 +15,7 @@
 
 pub mod arena;
 pub mod channel;
+pub mod control;
 pub mod liveness;
 pub mod os;
 pub mod store;

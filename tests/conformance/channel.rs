@@ -2,12 +2,20 @@
 //!
 //! A suite is a list of generic functions; `channel_suite!(name, Ring)` instantiates it for one
 //! implementation of [`Channel`]. A step that an implementation lacks is not in the trait: rings
-//! differ in batches and peeking, and test those beside themselves.
+//! differ in batches and peeking, and test those beside themselves. Channels in control memory carry
+//! plain values alone ([`PlainChannel`]): they have a list of their own, which the others have too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use maser_shm::channel::{ChannelError, TryRecvError, TrySendError, broadcast, mpsc, spsc};
+use maser_shm::channel::{ChannelError, TryRecvError, TrySendError};
+use maser_shm::control::Plain;
+
+mod heap;
+mod shared;
+
+use heap::{Broadcast, Lanes, Line, Positions};
+use shared::{SharedLine, SharedPositions};
 
 /// A value any channel can carry.
 trait Value: Clone + Send + Sync + 'static {}
@@ -28,7 +36,27 @@ trait RecvEnd<T>: Send {
     fn is_closed(&self) -> bool;
 }
 
-/// A kind of channel.
+/// A value that a channel between processes can carry.
+trait PlainValue: Value + Plain {}
+impl<T: Value + Plain> PlainValue for T {}
+
+/// A kind of channel that carries plain values.
+trait PlainChannel {
+    #[allow(clippy::type_complexity, reason = "two ends made together")]
+    fn open_plain<T: PlainValue>(
+        capacity: usize,
+    ) -> Result<(impl SendEnd<T> + 'static, impl RecvEnd<T> + 'static), ChannelError>;
+}
+
+impl<C: Channel> PlainChannel for C {
+    fn open_plain<T: PlainValue>(
+        capacity: usize,
+    ) -> Result<(impl SendEnd<T> + 'static, impl RecvEnd<T> + 'static), ChannelError> {
+        C::open::<T>(capacity)
+    }
+}
+
+/// A kind of channel that carries any value.
 trait Channel {
     type Sender<T: Value>: SendEnd<T> + 'static;
     type Receiver<T: Value>: RecvEnd<T> + 'static;
@@ -36,91 +64,6 @@ trait Channel {
     fn open<T: Value>(
         capacity: usize,
     ) -> Result<(Self::Sender<T>, Self::Receiver<T>), ChannelError>;
-}
-
-/// Forwards the traits to the methods of the same name.
-macro_rules! ends {
-    ($sender:ty, $receiver:ty) => {
-        impl<T: Value> SendEnd<T> for $sender {
-            fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
-                self.try_send(value)
-            }
-            fn is_full(&mut self) -> bool {
-                self.is_full()
-            }
-            fn is_closed(&self) -> bool {
-                self.is_closed()
-            }
-            fn capacity(&self) -> usize {
-                self.capacity()
-            }
-        }
-        impl<T: Value> RecvEnd<T> for $receiver {
-            fn try_recv(&mut self) -> Result<T, TryRecvError> {
-                self.try_recv()
-            }
-            fn is_ready(&self) -> bool {
-                self.is_ready()
-            }
-            fn is_closed(&self) -> bool {
-                self.is_closed()
-            }
-        }
-    };
-}
-
-/// `spsc::channel`.
-struct Positions;
-ends!(spsc::Sender<T>, spsc::Receiver<T>);
-impl Channel for Positions {
-    type Sender<T: Value> = spsc::Sender<T>;
-    type Receiver<T: Value> = spsc::Receiver<T>;
-    fn open<T: Value>(
-        capacity: usize,
-    ) -> Result<(Self::Sender<T>, Self::Receiver<T>), ChannelError> {
-        spsc::channel(capacity)
-    }
-}
-
-/// `spsc::line_channel`.
-struct Line;
-ends!(spsc::LineSender<T>, spsc::LineReceiver<T>);
-impl Channel for Line {
-    type Sender<T: Value> = spsc::LineSender<T>;
-    type Receiver<T: Value> = spsc::LineReceiver<T>;
-    fn open<T: Value>(
-        capacity: usize,
-    ) -> Result<(Self::Sender<T>, Self::Receiver<T>), ChannelError> {
-        spsc::line_channel(capacity)
-    }
-}
-
-/// `mpsc::channel` with one lane.
-struct Lanes;
-ends!(mpsc::Sender<T>, mpsc::Receiver<T>);
-impl Channel for Lanes {
-    type Sender<T: Value> = mpsc::Sender<T>;
-    type Receiver<T: Value> = mpsc::Receiver<T>;
-    fn open<T: Value>(
-        capacity: usize,
-    ) -> Result<(Self::Sender<T>, Self::Receiver<T>), ChannelError> {
-        let (mut senders, receiver) = mpsc::channel(1, capacity)?;
-        Ok((senders.remove(0), receiver))
-    }
-}
-
-/// `broadcast::channel` with one reader.
-struct Broadcast;
-ends!(broadcast::Sender<T>, broadcast::Receiver<T>);
-impl Channel for Broadcast {
-    type Sender<T: Value> = broadcast::Sender<T>;
-    type Receiver<T: Value> = broadcast::Receiver<T>;
-    fn open<T: Value>(
-        capacity: usize,
-    ) -> Result<(Self::Sender<T>, Self::Receiver<T>), ChannelError> {
-        let (sender, mut receivers) = broadcast::channel(1, capacity)?;
-        Ok((sender, receivers.remove(0)))
-    }
 }
 
 /// A value that counts how many of it are alive.
@@ -145,8 +88,8 @@ impl Drop for Counted {
     }
 }
 
-fn values_come_in_the_order_they_were_sent<C: Channel>() {
-    let (mut sender, mut receiver) = C::open::<u64>(8).unwrap();
+fn values_come_in_the_order_they_were_sent<C: PlainChannel>() {
+    let (mut sender, mut receiver) = C::open_plain::<u64>(8).unwrap();
     for value in 0..8 {
         sender.try_send(value).unwrap();
     }
@@ -155,8 +98,8 @@ fn values_come_in_the_order_they_were_sent<C: Channel>() {
     }
 }
 
-fn positions_wrap_around_the_ring<C: Channel>() {
-    let (mut sender, mut receiver) = C::open::<u64>(4).unwrap();
+fn positions_wrap_around_the_ring<C: PlainChannel>() {
+    let (mut sender, mut receiver) = C::open_plain::<u64>(4).unwrap();
     for lap in 0..100 {
         for value in 0..3 {
             sender.try_send(lap * 3 + value).unwrap();
@@ -167,9 +110,9 @@ fn positions_wrap_around_the_ring<C: Channel>() {
     }
 }
 
-fn full_gives_the_value_back<C: Channel>() {
+fn full_gives_the_value_back<C: PlainChannel>() {
     for asked in [1, 2, 3, 7, 8] {
-        let (mut sender, mut receiver) = C::open::<u64>(asked).unwrap();
+        let (mut sender, mut receiver) = C::open_plain::<u64>(asked).unwrap();
         let capacity = sender.capacity() as u64;
         assert_eq!(capacity, asked.next_power_of_two() as u64);
         for value in 0..capacity {
@@ -187,8 +130,8 @@ fn full_gives_the_value_back<C: Channel>() {
     }
 }
 
-fn empty_is_an_answer<C: Channel>() {
-    let (mut sender, mut receiver) = C::open::<u64>(2).unwrap();
+fn empty_is_an_answer<C: PlainChannel>() {
+    let (mut sender, mut receiver) = C::open_plain::<u64>(2).unwrap();
     assert!(!receiver.is_ready());
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     sender.try_send(1).unwrap();
@@ -198,8 +141,8 @@ fn empty_is_an_answer<C: Channel>() {
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 }
 
-fn a_dropped_sender_leaves_what_it_sent<C: Channel>() {
-    let (mut sender, mut receiver) = C::open::<u64>(4).unwrap();
+fn a_dropped_sender_leaves_what_it_sent<C: PlainChannel>() {
+    let (mut sender, mut receiver) = C::open_plain::<u64>(4).unwrap();
     sender.try_send(1).unwrap();
     sender.try_send(2).unwrap();
     assert!(!receiver.is_closed());
@@ -211,8 +154,8 @@ fn a_dropped_sender_leaves_what_it_sent<C: Channel>() {
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
 }
 
-fn a_dropped_receiver_closes_the_channel<C: Channel>() {
-    let (mut sender, receiver) = C::open::<u64>(4).unwrap();
+fn a_dropped_receiver_closes_the_channel<C: PlainChannel>() {
+    let (mut sender, receiver) = C::open_plain::<u64>(4).unwrap();
     sender.try_send(1).unwrap();
     assert!(!sender.is_closed());
     drop(receiver);
@@ -243,52 +186,97 @@ fn values_left_are_dropped_once<C: Channel>() {
     }
 }
 
-fn values_of_any_size_arrive_whole<C: Channel>() {
-    fn cross<C: Channel, T: Value + PartialEq + std::fmt::Debug>(make: impl Fn(u8) -> T) {
-        let (mut sender, mut receiver) = C::open::<T>(4).unwrap();
-        for seed in 0..20 {
-            sender.try_send(make(seed)).unwrap();
-            sender.try_send(make(!seed)).unwrap();
-            assert_eq!(receiver.try_recv(), Ok(make(seed)));
-            assert_eq!(receiver.try_recv(), Ok(make(!seed)));
-        }
+/// Sends pairs of values that `make` makes through a ring of 4.
+fn cross<T: Value + PartialEq + std::fmt::Debug>(
+    (mut sender, mut receiver): (impl SendEnd<T>, impl RecvEnd<T>),
+    make: impl Fn(u8) -> T,
+) {
+    for seed in 0..20 {
+        sender.try_send(make(seed)).unwrap();
+        sender.try_send(make(!seed)).unwrap();
+        assert_eq!(receiver.try_recv(), Ok(make(seed)));
+        assert_eq!(receiver.try_recv(), Ok(make(!seed)));
     }
-    cross::<C, ()>(|_| ());
-    cross::<C, u8>(|seed| seed);
-    cross::<C, u128>(|seed| u128::from(seed) << 100);
-    cross::<C, [u8; 48]>(|seed| [seed; 48]);
-    cross::<C, [u8; 57]>(|seed| [seed; 57]);
-    cross::<C, [u64; 100]>(|seed| [u64::from(seed); 100]);
-    cross::<C, String>(|seed| seed.to_string());
 }
 
-fn values_cross_between_threads_in_order<C: Channel>() {
+fn values_of_any_size_arrive_whole<C: PlainChannel>() {
+    fn plain<C: PlainChannel, T: PlainValue + PartialEq + std::fmt::Debug>(make: impl Fn(u8) -> T) {
+        cross(C::open_plain::<T>(4).unwrap(), make);
+    }
+    plain::<C, ()>(|_| ());
+    plain::<C, u8>(|seed| seed);
+    plain::<C, u128>(|seed| u128::from(seed) << 100);
+    plain::<C, [u8; 48]>(|seed| [seed; 48]);
+    plain::<C, [u8; 57]>(|seed| [seed; 57]);
+    plain::<C, [u64; 100]>(|seed| [u64::from(seed); 100]);
+}
+
+fn values_that_own_memory_arrive_whole<C: Channel>() {
+    cross(C::open::<String>(4).unwrap(), |seed| seed.to_string());
+}
+
+/// Sends 20,000 values from another thread.
+fn cross_threads<T: Value + PartialEq + std::fmt::Debug>(
+    (mut sender, mut receiver): (impl SendEnd<T> + 'static, impl RecvEnd<T>),
+    make: impl Fn(u64) -> T + Copy + Send + 'static,
+) {
     const VALUES: u64 = 20_000;
-    for capacity in [1, 16] {
-        let (mut sender, mut receiver) = C::open::<Box<u64>>(capacity).unwrap();
-        let producer = std::thread::spawn(move || {
-            for value in 0..VALUES {
-                let mut boxed = Box::new(value);
-                while let Err(error) = sender.try_send(boxed) {
-                    boxed = error.into_inner();
-                    std::thread::yield_now();
-                }
-            }
-        });
-        let mut want = 0;
-        loop {
-            match receiver.try_recv() {
-                Ok(value) => {
-                    assert_eq!(*value, want);
-                    want += 1;
-                }
-                Err(TryRecvError::Empty) => std::thread::yield_now(),
-                Err(TryRecvError::Closed) => break,
+    let producer = std::thread::spawn(move || {
+        for value in 0..VALUES {
+            let mut value = make(value);
+            while let Err(error) = sender.try_send(value) {
+                value = error.into_inner();
+                std::thread::yield_now();
             }
         }
-        assert_eq!(want, VALUES);
-        producer.join().unwrap();
+    });
+    let mut want = 0;
+    loop {
+        match receiver.try_recv() {
+            Ok(value) => {
+                assert_eq!(value, make(want));
+                want += 1;
+            }
+            Err(TryRecvError::Empty) => std::thread::yield_now(),
+            Err(TryRecvError::Closed) => break,
+        }
     }
+    assert_eq!(want, VALUES);
+    producer.join().unwrap();
+}
+
+fn values_cross_between_threads_in_order<C: PlainChannel>() {
+    for capacity in [1, 16] {
+        cross_threads(C::open_plain::<u64>(capacity).unwrap(), |value| value);
+        let of_several_lines = |value| [value; 20];
+        cross_threads(C::open_plain(capacity).unwrap(), of_several_lines);
+    }
+}
+
+fn boxes_cross_between_threads_in_order<C: Channel>() {
+    for capacity in [1, 16] {
+        cross_threads(C::open::<Box<u64>>(capacity).unwrap(), Box::new);
+    }
+}
+
+fn a_receiver_that_leaves_stops_a_sender_of_plain_values<C: PlainChannel>() {
+    let (mut sender, mut receiver) = C::open_plain::<u64>(4).unwrap();
+    let producer = std::thread::spawn(move || {
+        for value in 0.. {
+            if let Err(TrySendError::Closed(_)) = sender.try_send(value) {
+                return;
+            }
+        }
+    });
+    let mut received = 0;
+    while received < 100 {
+        match receiver.try_recv() {
+            Ok(_) => received += 1,
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+    drop(receiver);
+    producer.join().unwrap();
 }
 
 fn a_receiver_that_leaves_stops_a_busy_sender<C: Channel>() {
@@ -314,9 +302,12 @@ fn a_receiver_that_leaves_stops_a_busy_sender<C: Channel>() {
     assert_eq!(alive.load(Relaxed), 0);
 }
 
-fn no_capacity_is_refused<C: Channel>() {
-    assert_eq!(C::open::<u64>(0).err(), Some(ChannelError::ZeroCapacity));
-    let refused = C::open::<u64>(usize::MAX).err();
+fn no_capacity_is_refused<C: PlainChannel>() {
+    assert_eq!(
+        C::open_plain::<u64>(0).err(),
+        Some(ChannelError::ZeroCapacity)
+    );
+    let refused = C::open_plain::<u64>(usize::MAX).err();
     assert!(matches!(
         refused,
         Some(ChannelError::CapacityTooLarge {
@@ -329,18 +320,32 @@ fn no_capacity_is_refused<C: Channel>() {
 /// Instantiates the suite for one implementation of [`Channel`].
 macro_rules! channel_suite {
     ($name:ident, $channel:ident) => {
-        channel_suite!(@tests $name, $channel,
+        plain_channel_suite!(
+            $name,
+            $channel,
+            values_left_are_dropped_once,
+            values_that_own_memory_arrive_whole,
+            boxes_cross_between_threads_in_order,
+            a_receiver_that_leaves_stops_a_busy_sender,
+        );
+    };
+}
+
+/// Instantiates the suite for one implementation of [`PlainChannel`].
+macro_rules! plain_channel_suite {
+    ($name:ident, $channel:ident, $($more:ident,)*) => {
+        plain_channel_suite!(@tests $name, $channel,
             values_come_in_the_order_they_were_sent,
             positions_wrap_around_the_ring,
             full_gives_the_value_back,
             empty_is_an_answer,
             a_dropped_sender_leaves_what_it_sent,
             a_dropped_receiver_closes_the_channel,
-            values_left_are_dropped_once,
             values_of_any_size_arrive_whole,
             values_cross_between_threads_in_order,
-            a_receiver_that_leaves_stops_a_busy_sender,
+            a_receiver_that_leaves_stops_a_sender_of_plain_values,
             no_capacity_is_refused,
+            $($more,)*
         );
     };
     (@tests $name:ident, $channel:ident, $($test:ident,)*) => {
@@ -357,3 +362,5 @@ channel_suite!(positions, Positions);
 channel_suite!(line, Line);
 channel_suite!(mpsc_of_one_lane, Lanes);
 channel_suite!(broadcast_to_one_reader, Broadcast);
+plain_channel_suite!(positions_in_control_memory, SharedPositions,);
+plain_channel_suite!(line_in_control_memory, SharedLine,);

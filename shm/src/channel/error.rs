@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use super::shape::Shape;
+use crate::control::REGION_ALIGN;
+
 use thiserror::Error;
 
 /// Why a channel could not be made.
@@ -29,6 +32,69 @@ pub enum ChannelError {
     OutOfMemory {
         /// Bytes the slots need.
         bytes: usize,
+    },
+    /// The region of control memory is too small.
+    #[error(
+        "{shape} needs {needed} bytes of control memory, the region has {found}; ask for a region \
+         as large as the channel's `..._bytes` function says"
+    )]
+    RegionTooSmall {
+        /// What was to lie there.
+        shape: Shape,
+        /// Bytes it needs.
+        needed: usize,
+        /// Bytes of the region.
+        found: usize,
+    },
+    /// Values that no region can align.
+    #[error(
+        "values aligned to {align} bytes cannot lie in control memory, which aligns to {max}; \
+         lower the alignment of the type",
+        max = REGION_ALIGN
+    )]
+    Alignment {
+        /// Bytes the type asks for.
+        align: usize,
+    },
+    /// The other side, or what lay there before, is another channel.
+    #[error(
+        "the region holds {theirs}, and not {ours}; both ends must be opened with the same type, \
+         capacity and build, over memory that no other channel has used"
+    )]
+    OtherShape {
+        /// What this end was opened as.
+        ours: Shape,
+        /// What the region says.
+        theirs: Shape,
+    },
+    /// This end of the channel was opened before.
+    #[error("the {end} of this channel is taken: an end is opened once, in one process")]
+    EndTaken {
+        /// Which end.
+        end: &'static str,
+    },
+}
+
+/// Why a channel between processes has ended before its other end was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PeerFault {
+    /// The other end's process is dead, as this end was told.
+    #[error("the process of the other end is dead")]
+    Died,
+    /// The other end's process wrote what cannot be.
+    #[error(
+        "the other end wrote {found} as `{word}`, where {least} to {most} are possible: its \
+         process is out of its mind, end it"
+    )]
+    Corrupt {
+        /// The word.
+        word: &'static str,
+        /// What it held.
+        found: u64,
+        /// The least it could hold.
+        least: u64,
+        /// The most it could hold.
+        most: u64,
     },
 }
 

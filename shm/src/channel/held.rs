@@ -11,10 +11,11 @@
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use super::Arc;
+use super::place::{Hold, OnHeap};
+use super::{Arc, PeerFault};
 
 /// A counted reference to `R`.
-pub(super) struct Held<R>(NonNull<R>);
+pub struct Held<R>(NonNull<R>);
 
 // SAFETY: HE-1: it is an `Arc<R>`, which is `Send` if `R` is both.
 unsafe impl<R: Send + Sync> Send for Held<R> {}
@@ -35,13 +36,27 @@ impl<R> Held<R> {
     }
 }
 
-impl<R> Deref for Held<R> {
-    type Target = R;
+impl<R: OnHeap> Deref for Held<R> {
+    type Target = R::Control;
 
     #[inline(always)]
-    fn deref(&self) -> &R {
+    fn deref(&self) -> &R::Control {
         // SAFETY: HE-1: alive while this share is.
-        unsafe { self.0.as_ref() }
+        unsafe { self.0.as_ref() }.control()
+    }
+}
+
+impl<R: OnHeap> Hold for Held<R> {
+    type Control = R::Control;
+
+    #[inline(always)]
+    fn fault(&self) -> Option<PeerFault> {
+        None
+    }
+
+    #[inline(always)]
+    fn condemn(&mut self, _fault: PeerFault) {
+        // PL-2: nothing on the heap is another process's.
     }
 }
 

@@ -43,6 +43,12 @@ pub(super) fn lines_layout(
         .ok_or(ChannelError::OutOfMemory { bytes })
 }
 
+/// Bytes of at least `capacity` slots, rounded up to a power of two.
+#[cfg(not(loom))]
+pub(super) fn slots_bytes<S>(capacity: usize) -> usize {
+    capacity.next_power_of_two().saturating_mul(size_of::<S>())
+}
+
 /// Owner of a power-of-two array of slots.
 pub(super) struct Slots<S> {
     base: NonNull<S>,
@@ -110,6 +116,16 @@ impl<S> Clone for View<S> {
 impl<S> Copy for View<S> {}
 
 impl<S> View<S> {
+    /// A view of `len` slots, a power of two, from `base` on.
+    #[cfg(not(loom))]
+    pub(super) fn over(base: NonNull<S>, len: usize) -> Self {
+        debug_assert!(len.is_power_of_two());
+        Self {
+            base,
+            mask: len as u64 - 1,
+        }
+    }
+
     /// Number of slots.
     #[inline(always)]
     pub(super) fn len(&self) -> u64 {

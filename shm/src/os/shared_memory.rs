@@ -5,6 +5,8 @@
 //!   The seals also keep the owner from punching holes, so a file goes back whole.
 //! - SF-2 descriptors that arrive are input: seals and size are looked at before anything is
 //!   mapped.
+//! - SF-5 a file that several processes write is sealed against shrinking, growing and further seals
+//!   alone. Whoever holds it may still punch holes, which gives zeros and not a fault.
 //! - SF-3 every descriptor is close-on-exec and owned by a value that closes it.
 #![allow(unsafe_code, reason = "maps and unmaps memory")]
 
@@ -49,6 +51,11 @@ impl PageKind {
 const SEALS: SealFlags = SealFlags::SHRINK
     .union(SealFlags::GROW)
     .union(SealFlags::FUTURE_WRITE)
+    .union(SealFlags::SEAL);
+
+/// All the seals of SF-5.
+const SIZE_SEALS: SealFlags = SealFlags::SHRINK
+    .union(SealFlags::GROW)
     .union(SealFlags::SEAL);
 
 /// Most descriptors that travel in one message.
@@ -98,6 +105,22 @@ pub fn seal(file: BorrowedFd<'_>) -> io::Result<()> {
 /// What the kernel said: the descriptor is no file that can be sealed.
 pub fn is_sealed(file: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_get_seals(file)?.contains(SEALS))
+}
+
+/// Puts the seals of SF-5 on a file that several processes will write.
+///
+/// # Errors
+/// What the kernel said.
+pub fn seal_size(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_add_seals(file, SIZE_SEALS)?)
+}
+
+/// Whether the file has all the seals of SF-5.
+///
+/// # Errors
+/// What the kernel said: the descriptor is no file that can be sealed.
+pub fn is_size_sealed(file: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(rustix::fs::fcntl_get_seals(file)?.contains(SIZE_SEALS))
 }
 
 /// Bytes of a file.

@@ -6,37 +6,48 @@
     reason = "moves values through slots that two threads own in turn"
 )]
 
-use super::ring::{Ring, Slot};
+use super::ring::{FREE, LedgerLine, Ring, Slot, State, entry};
 use super::{ABANDONED, answered, asked, before_first, is_after};
-use crate::channel::Probe;
-use crate::channel::held::Held;
-use crate::channel::slots::View;
+use crate::channel::place::{Hold, corrupt};
+use crate::channel::slots::{Slots, View};
+use crate::channel::{Heap, Place, Probe};
+#[cfg(not(loom))]
+use crate::channel::{PeerFault, Shared};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The answering end of a [`call_ring`](super::call_ring).
+/// The answering end of a [`call_ring`](super::call_ring), or of one in control memory.
 #[repr(align(64))]
-pub struct Callee<Q, A> {
+pub struct Callee<Q, A, P: Place = Heap> {
     slots: View<Slot<Q, A>>,
     /// Number of the last question taken.
     last: u64,
-    ring: Held<Ring<Q, A>>,
+    ring: P::Hold<Ring<Q, A>>,
+    /// The questions that were taken and not settled (CS-9).
+    open: P::Own<Slots<LedgerLine>>,
 }
 
 // SAFETY: CS-1: the callee touches only slots it owns; values move between the threads.
-unsafe impl<Q: Send, A: Send> Send for Callee<Q, A> {}
+unsafe impl<Q: Send, A: Send, P: Place> Send for Callee<Q, A, P> {}
 
-impl<Q, A> Callee<Q, A> {
-    pub(super) fn new(ring: Held<Ring<Q, A>>) -> Self {
-        let slots = ring.slots.view();
-        let last = before_first(slots.len());
-        Self { slots, last, ring }
+impl<Q, A, P: Place> Callee<Q, A, P> {
+    pub(super) fn new(
+        ring: P::Hold<Ring<Q, A>>,
+        slots: View<Slot<Q, A>>,
+        open: P::Own<Slots<LedgerLine>>,
+    ) -> Self {
+        Self {
+            slots,
+            last: before_first(slots.len()),
+            ring,
+            open,
+        }
     }
 
     /// Whether a question is there: one load in each of the two slots it may come in (CS-8).
     #[inline]
     pub fn is_ready(&self) -> bool {
         let (slots, last) = (self.slots, self.last);
-        holds(slots, after(last)) || holds(slots, reused(slots, last))
+        (holds(slots, after(last)) || holds(slots, reused(slots, last))) && !self.ring.is_corrupt()
     }
 
     /// What changes when the next question arrives; `None` if it is there.
@@ -57,9 +68,14 @@ impl<Q, A> Callee<Q, A> {
     #[inline]
     pub fn try_next(&mut self) -> Option<(u64, Q)> {
         let number = next_asked(self.slots, self.last)?;
+        if P::IS_SHARED && !self.note_open(number) {
+            return None;
+        }
         self.last = number;
         // SAFETY: CS-1, CS-2, CS-5: the question is here, ours, and `last` has just reached it.
-        Some((number, unsafe { self.slot(number).take_question() }))
+        let question = unsafe { self.slot(number).take_question() };
+        P::copied();
+        Some((number, question))
     }
 
     /// Answers question `number`, taken by [`try_next`](Self::try_next).
@@ -70,6 +86,7 @@ impl<Q, A> Callee<Q, A> {
     #[inline]
     pub fn answer(&mut self, number: u64, answer: A) {
         let slot = self.open(number);
+        self.note_settled(number);
         // SAFETY: CS-1, CS-5: `open` saw that the question was moved out and not yet answered.
         unsafe { slot.put_answer(answer) };
         slot.stage.store(answered(number), Ordering::Release); // CS-3
@@ -83,6 +100,7 @@ impl<Q, A> Callee<Q, A> {
     #[inline]
     pub fn abandon(&mut self, number: u64) {
         let slot = self.open(number);
+        self.note_settled(number);
         slot.stage
             .store(answered(number) | ABANDONED, Ordering::Release); // CS-3
     }
@@ -102,6 +120,7 @@ impl<Q, A> Callee<Q, A> {
             return false;
         };
         let slot = self.slot(number);
+        self.note_settled(number); // Either way, below.
         let unwinding = AbandonOnUnwind(&slot.stage, number);
         let answer = f(question);
         std::mem::forget(unwinding);
@@ -114,7 +133,7 @@ impl<Q, A> Callee<Q, A> {
     /// Whether the caller is gone; what it asked before can still be taken.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.ring.state.caller_gone.load(Ordering::Acquire) // CS-6
+        self.ring.caller_gone.load(Ordering::Acquire) != 0 || self.ring.fault().is_some() // CS-6
     }
 
     /// Slots of the ring.
@@ -133,20 +152,82 @@ impl<Q, A> Callee<Q, A> {
     #[inline(always)]
     fn open(&self, number: u64) -> &Slot<Q, A> {
         let slot = self.slot(number);
-        // Only this end moves a slot from 2k+1 to 2k+2, so its own last store is enough.
-        let stage = slot.stage.load(Ordering::Relaxed);
+        let is_open = match self.note(number) {
+            Some(open) => open.load(Ordering::Relaxed) == number,
+            // Only this end moves a slot from 2k+1 to 2k+2, so its own last store is enough.
+            None => {
+                let stage = slot.stage.load(Ordering::Relaxed);
+                stage == asked(number) && !is_after(number, self.last, self.slots.len())
+            }
+        };
         assert!(
-            stage == asked(number) && !is_after(number, self.last, self.slots.len()),
+            is_open,
             "question {number} is not open: it was not taken, or is settled already"
         );
         slot
     }
+
+    /// CS-9: what this end itself knows of the slot of `number`; nothing on the heap.
+    #[inline(always)]
+    fn note(&self, number: u64) -> Option<&AtomicU64> {
+        let index = number & (self.slots.len() - 1);
+        // SAFETY: the ledger is this end's own.
+        P::own(&self.open).map(|open| unsafe { entry(open.view(), index) })
+    }
+
+    #[inline(always)]
+    fn note_settled(&self, number: u64) {
+        if let Some(open) = self.note(number) {
+            open.store(FREE, Ordering::Relaxed);
+        }
+    }
+
+    /// CS-10: whether question `number` can be there; notes it if so.
+    #[inline(always)]
+    fn note_open(&mut self, number: u64) -> bool {
+        let open = self.note(number).map(|open| {
+            let before = open.load(Ordering::Relaxed);
+            if before == FREE {
+                open.store(number, Ordering::Relaxed);
+            }
+            before
+        });
+        match open {
+            _ if self.ring.is_corrupt() => false,
+            None | Some(FREE) => true,
+            Some(before) => {
+                let (found, possible) = (asked(number), asked(before));
+                self.ring
+                    .condemn(corrupt("stage", found, possible, possible));
+                false
+            }
+        }
+    }
 }
 
-impl<Q, A> Drop for Callee<Q, A> {
+#[cfg(not(loom))]
+impl<Q, A> Callee<Q, A, Shared> {
+    /// The process of the caller is dead: what it had asked can still be taken, and nothing more
+    /// will come.
+    pub fn peer_died(&mut self) {
+        self.ring.condemn(PeerFault::Died);
+    }
+
+    /// Why the ring is closed, if its caller was not dropped.
+    #[must_use]
+    pub fn fault(&self) -> Option<PeerFault> {
+        self.ring.fault()
+    }
+}
+
+impl<Q, A, P: Place> Drop for Callee<Q, A, P> {
     #[inline(always)]
     fn drop(&mut self) {
-        drop_untaken(&self.ring, self.slots, self.last);
+        if P::IS_SHARED {
+            self.ring.callee_gone.store(1, Ordering::Release); // CS-6
+        } else {
+            drop_untaken(&self.ring, self.slots, self.last);
+        }
     }
 }
 
@@ -190,16 +271,16 @@ fn next_asked<Q, A>(slots: View<Slot<Q, A>>, last: u64) -> Option<u64> {
 /// Closes the ring and drops the questions in it, so that resources they hold go now; what is
 /// asked during this falls under CS-7. By value, see `channel::held`.
 #[cold]
-fn drop_untaken<Q, A>(ring: &Ring<Q, A>, slots: View<Slot<Q, A>>, mut last: u64) {
-    ring.state.callee_gone.store(true, Ordering::Release); // CS-6
-    ring.state.callee_last.store(last, Ordering::Relaxed);
+fn drop_untaken<Q, A>(state: &State, slots: View<Slot<Q, A>>, mut last: u64) {
+    state.callee_gone.store(1, Ordering::Release); // CS-6
+    state.callee_last.store(last, Ordering::Relaxed);
     // Bounded: a caller that has not yet seen the flag could keep pace with an open loop.
     for _ in 0..slots.len() {
         let Some(number) = next_asked(slots, last) else {
             return;
         };
         last = number;
-        ring.state.callee_last.store(last, Ordering::Relaxed);
+        state.callee_last.store(last, Ordering::Relaxed);
         // SAFETY: CS-1, CS-2, CS-5: the question is here, ours, and `last` has just reached it;
         // the caller's share keeps the slots alive.
         drop(unsafe { slots.at(number).take_question() });

@@ -6,31 +6,39 @@
     reason = "moves values through slots that two threads own in turn"
 )]
 
-use super::ring::{FREE, LedgerLine, Ring, Slot, entry};
+use super::ring::{FREE, LedgerLine, Ring, Slot, State, entry};
 use super::{ABANDONED, answered, asked, before_first};
-use crate::channel::held::Held;
-use crate::channel::slots::View;
-use crate::channel::{Abandoned, Probe, TryCallError};
+use crate::channel::place::{Hold, corrupt};
+use crate::channel::slots::{Slots, View};
+use crate::channel::{Abandoned, Heap, Place, Probe, TryCallError};
+#[cfg(not(loom))]
+use crate::channel::{PeerFault, Shared};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The asking end of a [`call_ring`](super::call_ring).
+/// The asking end of a [`call_ring`](super::call_ring), or of one in control memory.
 #[repr(align(64))]
-pub struct Caller<Q, A> {
+pub struct Caller<Q, A, P: Place = Heap> {
     slots: View<Slot<Q, A>>,
     ledger: View<LedgerLine>,
     /// Number of the last question asked.
     last: u64,
     /// Questions asked and not settled.
     in_flight: u64,
-    ring: Held<Ring<Q, A>>,
+    ring: P::Hold<Ring<Q, A>>,
+    /// Keeps `ledger` (CS-9).
+    _own: P::Own<Slots<LedgerLine>>,
 }
 
 // SAFETY: CS-1: the caller touches only slots it owns; values move between the threads.
-unsafe impl<Q: Send, A: Send> Send for Caller<Q, A> {}
+unsafe impl<Q: Send, A: Send, P: Place> Send for Caller<Q, A, P> {}
 
-impl<Q, A> Caller<Q, A> {
-    pub(super) fn new(ring: Held<Ring<Q, A>>) -> Self {
-        let (slots, ledger) = (ring.slots.view(), ring.ledger.view());
+impl<Q, A, P: Place> Caller<Q, A, P> {
+    pub(super) fn new(
+        ring: P::Hold<Ring<Q, A>>,
+        slots: View<Slot<Q, A>>,
+        ledger: View<LedgerLine>,
+        own: P::Own<Slots<LedgerLine>>,
+    ) -> Self {
         let last = before_first(slots.len());
         Self {
             slots,
@@ -38,6 +46,7 @@ impl<Q, A> Caller<Q, A> {
             last,
             in_flight: 0,
             ring,
+            _own: own,
         }
     }
 
@@ -98,13 +107,20 @@ impl<Q, A> Caller<Q, A> {
         if entry.load(Ordering::Relaxed) != number {
             return None;
         }
-        if self.slot(number).stage.load(Ordering::Acquire) != answered(number) {
-            return None; // CS-3
+        let stage = self.slot(number).stage.load(Ordering::Acquire); // CS-3
+        if stage != answered(number) {
+            if P::IS_SHARED && stage != asked(number) && stage != answered(number) | ABANDONED {
+                let (least, most) = (asked(number), answered(number));
+                self.ring.condemn(corrupt("stage", stage, least, most)); // CS-10
+            }
+            return None;
         }
         entry.store(FREE, Ordering::Relaxed);
         self.in_flight -= 1;
         // SAFETY: CS-1, CS-4: answered, ours, and just marked as taken.
-        Some(unsafe { self.slot(number).take_answer() })
+        let answer = unsafe { self.slot(number).take_answer() };
+        P::copied();
+        Some(answer)
     }
 
     /// Like [`try_take`](Self::try_take), but tells an abandoned question apart and frees its
@@ -144,7 +160,7 @@ impl<Q, A> Caller<Q, A> {
     /// Whether the callee is gone; what it answered before can still be taken.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.ring.state.callee_gone.load(Ordering::Acquire) // CS-6
+        self.ring.callee_gone.load(Ordering::Acquire) != 0 || self.ring.fault().is_some() // CS-6
     }
 
     /// Slots of the ring.
@@ -157,7 +173,7 @@ impl<Q, A> Caller<Q, A> {
     #[inline(always)]
     fn entry(&self, number: u64) -> &AtomicU64 {
         // SAFETY: the ring, and with it the ledger, live as long as `self.ring`.
-        unsafe { entry(&self.ledger, number & (self.slots.len() - 1)) }
+        unsafe { entry(self.ledger, number & (self.slots.len() - 1)) }
     }
 
     #[inline(always)]
@@ -167,21 +183,40 @@ impl<Q, A> Caller<Q, A> {
     }
 }
 
-impl<Q, A> Drop for Caller<Q, A> {
+#[cfg(not(loom))]
+impl<Q, A> Caller<Q, A, Shared> {
+    /// The process of the callee is dead: what it had answered can still be taken, and nothing more
+    /// will come.
+    pub fn peer_died(&mut self) {
+        self.ring.condemn(PeerFault::Died);
+    }
+
+    /// Why the ring is closed, if its callee was not dropped.
+    #[must_use]
+    pub fn fault(&self) -> Option<PeerFault> {
+        self.ring.fault()
+    }
+}
+
+impl<Q, A, P: Place> Drop for Caller<Q, A, P> {
     #[inline(always)]
     fn drop(&mut self) {
-        drop_untaken(&self.ring, self.slots, self.ledger);
+        if P::IS_SHARED {
+            self.ring.caller_gone.store(1, Ordering::Release); // CS-6
+        } else {
+            drop_untaken(&self.ring, self.slots, self.ledger);
+        }
     }
 }
 
 /// Closes the ring and drops the answers in it, so that resources they hold go now; what is
 /// answered later falls under CS-7. By value, see `channel::held`.
 #[cold]
-fn drop_untaken<Q, A>(ring: &Ring<Q, A>, slots: View<Slot<Q, A>>, ledger: View<LedgerLine>) {
-    ring.state.caller_gone.store(true, Ordering::Release); // CS-6
+fn drop_untaken<Q, A>(state: &State, slots: View<Slot<Q, A>>, ledger: View<LedgerLine>) {
+    state.caller_gone.store(1, Ordering::Release); // CS-6
     for index in 0..slots.len() {
         // SAFETY: the caller's share keeps slots and ledger alive.
-        let (slot, entry) = unsafe { (slots.at(index), entry(&ledger, index)) };
+        let (slot, entry) = unsafe { (slots.at(index), entry(ledger, index)) };
         let number = entry.load(Ordering::Relaxed);
         if number != FREE && slot.stage.load(Ordering::Acquire) == answered(number) {
             // CS-3

@@ -42,14 +42,26 @@
 //!   then the later one. Seeing it (Acquire) makes an earlier k+1 visible, so the callee looks at
 //!   k+1 again before it takes k+depth.
 //!
+//! In control memory ([`caller_in`], [`callee_in`]) the slots lie in a region, behind the state line.
+//!
+//! - CS-9 the ledger is the caller's own there, and the callee has one of the questions that it took
+//!   and has not settled: no end goes by what the other could have written. CS-7 does not apply.
+//! - CS-10 a stage that cannot be ends the ring (PL-2): for the caller one that is neither asked nor
+//!   settled while the question is in flight, for the callee a question in a slot whose question it
+//!   has not settled. Others are what a slot holds that was not asked anything.
+//!
 //! Model: `tests/loom_call_slot.rs`.
 
 mod callee;
 mod caller;
 mod ring;
+#[cfg(not(loom))]
+mod shared;
 
 pub use callee::Callee;
 pub use caller::Caller;
+#[cfg(not(loom))]
+pub use shared::{call_bytes, callee_in, caller_in};
 
 use super::ChannelError;
 use super::held::Held;
@@ -58,9 +70,9 @@ use ring::Ring;
 /// Stage bit: the callee gave the question up.
 const ABANDONED: u64 = 1 << 63;
 
-/// Stage of a slot that was never used: neither a question's nor, whatever number is asked for,
-/// one that the ledger's FREE could be taken to have.
-const UNUSED: u64 = ABANDONED - 2;
+/// Stage of a slot that was never used, which fresh control memory has (CM-2): neither a question's
+/// nor, whatever number is asked for, one that the ledger's FREE could be taken to have.
+const UNUSED: u64 = 0;
 
 /// Stage of a slot that holds question `number`.
 #[inline(always)]
@@ -105,6 +117,11 @@ const fn is_after(number: u64, last: u64, depth: u64) -> bool {
 pub fn call_ring<Q: Send, A: Send>(
     depth: usize,
 ) -> Result<(Caller<Q, A>, Callee<Q, A>), ChannelError> {
-    let (asking, answering) = Held::pair(Ring::new(depth)?);
-    Ok((Caller::new(asking), Callee::new(answering)))
+    let ring = Ring::new(depth)?;
+    let (slots, ledger) = (ring.slots.view(), ring.ledger.view());
+    let (asking, answering) = Held::pair(ring);
+    Ok((
+        Caller::new(asking, slots, ledger, ()),
+        Callee::new(answering, slots, ()),
+    ))
 }

@@ -10,13 +10,15 @@ use std::mem::ManuallyDrop;
 
 use super::{UNUSED, answered, asked, before_first, is_after};
 use crate::channel::ChannelError;
+use crate::channel::place::OnHeap;
 use crate::channel::slots::{Slots, View};
 use crate::sync::CachePadded;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
 /// Ledger entry of a slot that is not in use.
-pub(super) const FREE: u64 = u64::MAX;
+/// No stage that it could be compared with is one of a slot.
+pub(super) const FREE: u64 = u64::MAX - 1;
 
 #[repr(C)]
 union Body<Q, A> {
@@ -94,11 +96,12 @@ pub(super) struct LedgerLine([AtomicU64; LEDGER_LINE_ENTRIES]);
 
 const LEDGER_LINE_ENTRIES: usize = 8;
 
+/// What both ends need. Gone if it is not 0: a peer in another process may write anything there.
 pub(super) struct State {
     /// Written once by the dropped caller (Release, CS-6), read by the callee (Acquire).
-    pub(super) caller_gone: AtomicBool,
+    pub(super) caller_gone: AtomicU32,
     /// Written once by the dropped callee (Release, CS-6), read by the caller (Acquire).
-    pub(super) callee_gone: AtomicBool,
+    pub(super) callee_gone: AtomicU32,
     /// The callee's `last`, left here (Relaxed) when it is dropped, for CS-7.
     pub(super) callee_last: AtomicU64,
 }
@@ -107,7 +110,16 @@ pub(super) struct Ring<Q, A> {
     pub(super) slots: Slots<Slot<Q, A>>,
     /// Written and read by the caller, and by the ring's drop (CS-7). Relaxed.
     pub(super) ledger: Slots<LedgerLine>,
-    pub(super) state: CachePadded<State>,
+    state: CachePadded<State>,
+}
+
+impl<Q, A> OnHeap for Ring<Q, A> {
+    type Control = CachePadded<State>;
+
+    #[inline(always)]
+    fn control(&self) -> &CachePadded<State> {
+        &self.state
+    }
 }
 
 // SAFETY: CS-1: every slot has one owner at a time; questions and answers move between threads.
@@ -122,12 +134,10 @@ impl<Q: Send, A: Send> Ring<Q, A> {
             stage: AtomicU64::new(UNUSED),
             body: UnsafeCell::new(Body { nothing: () }),
         })?;
-        let ledger = Slots::new(slots.len().div_ceil(LEDGER_LINE_ENTRIES), || {
-            LedgerLine(std::array::from_fn(|_| AtomicU64::new(FREE)))
-        })?;
+        let ledger = ledger(slots.len())?;
         let state = CachePadded::new(State {
-            caller_gone: AtomicBool::new(false),
-            callee_gone: AtomicBool::new(false),
+            caller_gone: AtomicU32::new(0),
+            callee_gone: AtomicU32::new(0),
             callee_last: AtomicU64::new(before_first(slots.len() as u64)),
         });
         Ok(Self {
@@ -144,7 +154,7 @@ impl<Q, A> Drop for Ring<Q, A> {
         let last = self.state.callee_last.load(Ordering::Relaxed);
         for index in 0..slots.len() {
             // SAFETY: slots and ledger live until this function returns.
-            let (slot, number) = unsafe { (slots.at(index), entry(&ledger, index)) };
+            let (slot, number) = unsafe { (slots.at(index), entry(ledger, index)) };
             let number = number.load(Ordering::Relaxed);
             if number == FREE {
                 continue;
@@ -162,14 +172,21 @@ impl<Q, A> Drop for Ring<Q, A> {
     }
 }
 
+/// A ledger for `depth` slots.
+pub(super) fn ledger(depth: usize) -> Result<Slots<LedgerLine>, ChannelError> {
+    Slots::new(depth.div_ceil(LEDGER_LINE_ENTRIES), || {
+        LedgerLine(std::array::from_fn(|_| AtomicU64::new(FREE)))
+    })
+}
+
 /// The ledger entry of slot `slot`.
 ///
 /// # Safety
 ///
 /// The ring the ledger belongs to is alive.
 #[inline(always)]
-pub(super) unsafe fn entry(ledger: &View<LedgerLine>, slot: u64) -> &AtomicU64 {
+pub(super) unsafe fn entry<'a>(ledger: View<LedgerLine>, slot: u64) -> &'a AtomicU64 {
     // SAFETY: alive by this function's contract.
-    let line = unsafe { ledger.at(slot / LEDGER_LINE_ENTRIES as u64) };
+    let line = unsafe { &*ledger.address(slot / LEDGER_LINE_ENTRIES as u64) };
     &line.0[slot as usize % LEDGER_LINE_ENTRIES]
 }

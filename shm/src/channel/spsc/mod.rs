@@ -19,4 +19,8 @@ mod line;
 mod positions;
 
 pub use line::{LineReceiver, LineSender, line_channel};
+#[cfg(not(loom))]
+pub use line::{line_bytes, line_receiver_in, line_sender_in};
 pub use positions::{Receiver, Sender, channel};
+#[cfg(not(loom))]
+pub use positions::{channel_bytes, receiver_in, sender_in};

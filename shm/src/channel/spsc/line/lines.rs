@@ -3,7 +3,8 @@
 //! Layout: module doc of `line`.
 //!
 //! - LL-1 the allocation is made once, never moves and is freed when the `Lines` is dropped; both
-//!   ends keep cursors into it beside an `Arc` of the ring that owns it.
+//!   ends keep cursors into it beside an `Arc` of the ring that owns it. In control memory the ends
+//!   keep them beside a share of the mapping (MS-1), and fresh lines are clear (CM-2).
 //! - LL-2 the number of lines is a power of two, and a cursor's `line` is always the base plus a
 //!   masked number of strides, its `index` always below `PER_LINE`.
 #![allow(unsafe_code, reason = "slots at computed offsets of a raw allocation")]
@@ -185,8 +186,7 @@ impl<T> Lines<T> {
     /// Enough lines for `capacity` values, rounded up to a power of two.
     pub(super) fn new(capacity: usize) -> Result<Self, ChannelError> {
         check_capacity(capacity)?;
-        let capacity = capacity.next_power_of_two();
-        let count = capacity.div_ceil(Line::<T>::PER_LINE).next_power_of_two();
+        let count = lines_for::<T>(capacity);
         Ok(Self {
             base: Line::allocate(count)?,
             count,
@@ -195,25 +195,21 @@ impl<T> Lines<T> {
 
     /// A cursor at `position`.
     pub(super) fn cursor(&self, position: u64) -> Cursor<T> {
-        let per_line = Line::<T>::PER_LINE as u64;
-        let line = (position / per_line) as usize % self.count;
-        // SAFETY: LL-2: both indices are below `count`.
-        let (last, line) = unsafe { (self.line(self.count - 1), self.line(line)) };
-        Cursor {
-            first: self.base,
-            last,
-            line,
-            index: (position % per_line) as usize,
-        }
+        // SAFETY: LL-1: these are the lines.
+        unsafe { Cursor::over(self.base, self.count, position) }
     }
+}
 
-    /// # Safety
-    ///
-    /// `index < count`.
-    unsafe fn line(&self, index: usize) -> NonNull<Line<T>> {
-        // SAFETY: inside the allocation by this function's contract.
-        unsafe { self.base.byte_add(index * Line::<T>::STRIDE) }
-    }
+/// Lines for a ring of at least `capacity` values: a power of two.
+pub(super) fn lines_for<T>(capacity: usize) -> usize {
+    let capacity = capacity.next_power_of_two();
+    capacity.div_ceil(Line::<T>::PER_LINE).next_power_of_two()
+}
+
+/// Bytes of such lines.
+#[cfg(not(loom))]
+pub(super) fn lines_bytes<T>(capacity: usize) -> usize {
+    lines_for::<T>(capacity).saturating_mul(Line::<T>::STRIDE)
 }
 
 impl<T> Drop for Lines<T> {
@@ -241,6 +237,24 @@ impl<T> Clone for Cursor<T> {
 impl<T> Copy for Cursor<T> {}
 
 impl<T> Cursor<T> {
+    /// A cursor at `position` of `count` lines, a power of two, from `base` on.
+    ///
+    /// # Safety
+    ///
+    /// The lines are there, for as long as the cursor is used.
+    pub(super) unsafe fn over(base: NonNull<Line<T>>, count: usize, position: u64) -> Self {
+        let per_line = Line::<T>::PER_LINE as u64;
+        let line = (position / per_line) as usize % count;
+        // SAFETY: LL-2: both indices are below `count`.
+        let at = |index| unsafe { base.byte_add(index * Line::<T>::STRIDE) };
+        Cursor {
+            first: base,
+            last: at(count - 1),
+            line: at(line),
+            index: (position % per_line) as usize,
+        }
+    }
+
     /// The `written` word of the line.
     ///
     /// # Safety
@@ -272,6 +286,12 @@ impl<T> Cursor<T> {
     pub(super) unsafe fn value_at(&self, further: usize) -> &UnsafeCell<MaybeUninit<T>> {
         // SAFETY: LL-2, and this function's contract.
         unsafe { Line::value(self.line, self.index() + further) }
+    }
+
+    /// Values of this line before here.
+    #[inline(always)]
+    pub(super) fn behind_in_line(&self) -> u64 {
+        self.index() as u64
     }
 
     /// Values from here to the end of the line, at least 1.

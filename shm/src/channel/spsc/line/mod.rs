@@ -27,6 +27,14 @@
 //!   `LineSender::refresh`. Message k is written only once `head + capacity > k`.
 //! - LR-4 what neither end took is dropped with the ring: from `head` on, as far as `written` goes.
 //!
+//! In control memory ([`line_sender_in`], [`line_receiver_in`]) the same lines lie in a region, behind
+//! head and ends; LR-4 does not apply, because plain values have no drop. A peer that is killed
+//! between two stores has published what `written` (or `head`) says and nothing else.
+//!
+//! - LR-5 what a peer wrote is possible or ends the ring (PL-2): `written` is at most `capacity` ahead
+//!   of the receiver's own count and, on a line it has begun, not behind it; `head` is never behind
+//!   what it was and never ahead of the sender's own count.
+//!
 //! Model: `tests/loom_spsc.rs`. Conformance: `channel_suite!`.
 #![allow(
     unsafe_code,
@@ -36,22 +44,42 @@
 mod lines;
 mod receiver;
 mod sender;
+#[cfg(not(loom))]
+mod shared;
 
 pub use receiver::LineReceiver;
 pub use sender::LineSender;
+#[cfg(not(loom))]
+pub use shared::{line_bytes, line_receiver_in, line_sender_in};
 
 use crate::channel::ChannelError;
 use crate::channel::ends::Ends;
 use crate::channel::held::Held;
+use crate::channel::place::OnHeap;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use lines::Lines;
 
 struct Ring<T> {
     lines: Lines<T>,
+    control: Control,
+}
+
+/// What both ends need.
+#[repr(C)]
+struct Control {
     /// Written by the receiver (Release, LR-3), read by the sender (Acquire).
     head: CachePadded<AtomicU64>,
     ends: Ends,
+}
+
+impl<T> OnHeap for Ring<T> {
+    type Control = Control;
+
+    #[inline(always)]
+    fn control(&self) -> &Control {
+        &self.control
+    }
 }
 
 // SAFETY: LR-1: every value has one owner at a time, so a ring may be shared where `T` may move.
@@ -61,7 +89,7 @@ unsafe impl<T: Send> Send for Ring<T> {}
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        let mut position = self.head.load(Ordering::Relaxed);
+        let mut position = self.control.head.load(Ordering::Relaxed);
         let mut cursor = self.lines.cursor(position);
         // SAFETY: the lines live until this function returns.
         while unsafe { cursor.written() }.load(Ordering::Relaxed) > position {
@@ -91,14 +119,18 @@ impl<T> Drop for Ring<T> {
 pub fn line_channel<T: Send>(
     capacity: usize,
 ) -> Result<(LineSender<T>, LineReceiver<T>), ChannelError> {
+    let lines = Lines::new(capacity)?;
+    let cursor = lines.cursor(0);
     let (sending, receiving) = Held::pair(Ring {
-        lines: Lines::new(capacity)?,
-        head: CachePadded::new(AtomicU64::new(0)),
-        ends: Ends::new(),
+        lines,
+        control: Control {
+            head: CachePadded::new(AtomicU64::new(0)),
+            ends: Ends::new(),
+        },
     });
     let capacity = capacity.next_power_of_two() as u64;
     Ok((
-        LineSender::new(sending, capacity),
-        LineReceiver::new(receiving, capacity),
+        LineSender::new(sending, cursor, capacity),
+        LineReceiver::new(receiving, cursor, capacity),
     ))
 }

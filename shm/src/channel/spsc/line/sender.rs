@@ -6,15 +6,17 @@
     reason = "moves values through slots that two threads own in turn"
 )]
 
-use super::Ring;
 use super::lines::Cursor;
-use crate::channel::TrySendError;
-use crate::channel::held::Held;
+use super::{Control, Ring};
+use crate::channel::place::{Hold, corrupt};
+use crate::channel::{Heap, Place, TrySendError};
+#[cfg(not(loom))]
+use crate::channel::{PeerFault, Shared};
 use crate::sync::atomic::Ordering;
 
-/// The sending end of a [`line_channel`](super::line_channel).
+/// The sending end of a [`line_channel`](super::line_channel), or of a ring in control memory.
 #[repr(align(64))]
-pub struct LineSender<T> {
+pub struct LineSender<T, P: Place = Heap> {
     /// Where message `tail` goes.
     cursor: Cursor<T>,
     /// Messages sent.
@@ -22,16 +24,16 @@ pub struct LineSender<T> {
     /// First position that must not be written: the last `head` seen, plus the capacity.
     limit: u64,
     capacity: u64,
-    ring: Held<Ring<T>>,
+    ring: P::Hold<Ring<T>>,
 }
 
 // SAFETY: LR-1: the sender touches only slots it owns; values move to the other thread.
-unsafe impl<T: Send> Send for LineSender<T> {}
+unsafe impl<T: Send, P: Place> Send for LineSender<T, P> {}
 
-impl<T> LineSender<T> {
-    pub(super) fn new(ring: Held<Ring<T>>, capacity: u64) -> Self {
+impl<T, P: Place> LineSender<T, P> {
+    pub(super) fn new(ring: P::Hold<Ring<T>>, cursor: Cursor<T>, capacity: u64) -> Self {
         Self {
-            cursor: ring.lines.cursor(0),
+            cursor,
             tail: 0,
             limit: capacity,
             capacity,
@@ -50,11 +52,17 @@ impl<T> LineSender<T> {
             return Err(TrySendError::Closed(value));
         }
         if self.is_full() {
-            return Err(TrySendError::Full(value));
+            return Err(if P::IS_SHARED && self.is_closed() {
+                TrySendError::Closed(value) // LR-5
+            } else {
+                TrySendError::Full(value)
+            });
         }
         // SAFETY: LR-1, LR-3: `tail < limit`; the lines live as long as `self.ring`.
         unsafe {
-            self.cursor.value().with_mut(|cell| (*cell).write(value));
+            self.cursor
+                .value()
+                .with_mut(|cell| cell.cast::<T>().write(value));
             self.cursor
                 .written()
                 .store(self.tail + 1, Ordering::Release); // LR-2
@@ -85,7 +93,7 @@ impl<T> LineSender<T> {
     /// Whether the receiver is gone.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.ring.ends.is_receiver_gone()
+        self.ring.ends.is_receiver_gone() || self.ring.fault().is_some()
     }
 
     /// Values the ring holds at most.
@@ -99,8 +107,8 @@ impl<T> LineSender<T> {
     #[inline(always)]
     fn fill_line(&mut self, values: &mut impl Iterator<Item = T>) -> bool {
         /// Publishes what was written, even if the iterator panics.
-        struct Publish<'a, T>(&'a mut LineSender<T>, usize);
-        impl<T> Drop for Publish<'_, T> {
+        struct Publish<'a, T, P: Place>(&'a mut LineSender<T, P>, usize);
+        impl<T, P: Place> Drop for Publish<'_, T, P> {
             #[inline(always)]
             fn drop(&mut self) {
                 let Self(sender, written) = self;
@@ -127,7 +135,7 @@ impl<T> LineSender<T> {
                     .0
                     .cursor
                     .value_at(batch.1)
-                    .with_mut(|cell| (*cell).write(value))
+                    .with_mut(|cell| cell.cast::<T>().write(value))
             };
             batch.1 += 1;
         }
@@ -137,19 +145,42 @@ impl<T> LineSender<T> {
     /// Rereads `head`; whether a slot is free.
     #[inline(always)]
     fn refresh(&mut self) -> bool {
-        self.limit = reread_head(&self.ring) + self.capacity;
+        let head = reread_head(&self.ring);
+        if P::IS_SHARED {
+            // LR-5.
+            let least = self.limit - self.capacity;
+            if !(least..=self.tail).contains(&head) {
+                self.ring.condemn(corrupt("head", head, least, self.tail));
+                return false;
+            }
+        }
+        self.limit = head + self.capacity;
         self.tail != self.limit
     }
 }
 
-/// Out of line, and given only the ring: an end whose address goes nowhere can live in registers,
-/// which spares a store for each message.
-#[cold]
-fn reread_head<T>(ring: &Ring<T>) -> u64 {
-    ring.head.load(Ordering::Acquire) // LR-3
+#[cfg(not(loom))]
+impl<T> LineSender<T, Shared> {
+    /// The process of the receiver is dead: from now on the channel is closed.
+    pub fn peer_died(&mut self) {
+        self.ring.condemn(PeerFault::Died);
+    }
+
+    /// Why the channel is closed, if its receiver was not dropped.
+    #[must_use]
+    pub fn fault(&self) -> Option<PeerFault> {
+        self.ring.fault()
+    }
 }
 
-impl<T> Drop for LineSender<T> {
+/// Out of line, and given only the words of the ring: an end whose address goes nowhere can live in registers,
+/// which spares a store for each message.
+#[cold]
+fn reread_head(control: &Control) -> u64 {
+    control.head.load(Ordering::Acquire) // LR-3
+}
+
+impl<T, P: Place> Drop for LineSender<T, P> {
     #[inline(always)]
     fn drop(&mut self) {
         self.ring.ends.sender_leaves();

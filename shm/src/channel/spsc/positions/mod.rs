@@ -26,6 +26,10 @@
 //!   closure leaves the positions as far as the values went.
 //! - CH-5 what neither end took (CH-1) is dropped with the ring.
 //!
+//! - CH-6 in control memory ([`sender_in`], [`receiver_in`]) CH-5 does not apply, and a position that
+//!   a peer wrote is possible or ends the ring (PL-2): `tail` lies between what it was and `capacity`
+//!   ahead of the receiver's own count, `head` between what it was and the sender's own count.
+//!
 //! A batch of lines that are all written may be fetched ahead without disturbing the sender, which
 //! doubles its rate (0.7 against 1.2 ns a u64, 2 cores of a Zen 4 guest); lines beyond `tail` may
 //! not: fetching those takes them from the sender's hands.
@@ -38,15 +42,20 @@
 
 mod receiver;
 mod sender;
+#[cfg(not(loom))]
+mod shared;
 
 pub use receiver::Receiver;
 pub use sender::Sender;
+#[cfg(not(loom))]
+pub use shared::{channel_bytes, receiver_in, sender_in};
 
 use std::mem::MaybeUninit;
 
 use crate::channel::ChannelError;
 use crate::channel::ends::Ends;
 use crate::channel::held::Held;
+use crate::channel::place::OnHeap;
 use crate::channel::slots::Slots;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -56,11 +65,26 @@ type Slot<T> = UnsafeCell<MaybeUninit<T>>;
 
 struct Ring<T> {
     slots: Slots<Slot<T>>,
+    control: Control,
+}
+
+/// What both ends need.
+#[repr(C)]
+struct Control {
     /// Written by the sender (Release, CH-2), read by the receiver (Acquire).
     tail: CachePadded<AtomicU64>,
     /// Written by the receiver (Release, CH-3), read by the sender (Acquire).
     head: CachePadded<AtomicU64>,
     ends: Ends,
+}
+
+impl<T> OnHeap for Ring<T> {
+    type Control = Control;
+
+    #[inline(always)]
+    fn control(&self) -> &Control {
+        &self.control
+    }
 }
 
 // SAFETY: CH-1: every value has one owner at a time, so a ring may be shared where `T` may move.
@@ -71,7 +95,8 @@ unsafe impl<T: Send> Send for Ring<T> {}
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
         let slots = self.slots.view();
-        for position in self.head.load(Ordering::Relaxed)..self.tail.load(Ordering::Relaxed) {
+        let Control { head, tail, .. } = &self.control;
+        for position in head.load(Ordering::Relaxed)..tail.load(Ordering::Relaxed) {
             // SAFETY: CH-5: both ends are gone (the last share's drop orders this after all their
             // steps), and the slots live until this function returns.
             unsafe {
@@ -98,11 +123,15 @@ impl<T> Drop for Ring<T> {
 /// # Ok::<(), maser_shm::channel::ChannelError>(())
 /// ```
 pub fn channel<T: Send>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), ChannelError> {
+    let slots = Slots::new(capacity, || UnsafeCell::new(MaybeUninit::uninit()))?;
+    let view = slots.view();
     let (sending, receiving) = Held::pair(Ring {
-        slots: Slots::new(capacity, || UnsafeCell::new(MaybeUninit::uninit()))?,
-        tail: CachePadded::new(AtomicU64::new(0)),
-        head: CachePadded::new(AtomicU64::new(0)),
-        ends: Ends::new(),
+        slots,
+        control: Control {
+            tail: CachePadded::new(AtomicU64::new(0)),
+            head: CachePadded::new(AtomicU64::new(0)),
+            ends: Ends::new(),
+        },
     });
-    Ok((Sender::new(sending), Receiver::new(receiving)))
+    Ok((Sender::new(sending, view), Receiver::new(receiving, view)))
 }

@@ -6,28 +6,30 @@
     reason = "moves values through slots that two threads own in turn"
 )]
 
-use super::{Ring, Slot};
-use crate::channel::held::Held;
+use super::{Control, Ring, Slot};
+use crate::channel::place::{Hold, corrupt};
 use crate::channel::prefetch::prefetch_read;
 use crate::channel::slots::View;
-use crate::channel::{LINE_BYTES, TryRecvError};
+use crate::channel::{Heap, LINE_BYTES, Place, TryRecvError};
+#[cfg(not(loom))]
+use crate::channel::{PeerFault, Shared};
 use crate::sync::atomic::Ordering;
 
-/// The receiving end of a [`channel`](super::channel).
+/// The receiving end of a [`channel`](super::channel), or of a ring in control memory.
 #[repr(align(64))]
-pub struct Receiver<T> {
+pub struct Receiver<T, P: Place = Heap> {
     slots: View<Slot<T>>,
     /// Messages received.
     head: u64,
     /// The last `tail` seen.
     ready: u64,
-    ring: Held<Ring<T>>,
+    ring: P::Hold<Ring<T>>,
 }
 
 // SAFETY: CH-1: the receiver touches only slots it owns; values move from the other thread.
-unsafe impl<T: Send> Send for Receiver<T> {}
+unsafe impl<T: Send, P: Place> Send for Receiver<T, P> {}
 
-impl<T> Receiver<T> {
+impl<T, P: Place> Receiver<T, P> {
     /// Whether fetching ahead pays: values of at most a line (larger ones the hardware follows).
     const FETCHES_AHEAD: bool = size_of::<T>() > 0 && size_of::<T>() <= LINE_BYTES;
     /// A fetch every so many values, about a line: a power of two.
@@ -42,9 +44,9 @@ impl<T> Receiver<T> {
     /// hold up the sender.
     const GIVE_BACK_EVERY: u64 = 64;
 
-    pub(super) fn new(ring: Held<Ring<T>>) -> Self {
+    pub(super) fn new(ring: P::Hold<Ring<T>>, slots: View<Slot<T>>) -> Self {
         Self {
-            slots: ring.slots.view(),
+            slots,
             head: 0,
             ready: 0,
             ring,
@@ -84,28 +86,15 @@ impl<T> Receiver<T> {
     /// Whether a value is there: at most one load.
     #[inline(always)]
     pub fn is_ready(&self) -> bool {
-        self.head != self.ready || self.ring.tail.load(Ordering::Acquire) != self.head // CH-2
-    }
-
-    /// The oldest value, left in place.
-    #[inline]
-    pub fn peek(&mut self) -> Option<&T> {
-        if self.head == self.ready && !self.refresh() {
-            return None;
-        }
-        // SAFETY: CH-1, CH-2: `head < ready`, so the value is here and ours until `head` passes
-        // it, which needs `&mut self`, borrowed by the answer; the slots live as long as the ring.
-        Some(unsafe {
-            self.slots
-                .at(self.head)
-                .with(|slot| (*slot).assume_init_ref())
-        })
+        let is_known = self.head != self.ready;
+        // CH-2.
+        is_known || self.ring.tail.load(Ordering::Acquire) != self.head && !self.ring.is_corrupt()
     }
 
     /// Whether the sender is gone; values it sent may still be here.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.ring.ends.is_sender_gone()
+        self.ring.ends.is_sender_gone() || self.ring.fault().is_some()
     }
 
     /// Values the ring holds at most.
@@ -118,8 +107,8 @@ impl<T> Receiver<T> {
     #[inline(always)]
     fn drain(&mut self, until: u64, f: &mut impl FnMut(T)) {
         /// CH-4.
-        struct GiveBack<'a, T>(&'a mut Receiver<T>);
-        impl<T> Drop for GiveBack<'_, T> {
+        struct GiveBack<'a, T, P: Place>(&'a mut Receiver<T, P>);
+        impl<T, P: Place> Drop for GiveBack<'_, T, P> {
             #[inline(always)]
             fn drop(&mut self) {
                 self.0.give_back();
@@ -154,7 +143,9 @@ impl<T> Receiver<T> {
         let slot = unsafe { self.slots.at(self.head) };
         self.head += 1;
         // SAFETY: CH-1, CH-2: the value is here, and advancing `head` makes this the only move.
-        slot.with(|slot| unsafe { (*slot).assume_init_read() })
+        let value = slot.with(|slot| unsafe { slot.cast::<T>().read() });
+        P::copied();
+        value
     }
 
     #[inline(always)]
@@ -165,8 +156,23 @@ impl<T> Receiver<T> {
     /// Rereads `tail`; whether a value is there.
     #[inline]
     fn refresh(&mut self) -> bool {
-        self.ready = self.ring.tail.load(Ordering::Acquire); // CH-2
+        let tail = self.ring.tail.load(Ordering::Acquire); // CH-2
+        if P::IS_SHARED && !self.believes(tail) {
+            return false;
+        }
+        self.ready = tail;
         self.head != self.ready
+    }
+
+    /// CH-6: whether `tail`, looked at when all that was known is taken, can be.
+    #[inline(always)]
+    fn believes(&mut self, tail: u64) -> bool {
+        let (least, most) = (self.head, self.head + self.slots.len());
+        let is_possible = (least..=most).contains(&tail) && !self.ring.is_corrupt();
+        if !is_possible {
+            self.ring.condemn(corrupt("tail", tail, least, most));
+        }
+        is_possible
     }
 
     /// Tells empty from closed (EN-1); `Ok` if a value came meanwhile.
@@ -182,22 +188,58 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Drop for Receiver<T> {
+impl<T> Receiver<T> {
+    /// The oldest value, left in place.
+    #[inline]
+    pub fn peek(&mut self) -> Option<&T> {
+        if self.head == self.ready && !self.refresh() {
+            return None;
+        }
+        // SAFETY: CH-1, CH-2: `head < ready`, so the value is here and ours until `head` passes
+        // it, which needs `&mut self`, borrowed by the answer; the slots live as long as the ring.
+        Some(unsafe {
+            self.slots
+                .at(self.head)
+                .with(|slot| (*slot).assume_init_ref())
+        })
+    }
+}
+
+#[cfg(not(loom))]
+impl<T> Receiver<T, Shared> {
+    /// The process of the sender is dead: what it had published is still given out, then the
+    /// channel is closed.
+    pub fn peer_died(&mut self) {
+        self.ring.condemn(PeerFault::Died);
+    }
+
+    /// Why the channel is closed, if its sender was not dropped.
+    #[must_use]
+    pub fn fault(&self) -> Option<PeerFault> {
+        self.ring.fault()
+    }
+}
+
+impl<T, P: Place> Drop for Receiver<T, P> {
     #[inline(always)]
     fn drop(&mut self) {
-        drop_unread(&self.ring, self.slots, self.head);
+        if P::IS_SHARED {
+            self.ring.ends.receiver_leaves(); // Plain values have no drop.
+        } else {
+            drop_unread(&self.ring, self.slots, self.head);
+        }
     }
 }
 
 /// Closes the ring and drops what is in it, so that resources held by unread values go now; what
 /// is sent during this falls under CH-5. By value, see `channel::held`.
 #[cold]
-fn drop_unread<T>(ring: &Ring<T>, slots: View<Slot<T>>, head: u64) {
+fn drop_unread<T>(ring: &Control, slots: View<Slot<T>>, head: u64) {
     ring.ends.receiver_leaves();
     // CH-2. What is there now is a bound: a sender that has not yet seen the flag may send on.
     for position in head..ring.tail.load(Ordering::Acquire) {
         // SAFETY: CH-1, CH-2: the value is here; `head` passes it next, so this is the only move.
-        let value = unsafe { slots.at(position).with(|slot| (*slot).assume_init_read()) };
+        let value = unsafe { slots.at(position).with(|slot| slot.cast::<T>().read()) };
         ring.head.store(position + 1, Ordering::Release); // CH-3
         drop(value);
     }

@@ -6,29 +6,30 @@
     reason = "moves values through slots that two threads own in turn"
 )]
 
-use super::{Ring, Slot};
-use crate::channel::TrySendError;
-use crate::channel::held::Held;
+use super::{Control, Ring, Slot};
+use crate::channel::place::{Hold, corrupt};
 use crate::channel::slots::View;
+use crate::channel::{Heap, Place, TrySendError};
+#[cfg(not(loom))]
+use crate::channel::{PeerFault, Shared};
 use crate::sync::atomic::Ordering;
 
-/// The sending end of a [`channel`](super::channel).
+/// The sending end of a [`channel`](super::channel), or of a ring in control memory.
 #[repr(align(64))]
-pub struct Sender<T> {
+pub struct Sender<T, P: Place = Heap> {
     slots: View<Slot<T>>,
     /// Messages sent.
     tail: u64,
     /// First position that must not be written: the last `head` seen, plus the capacity.
     limit: u64,
-    ring: Held<Ring<T>>,
+    ring: P::Hold<Ring<T>>,
 }
 
 // SAFETY: CH-1: the sender touches only slots it owns; values move to the other thread.
-unsafe impl<T: Send> Send for Sender<T> {}
+unsafe impl<T: Send, P: Place> Send for Sender<T, P> {}
 
-impl<T> Sender<T> {
-    pub(super) fn new(ring: Held<Ring<T>>) -> Self {
-        let slots = ring.slots.view();
+impl<T, P: Place> Sender<T, P> {
+    pub(super) fn new(ring: P::Hold<Ring<T>>, slots: View<Slot<T>>) -> Self {
         let limit = slots.len();
         Self {
             slots,
@@ -49,7 +50,11 @@ impl<T> Sender<T> {
             return Err(TrySendError::Closed(value));
         }
         if self.is_full() {
-            return Err(TrySendError::Full(value));
+            return Err(if P::IS_SHARED && self.is_closed() {
+                TrySendError::Closed(value) // CH-6
+            } else {
+                TrySendError::Full(value)
+            });
         }
         // SAFETY: `tail < limit`.
         unsafe { self.put(value) };
@@ -79,7 +84,7 @@ impl<T> Sender<T> {
     /// Whether the receiver is gone.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.ring.ends.is_receiver_gone()
+        self.ring.ends.is_receiver_gone() || self.ring.fault().is_some()
     }
 
     /// Values the ring holds at most.
@@ -92,8 +97,8 @@ impl<T> Sender<T> {
     #[inline(always)]
     fn fill(&mut self, values: &mut impl Iterator<Item = T>) -> bool {
         /// CH-4.
-        struct Publish<'a, T>(&'a mut Sender<T>);
-        impl<T> Drop for Publish<'_, T> {
+        struct Publish<'a, T, P: Place>(&'a mut Sender<T, P>);
+        impl<T, P: Place> Drop for Publish<'_, T, P> {
             #[inline(always)]
             fn drop(&mut self) {
                 self.0.publish();
@@ -122,7 +127,7 @@ impl<T> Sender<T> {
         unsafe {
             self.slots
                 .at(self.tail)
-                .with_mut(|slot| (*slot).write(value))
+                .with_mut(|slot| slot.cast::<T>().write(value))
         };
         self.tail += 1;
     }
@@ -135,19 +140,42 @@ impl<T> Sender<T> {
     /// Rereads `head`; whether a slot is free.
     #[inline(always)]
     fn refresh(&mut self) -> bool {
-        self.limit = reread_head(&self.ring) + self.slots.len();
+        let head = reread_head(&self.ring);
+        if P::IS_SHARED {
+            // CH-6.
+            let least = self.limit - self.slots.len();
+            if !(least..=self.tail).contains(&head) {
+                self.ring.condemn(corrupt("head", head, least, self.tail));
+                return false;
+            }
+        }
+        self.limit = head + self.slots.len();
         self.tail != self.limit
+    }
+}
+
+#[cfg(not(loom))]
+impl<T> Sender<T, Shared> {
+    /// The process of the receiver is dead: from now on the channel is closed.
+    pub fn peer_died(&mut self) {
+        self.ring.condemn(PeerFault::Died);
+    }
+
+    /// Why the channel is closed, if its receiver was not dropped.
+    #[must_use]
+    pub fn fault(&self) -> Option<PeerFault> {
+        self.ring.fault()
     }
 }
 
 /// Out of line, and given only the ring: an end whose address goes nowhere can live in registers,
 /// which spares a store for each message.
 #[cold]
-fn reread_head<T>(ring: &Ring<T>) -> u64 {
-    ring.head.load(Ordering::Acquire) // CH-3
+fn reread_head(control: &Control) -> u64 {
+    control.head.load(Ordering::Acquire) // CH-3
 }
 
-impl<T> Drop for Sender<T> {
+impl<T, P: Place> Drop for Sender<T, P> {
     #[inline(always)]
     fn drop(&mut self) {
         self.ring.ends.sender_leaves();
