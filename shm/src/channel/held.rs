@@ -56,7 +56,7 @@ impl<R: OnHeap> Hold for Held<R> {
 
     #[inline(always)]
     fn condemn(&mut self, _fault: PeerFault) {
-        // PL-2: nothing on the heap is another process's.
+        // WH-2: nothing on the heap is another process's.
     }
 }
 

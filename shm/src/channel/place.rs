@@ -3,12 +3,12 @@
 //! The steps of both are one source. What differs is decided at compile time, so that a ring
 //! between threads has neither a branch nor a word for the other kind:
 //!
-//! - PL-1 the ends of a ring on the heap share an owner that drops what is left in it; the ends of a
+//! - WH-1 the ends of a ring on the heap share an owner that drops what is left in it; the ends of a
 //!   ring in control memory each keep the mapping, and nothing in it is ever dropped (`Plain`).
-//! - PL-2 in control memory each word of the peer is checked against what it can be before it is
+//! - WH-2 in control memory each word of the peer is checked against what it can be before it is
 //!   used (`IS_SHARED`). What cannot be condemns the ring: this end says closed from then on, and
 //!   why. The positions that an end goes by are its own and never read back.
-//! - PL-3 a value is copied out of control memory before anybody looks at it, and a fence of the
+//! - WH-3 a value is copied out of control memory before anybody looks at it, and a fence of the
 //!   compiler keeps the copy from being replaced by the original.
 
 use std::ops::Deref;
@@ -31,7 +31,7 @@ pub trait Place: Sized + 'static {
     /// It; `None` on the heap, where there is no such thing.
     fn own<X>(own: &Self::Own<X>) -> Option<&X>;
 
-    /// Ends a look at values by a copy of them (PL-3).
+    /// Ends a look at values by a copy of them (WH-3).
     #[inline(always)]
     fn copied() {
         if Self::IS_SHARED {

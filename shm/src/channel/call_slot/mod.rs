@@ -46,7 +46,7 @@
 //!
 //! - CS-9 the ledger is the caller's own there, and the callee has one of the questions that it took
 //!   and has not settled: no end goes by what the other could have written. CS-7 does not apply.
-//! - CS-10 a stage that cannot be ends the ring (PL-2): for the caller one that is neither asked nor
+//! - CS-10 a stage that cannot be ends the ring (WH-2): for the caller one that is neither asked nor
 //!   settled while the question is in flight, for the callee a question in a slot whose question it
 //!   has not settled. Others are what a slot holds that was not asked anything.
 //!

@@ -31,7 +31,7 @@
 //! head and ends; LR-4 does not apply, because plain values have no drop. A peer that is killed
 //! between two stores has published what `written` (or `head`) says and nothing else.
 //!
-//! - LR-5 what a peer wrote is possible or ends the ring (PL-2): `written` is at most `capacity` ahead
+//! - LR-5 what a peer wrote is possible or ends the ring (WH-2): `written` is at most `capacity` ahead
 //!   of the receiver's own count and, on a line it has begun, not behind it; `head` is never behind
 //!   what it was and never ahead of the sender's own count.
 //!

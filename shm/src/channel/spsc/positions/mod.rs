@@ -27,7 +27,7 @@
 //! - CH-5 what neither end took (CH-1) is dropped with the ring.
 //!
 //! - CH-6 in control memory ([`sender_in`], [`receiver_in`]) CH-5 does not apply, and a position that
-//!   a peer wrote is possible or ends the ring (PL-2): `tail` lies between what it was and `capacity`
+//!   a peer wrote is possible or ends the ring (WH-2): `tail` lies between what it was and `capacity`
 //!   ahead of the receiver's own count, `head` between what it was and the sender's own count.
 //!
 //! A batch of lines that are all written may be fetched ahead without disturbing the sender, which
