@@ -1,0 +1,60 @@
+//! What a store may take, and of what kind.
+
+use std::sync::Arc;
+
+use super::events::StoreEvents;
+use super::peer::PeerId;
+use crate::os::shared_memory::PageKind;
+
+/// Whether objects lie in pages from the reserved pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum HugePages {
+    /// Where there are any; else plain pages and one notice.
+    #[default]
+    Auto,
+    /// Without them it is an error.
+    Require,
+    /// Plain pages, huge ones where the kernel finds it fit.
+    Off,
+}
+
+/// How the store of a process is to be.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Most bytes of all extents together.
+    pub store_bytes: usize,
+    /// Whether huge pages are used.
+    pub huge_pages: HugePages,
+    /// Which ones: 2 MiB or 1 GiB.
+    pub huge_page: PageKind,
+    /// The NUMA node whose memory is taken while it has any.
+    pub numa_node: Option<u32>,
+    /// Bytes of the first extent; each one after it is twice as large.
+    pub extent_bytes_first: usize,
+    /// Bytes of the largest extent that is not made for one object.
+    pub extent_bytes_max: usize,
+    /// Whether a thread of its own faults pages in before they are used.
+    pub populate: bool,
+    /// Who is told of extents and shortages.
+    pub events: Option<Arc<dyn StoreEvents>>,
+    /// Whose store it is; holders of its memory see this number.
+    pub owner: PeerId,
+}
+
+impl StoreConfig {
+    /// A store of at most `store_bytes`, else as users have it who say nothing.
+    #[must_use]
+    pub fn new(store_bytes: usize) -> Self {
+        Self {
+            store_bytes,
+            huge_pages: HugePages::Auto,
+            huge_page: PageKind::Huge2MiB,
+            numa_node: None,
+            extent_bytes_first: 2 << 20,
+            extent_bytes_max: 64 << 20,
+            populate: true,
+            events: None,
+            owner: PeerId(0),
+        }
+    }
+}
