@@ -57,36 +57,54 @@ fn available_below(root: &Path) -> Option<u64> {
     }
 }
 
+/// Bytes of memory that this process could have at best: the machine's, or the limit of its cgroups
+/// if that is less. `None` if nothing can be read.
+#[must_use]
+pub fn total_bytes() -> Option<u64> {
+    let root = Path::new("/");
+    let limits = cgroups(root).into_iter();
+    let group = limits
+        .filter_map(|folder| number(&folder.join("memory.max")))
+        .min();
+    match (meminfo(root, "MemTotal:"), group) {
+        (Some(machine), Some(group)) => Some(machine.min(group)),
+        (one, other) => one.or(other),
+    }
+}
+
 fn machine_available(root: &Path) -> Option<u64> {
+    meminfo(root, "MemAvailable:")
+}
+
+fn meminfo(root: &Path, field: &str) -> Option<u64> {
     let meminfo = fs::read_to_string(root.join("proc/meminfo")).ok()?;
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib.saturating_mul(1024))
 }
 
 /// The least that any cgroup above this process leaves.
 fn cgroup_left(root: &Path) -> Option<u64> {
-    let membership = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let path = membership
+    let left = |folder: PathBuf| {
+        let limit = number(&folder.join("memory.max"))?;
+        let used = number(&folder.join("memory.current"))?;
+        Some(limit.saturating_sub(used))
+    };
+    cgroups(root).into_iter().filter_map(left).min()
+}
+
+/// The folders of the cgroups (version 2) this process is in, innermost first.
+fn cgroups(root: &Path) -> Vec<PathBuf> {
+    let membership = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let line = membership
         .lines()
-        .find_map(|line| line.strip_prefix("0::/"))?;
+        .find_map(|line| line.strip_prefix("0::/"));
+    let Some(path) = line else { return Vec::new() };
     let mount = root.join("sys/fs/cgroup");
-    let mut folder: PathBuf = mount.join(path);
-    let mut least = None;
-    while folder.starts_with(&mount) {
-        let limit = number(&folder.join("memory.max"));
-        let used = number(&folder.join("memory.current"));
-        if let (Some(limit), Some(used)) = (limit, used) {
-            let left = limit.saturating_sub(used);
-            least = Some(least.map_or(left, |least: u64| least.min(left)));
-        }
-        if !folder.pop() {
-            break;
-        }
-    }
-    least
+    let innermost = mount.join(path);
+    let folders = innermost.ancestors();
+    let inside = folders.take_while(|folder| folder.starts_with(&mount));
+    inside.map(Path::to_path_buf).collect()
 }
 
 /// The number in a file; `None` for `max` and whatever is no number.

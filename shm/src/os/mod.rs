@@ -9,6 +9,7 @@
 //! | [`membarrier`] | a fence that costs one side nothing |
 //! | [`memory`] | how much memory there is: machine, cgroup, pools of huge pages |
 //! | [`process`] | descriptors that stand for processes |
+//! | [`numa`] | which NUMA node memory comes from |
 //! | [`shared_memory`] | files that several processes map, sealed, and descriptors on their way |
 //! | [`uring`] | the io_uring ring |
 //!
@@ -22,6 +23,7 @@ pub mod futex;
 pub mod map;
 pub mod membarrier;
 pub mod memory;
+pub mod numa;
 pub mod process;
 pub mod shared_memory;
 pub mod uring;

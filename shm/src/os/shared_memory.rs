@@ -131,6 +131,15 @@ pub fn file_bytes(file: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0))
 }
 
+/// The numbers of a file's file system and of the file on it.
+///
+/// # Errors
+/// What the kernel said.
+pub fn file_number(file: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
 /// A file's memory in this process.
 ///
 /// - SF-4 a `View` owns its range: nobody else unmaps it, and dropping it does.

@@ -134,6 +134,15 @@ pub enum StoreError {
         /// Why, and what would be.
         reason: &'static str,
     },
+    /// A process that is not there.
+    #[error("peer {} is not there: it was never added, or it is dead", .peer.0)]
+    UnknownPeer {
+        /// Its number.
+        peer: PeerId,
+    },
+    /// An object of another store of this process.
+    #[error("the object is of another store; give it by the one that made it")]
+    OtherStore,
     /// A process says that it has what it was not given.
     #[error(
         "peer {} gives back {count} of an object in extent {extent} at {offset} of which it has \

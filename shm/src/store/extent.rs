@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 use crate::os::memory::{self, HugePool};
+use crate::os::numa;
 use crate::os::shared_memory::{self, PageKind, View};
 
 /// Why there is no extent, and what to do about it.
@@ -118,6 +119,18 @@ impl Extent {
     /// # Errors
     /// [`ExtentError`] with the figures asked for and free; nothing is kept then.
     pub fn create(bytes: usize, pages: PageKind) -> Result<Self, ExtentError> {
+        Self::create_on(bytes, pages, None)
+    }
+
+    /// As [`create`](Self::create), of the memory of a NUMA node while that has any.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_on(
+        bytes: usize,
+        pages: PageKind,
+        node: Option<u32>,
+    ) -> Result<Self, ExtentError> {
         let whole = bytes
             .checked_next_multiple_of(pages.bytes())
             .filter(|whole| (1..=BYTES_MAX).contains(whole));
@@ -153,6 +166,9 @@ impl Extent {
                 refused("map")(source)
             }
         })?;
+        if let Some(node) = node {
+            numa::prefer(&view, node).map_err(refused("place"))?;
+        }
         if pages == PageKind::Plain {
             view.advise_huge();
             shared_memory::allocate(file.as_fd(), whole).map_err(|source| match source.kind() {
@@ -213,6 +229,7 @@ impl Extent {
 #[derive(Debug)]
 pub struct ForeignExtent {
     view: View,
+    file_number: (u64, u64),
 }
 
 impl ForeignExtent {
@@ -249,7 +266,14 @@ impl ForeignExtent {
             });
         }
         let view = View::map(file, bytes, false).map_err(refused("map"))?;
-        Ok(Self { view })
+        let file_number = shared_memory::file_number(file).map_err(refused("measure"))?;
+        Ok(Self { view, file_number })
+    }
+
+    /// What tells its memory from that of every other extent that is there.
+    #[must_use]
+    pub fn file_number(&self) -> (u64, u64) {
+        self.file_number
     }
 
     /// First byte; nobody in this process can write from here on.
@@ -270,6 +294,7 @@ fn remedy(what: &str) -> &'static str {
     match what {
         "make" => "; raise `ulimit -n`, or let the sandbox pass memfd_create",
         "map" => "; check `ulimit -v` and `sysctl vm.max_map_count`",
+        "place" => "; see /sys/devices/system/node/has_memory for the nodes there are",
         "seal" => "; Linux 5.1 or later is needed",
         _ => "",
     }

@@ -1,9 +1,61 @@
 //! Memory for objects that several processes of one node see.
 //!
+//! Every process has a [`Store`] of its own and writes there alone; others map its extents and read.
+//! All that decides about memory lies in the owner's private memory, so no death of a process leaves
+//! anything to be repaired.
+//!
 //! | module | holds |
 //! |---|---|
 //! | [`extent`] | the unit in which a process takes memory and gives it back |
 //! | [`spill_file`] | where cold objects go while there is no room for them in memory |
+//! | [`config`], [`events`], [`error`] | what is asked for, what is told, what can go wrong |
+//! | [`object`], [`descriptor`], [`header`] | objects, their names in messages, their marks in an extent |
+//! | [`arena`] | where a thread makes objects |
+//! | [`peer`] | what other processes were given |
+//! | [`foreign`] | objects of other processes |
 
+#[cfg(not(loom))]
+pub mod arena;
+#[cfg(not(loom))]
+pub mod config;
+pub mod descriptor;
+#[cfg(not(loom))]
+pub mod error;
+#[cfg(not(loom))]
+pub mod events;
 pub mod extent;
 pub mod spill_file;
+#[cfg(not(loom))]
+pub mod foreign;
+#[cfg(not(loom))]
+mod ground;
+#[cfg(not(loom))]
+mod handle;
+#[cfg(not(loom))]
+pub mod header;
+#[cfg(not(loom))]
+mod keys;
+#[cfg(not(loom))]
+pub mod object;
+#[cfg(not(loom))]
+pub mod peer;
+#[cfg(not(loom))]
+mod populate;
+#[cfg(not(loom))]
+mod record;
+#[cfg(not(loom))]
+mod shared;
+
+#[cfg(not(loom))]
+pub use self::{
+    arena::Arena,
+    config::{HugePages, StoreConfig},
+    descriptor::Descriptor,
+    error::{Holder, HolderKind, StoreError, StoreFull},
+    events::StoreEvents,
+    foreign::{Foreign, ForeignObject, Release},
+    handle::{Charge, Store, Usage},
+    object::{Object, ObjectMut},
+    peer::PeerId,
+    shared::OBJECT_BYTES_MAX,
+};
