@@ -1,7 +1,7 @@
 //! Which granules of one extent are free, a bit each; takes and gives back runs of them.
 //!
-//! - RN-1 a set bit is a free granule. Bits past the end are never set.
-//! - RN-2 `longest` is no less than the longest free run; a search that fails lowers it, so that the
+//! - RUN-1 a set bit is a free granule. Bits past the end are never set.
+//! - RUN-2 `longest` is no less than the longest free run; a search that fails lowers it, so that the
 //!   next one of that length costs nothing.
 
 const BITS: u32 = u64::BITS;
@@ -72,7 +72,7 @@ impl Runs {
             longest = longest.max(end - start);
             at = end;
         }
-        self.longest = longest; // RN-2
+        self.longest = longest; // RUN-2
         None
     }
 
@@ -90,7 +90,7 @@ impl Runs {
         assert!(taken, "granules {start}+{count} were given back twice");
         self.put(start, count, true);
         self.free += count;
-        self.longest = self.free; // RN-2
+        self.longest = self.free; // RUN-2
     }
 
     /// The first granule from `at` on that is free, or is not.

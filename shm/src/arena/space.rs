@@ -3,10 +3,10 @@
 //! It knows regions (extents) by number and places by offset and touches no memory of theirs, so
 //! nothing that another process sees decides about it. One thread at a time uses it.
 //!
-//! - AS-1 the place of a live object belongs to it alone; places do not overlap.
-//! - AS-2 a slab that is wholly free goes back to its region, but for the one of each class that is
+//! - SPC-1 the place of a live object belongs to it alone; places do not overlap.
+//! - SPC-2 a slab that is wholly free goes back to its region, but for the one of each class that is
 //!   in use now; `trim` gives those back as well.
-//! - AS-3 a region in which nothing is taken can be removed, and only such a one.
+//! - SPC-3 a region in which nothing is taken can be removed, and only such a one.
 
 use super::classes::{self, CLASSES, GRANULE_UNITS};
 use super::runs::Runs;
@@ -99,7 +99,7 @@ impl Space {
         self.regions.len() as u32 - 1
     }
 
-    /// Removes a region in which nothing is taken (AS-3): the number of one.
+    /// Removes a region in which nothing is taken (SPC-3): the number of one.
     pub fn remove_empty_region(&mut self) -> Option<u32> {
         if self.empty == 0 {
             return None;
@@ -241,7 +241,7 @@ impl Space {
             self.classes[class].partial.push(number);
         }
         if free == classes::slab_slots(class) as usize {
-            self.release_slab(number); // AS-2
+            self.release_slab(number); // SPC-2
         }
     }
 
@@ -264,12 +264,12 @@ impl Space {
 
     fn give_run(&mut self, region: u32, granule: u32, count: u32) {
         let runs = self.regions[region as usize].as_mut();
-        let runs = runs.expect("AS-3: what is taken lies in a region that is there");
+        let runs = runs.expect("SPC-3: what is taken lies in a region that is there");
         runs.give(granule, count);
         self.empty += usize::from(runs.is_empty());
     }
 
-    /// Gives the slabs in use back that are wholly free (AS-2).
+    /// Gives the slabs in use back that are wholly free (SPC-2).
     pub fn trim(&mut self) {
         for class in 0..CLASSES {
             let current = self.classes[class].current;

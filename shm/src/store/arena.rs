@@ -194,11 +194,11 @@ impl Books {
             }
             let place = pages.space.alloc(bytes)?;
             let ground = pages.grounds[place.region as usize].as_ref();
-            let ground = ground.expect("AS-3: a place lies in a region that is there");
+            let ground = ground.expect("SPC-3: a place lies in a region that is there");
             pages.generation += 1;
             pages.payload_bytes += bytes;
             let generation = pages.generation;
-            // SAFETY: AS-1, the place is inside of the extent and the new object's alone. AR-2: the
+            // SAFETY: SPC-1, the place is inside of the extent and the new object's alone. AR-2: the
             // arena is there, and stays while the object does.
             Some(unsafe { Record::create(NonNull::from(self), ground, place, generation, bytes) })
         })

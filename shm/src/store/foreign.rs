@@ -1,13 +1,13 @@
 //! Objects of other processes: mapped extents, and what lies in them.
 //!
-//! - FO-1 descriptors are input: the range is checked against the mapping, whose size cannot change,
+//! - FRN-1 descriptors are input: the range is checked against the mapping, whose size cannot change,
 //!   then the object's mark is read, each word once. Whatever a peer sends, nothing is read outside
 //!   of its own extent.
-//! - FO-2 an open object keeps its extent mapped, also when the extent was taken off the list or its
+//! - FRN-2 an open object keeps its extent mapped, also when the extent was taken off the list or its
 //!   owner is dead.
-//! - FO-3 each open stands for one reference that its owner gave; it goes back by [`Release`] when
+//! - FRN-3 each open stands for one reference that its owner gave; it goes back by [`Release`] when
 //!   the last clone is dropped. An open that failed gives nothing back.
-//! - FO-4 the owner keeps a given object unchanged (OB-2). That an owner keeps to it is trusted, as
+//! - FRN-4 the owner keeps a given object unchanged (OB-2). That an owner keeps to it is trusted, as
 //!   far as what is read is concerned, and for nothing else; who does not trust it copies first.
 #![allow(unsafe_code, reason = "hands out memory of other processes")]
 
@@ -106,7 +106,7 @@ impl Foreign {
         drop(removed);
     }
 
-    /// Forgets all extents of a process; what is open stays (FO-2).
+    /// Forgets all extents of a process; what is open stays (FRN-2).
     pub fn remove_peer(&self, owner: PeerId) {
         let mut gone = Vec::new();
         self.write().retain(|key, attached| {
@@ -142,7 +142,7 @@ impl Foreign {
             });
         };
         let (offset, extent_bytes) = (descriptor.offset(), attached.extent.bytes() as u64);
-        // FO-1. An offset has 38 bits.
+        // FRN-1. An offset has 38 bits.
         let end = offset.checked_add(descriptor.bytes);
         if descriptor.unit < HEADER_UNITS || end.is_none_or(|end| end > extent_bytes) {
             return Err(StoreError::Damaged {
@@ -153,9 +153,9 @@ impl Foreign {
                 bytes: descriptor.bytes,
             });
         }
-        // SAFETY: FO-1, inside; an extent begins with a page, so units of it are aligned.
+        // SAFETY: FRN-1, inside; an extent begins with a page, so units of it are aligned.
         let payload = unsafe { attached.extent.start().add(offset as usize) };
-        // SAFETY: FO-1, a unit lies before it.
+        // SAFETY: FRN-1, a unit lies before it.
         let header = unsafe { Header::before(payload) };
         if !header.is_sealed(descriptor.generation, descriptor.bytes) {
             return Err(StoreError::Gone {
@@ -180,14 +180,14 @@ pub struct ForeignObject(Arc<Opened>);
 
 struct Opened {
     foreign: Arc<Shared>,
-    /// FO-2.
+    /// FRN-2.
     _attached: Arc<Attached>,
     owner: PeerId,
     descriptor: Descriptor,
     payload: NonNull<u8>,
 }
 
-// SAFETY: FO-2, FO-4: memory that is mapped while the value is there, and that nobody here writes.
+// SAFETY: FRN-2, FRN-4: memory that is mapped while the value is there, and that nobody here writes.
 unsafe impl Send for Opened {}
 // SAFETY: as above.
 unsafe impl Sync for Opened {}
@@ -203,7 +203,7 @@ impl fmt::Debug for Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         let release = &self.foreign.release;
-        release.release(self.owner, self.descriptor, 1); // FO-3
+        release.release(self.owner, self.descriptor, 1); // FRN-3
     }
 }
 
@@ -225,7 +225,7 @@ impl Deref for ForeignObject {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: FO-1, FO-2, FO-4.
+        // SAFETY: FRN-1, FRN-2, FRN-4.
         unsafe { slice::from_raw_parts(self.0.payload.as_ptr(), self.0.descriptor.bytes as usize) }
     }
 }

@@ -1,10 +1,10 @@
 //! The extents of one store: how many, how large, of what pages, within its budget.
 //!
-//! - GR-1 `used` is the bytes of all extents that are there or being made, and with what is charged
+//! - GRD-1 `used` is the bytes of all extents that are there or being made, and with what is charged
 //!   it is never above the budget.
-//! - GR-2 an extent is announced before an object can lie in it, and its end after the last one is
+//! - GRD-2 an extent is announced before an object can lie in it, and its end after the last one is
 //!   gone.
-//! - GR-3 no extent is made before one is needed. Each is twice as large as the one before, up to a
+//! - GRD-3 no extent is made before one is needed. Each is twice as large as the one before, up to a
 //!   limit; an object that would take more than half of the largest gets one of its own.
 
 use std::collections::BTreeMap;
@@ -141,7 +141,7 @@ impl Grounds {
         let ground = ground?;
         if let Some(events) = events {
             let extent = &ground.extent;
-            events.extent_made(ground.id, extent.file(), extent.bytes() as u64); // GR-2
+            events.extent_made(ground.id, extent.file(), extent.bytes() as u64); // GRD-2
         }
         if let Some(populator) = &self.populator {
             populator.add(&ground);
@@ -158,7 +158,7 @@ impl Grounds {
         let whole = |bytes: usize| bytes.checked_next_multiple_of(page).unwrap_or(usize::MAX);
         let least = whole(classes::extent_bytes_min(payload_bytes));
         let wanted = whole(self.state().extent_bytes_next);
-        let own = least > self.config.extent_bytes_max / 2; // GR-3
+        let own = least > self.config.extent_bytes_max / 2; // GRD-3
         if !own
             && wanted > least
             && let Ok(Some(ground)) = self.make_sized(kind, wanted)
@@ -176,7 +176,7 @@ impl Grounds {
             let mut state = self.state();
             let left = self.config.store_bytes.saturating_sub(charged(&state));
             match state.used.checked_add(bytes) {
-                Some(used) if used <= left => state.used = used, // GR-1
+                Some(used) if used <= left => state.used = used, // GRD-1
                 _ => return Ok(None),
             }
         }

@@ -33,7 +33,7 @@ impl ObjectMut {
     }
 
     fn record(&self) -> &Record {
-        // SAFETY: RO-1.
+        // SAFETY: REC-1.
         unsafe { self.0.as_ref() }
     }
 
@@ -53,7 +53,7 @@ impl Deref for ObjectMut {
     #[inline]
     fn deref(&self) -> &[u8] {
         let record = self.record();
-        // SAFETY: AS-1, OB-1: the bytes are this handle's. A mapped file has no byte without value.
+        // SAFETY: SPC-1, OB-1: the bytes are this handle's. A mapped file has no byte without value.
         unsafe { slice::from_raw_parts(record.payload.as_ptr(), record.bytes) }
     }
 }
@@ -79,7 +79,7 @@ impl Drop for ObjectMut {
 #[derive(Debug)]
 pub struct Object(NonNull<Record>);
 
-// SAFETY: RO-1, RO-2, OB-2: what is read does not change, and the last handle may be anywhere.
+// SAFETY: REC-1, REC-2, OB-2: what is read does not change, and the last handle may be anywhere.
 unsafe impl Send for Object {}
 // SAFETY: as above.
 unsafe impl Sync for Object {}
@@ -87,7 +87,7 @@ unsafe impl Sync for Object {}
 impl Object {
     #[inline]
     pub(super) fn record(&self) -> &Record {
-        // SAFETY: RO-1.
+        // SAFETY: REC-1.
         unsafe { self.0.as_ref() }
     }
 
@@ -130,7 +130,7 @@ impl Deref for Object {
     #[inline]
     fn deref(&self) -> &[u8] {
         let record = self.record();
-        // SAFETY: AS-1, OB-2.
+        // SAFETY: SPC-1, OB-2.
         unsafe { slice::from_raw_parts(record.payload.as_ptr(), record.bytes) }
     }
 }
@@ -144,7 +144,7 @@ impl AsRef<[u8]> for Object {
 impl Drop for Object {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: RO-1.
+        // SAFETY: REC-1.
         unsafe { Record::let_go(self.0) };
     }
 }

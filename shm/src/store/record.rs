@@ -1,8 +1,8 @@
 //! What the process knows about one of its objects: a line of private memory.
 //!
-//! - RO-1 a record belongs to the handles of its object, which `count` counts; when the last one is
+//! - REC-1 a record belongs to the handles of its object, which `count` counts; when the last one is
 //!   gone it belongs to the arena, which destroys it.
-//! - RO-2 the last handle is gone with Release, and whoever finds that out passes an Acquire fence:
+//! - REC-2 the last handle is gone with Release, and whoever finds that out passes an Acquire fence:
 //!   all that other handles did comes before the place is used again.
 #![allow(unsafe_code, reason = "counts handles of memory that it frees")]
 
@@ -77,7 +77,7 @@ impl Record {
     /// Ends it; where it lay, and its bytes.
     ///
     /// # Safety
-    /// RO-1: the record is the caller's.
+    /// REC-1: the record is the caller's.
     #[inline]
     pub(super) unsafe fn destroy(record: NonNull<Self>) -> (Place, usize) {
         // SAFETY: the caller's promise.
@@ -91,7 +91,7 @@ impl Record {
     /// The header in the extent.
     #[inline]
     pub(super) fn header(&self) -> &Header {
-        // SAFETY: AS-1, SZ-1: the place is the object's, which this record belongs to.
+        // SAFETY: SPC-1, SZ-1: the place is the object's, which this record belongs to.
         unsafe { Header::before(self.payload) }
     }
 
@@ -129,14 +129,14 @@ impl Record {
     /// The handle is the caller's and not used any more.
     #[inline]
     pub(super) unsafe fn let_go(record: NonNull<Self>) {
-        // SAFETY: RO-1.
+        // SAFETY: REC-1.
         let this = unsafe { record.as_ref() };
         if this.count.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
-        fence(Ordering::Acquire); // RO-2
+        fence(Ordering::Acquire); // REC-2
         this.header().clear(this.generation);
-        // SAFETY: RO-1.
+        // SAFETY: REC-1.
         unsafe { Books::free(this.books, record) };
     }
 }

@@ -3,7 +3,7 @@
 //! When an arena has no room: an extent if the budget has one, then what others dropped or hold
 //! empty, then room in another arena, then what is only cached, then disk if the caller allows it.
 //!
-//! - ST-1 no lock is held while another one of the store is taken, nor while user code runs.
+//! - STO-1 no lock is held while another one of the store is taken, nor while user code runs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
