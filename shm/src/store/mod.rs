@@ -24,7 +24,6 @@ pub mod error;
 #[cfg(not(loom))]
 pub mod events;
 pub mod extent;
-pub mod spill_file;
 #[cfg(not(loom))]
 pub mod foreign;
 #[cfg(not(loom))]
@@ -45,6 +44,7 @@ mod populate;
 mod record;
 #[cfg(not(loom))]
 mod shared;
+pub mod spill_file;
 
 #[cfg(not(loom))]
 pub use self::{
