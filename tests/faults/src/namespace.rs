@@ -15,12 +15,6 @@ pub fn own_mounts_and_ids() -> io::Result<()> {
     keep_mounts_to_ourselves()
 }
 
-/// From here on the mounts of this process are its own.
-pub fn own_mounts() -> io::Result<()> {
-    unshare(UnshareFlags::NEWNS)?;
-    keep_mounts_to_ourselves()
-}
-
 fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: the process has one thread, and no descriptors are unshared.
     Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
