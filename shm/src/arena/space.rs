@@ -55,6 +55,9 @@ pub struct Space {
     classes: [Class; CLASSES],
     live: usize,
     empty: usize,
+    empty_granules: u64,
+    /// The region that was emptied last: most likely to be wanted again.
+    emptied_last: u32,
 }
 
 impl Default for Space {
@@ -78,6 +81,8 @@ impl Space {
             }),
             live: 0,
             empty: 0,
+            empty_granules: 0,
+            emptied_last: NONE,
         }
     }
 
@@ -91,6 +96,7 @@ impl Space {
         assert!(granules > 0 && granules <= u32::MAX / GRANULE_UNITS + 1);
         let runs = Some(Runs::new(granules));
         self.empty += 1;
+        self.empty_granules += u64::from(granules);
         if let Some(region) = self.vacant_regions.pop() {
             self.regions[region as usize] = runs;
             return region;
@@ -99,17 +105,31 @@ impl Space {
         self.regions.len() as u32 - 1
     }
 
-    /// Removes a region in which nothing is taken (SPC-3): the number of one.
+    /// Removes a region in which nothing is taken (SPC-3): the number of one. The one that was
+    /// emptied last goes last.
     pub fn remove_empty_region(&mut self) -> Option<u32> {
         if self.empty == 0 {
             return None;
         }
-        let is_empty = |runs: &Option<Runs>| runs.as_ref().is_some_and(Runs::is_empty);
-        let region = self.regions.iter().position(is_empty)?;
-        self.regions[region] = None;
+        let is_empty = |region: u32| {
+            let runs = self.regions.get(region as usize)?.as_ref()?;
+            runs.is_empty().then_some(region)
+        };
+        let last = self.emptied_last;
+        let regions = 0..self.regions.len() as u32;
+        let others = regions.filter(|&region| region != last);
+        let region = others.chain([last]).find_map(is_empty)?;
+        let runs = self.regions[region as usize].take()?;
         self.empty -= 1;
-        self.vacant_regions.push(region as u32);
-        Some(region as u32)
+        self.empty_granules -= u64::from(runs.granules());
+        self.vacant_regions.push(region);
+        Some(region)
+    }
+
+    /// Bytes of the regions in which nothing is taken.
+    #[must_use]
+    pub fn empty_bytes(&self) -> u64 {
+        self.empty_granules * classes::GRANULE_BYTES as u64
     }
 
     /// Regions in which nothing is taken.
@@ -196,7 +216,10 @@ impl Space {
                     continue;
                 }
                 if let Some(granule) = runs.take(count) {
-                    self.empty -= usize::from(empty);
+                    if empty {
+                        self.empty -= 1;
+                        self.empty_granules -= u64::from(runs.granules());
+                    }
                     return Some(Place {
                         region: region as u32,
                         unit: granule * GRANULE_UNITS,
@@ -266,7 +289,11 @@ impl Space {
         let runs = self.regions[region as usize].as_mut();
         let runs = runs.expect("SPC-3: what is taken lies in a region that is there");
         runs.give(granule, count);
-        self.empty += usize::from(runs.is_empty());
+        if runs.is_empty() {
+            self.empty += 1;
+            self.empty_granules += u64::from(runs.granules());
+            self.emptied_last = region;
+        }
     }
 
     /// Gives the slabs in use back that are wholly free (SPC-2).

@@ -11,7 +11,8 @@
 //!   belongs to it is done, and no longer.
 //! - AR-3 frees of other threads are handed back while the list is closed: in a closed arena, and
 //!   while somebody waits for memory (`pressed`). They then go under the lock.
-//! - AR-4 an arena keeps one extent in which nothing lies, and none when it is closed or `pressed`.
+//! - AR-4 an arena keeps extents in which nothing lies, up to `warm_bytes` and one in any case; none
+//!   when it is closed or `pressed`.
 #![allow(
     unsafe_code,
     reason = "books behind a lock; records through raw pointers"
@@ -22,9 +23,10 @@ use std::mem;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::copy;
 use super::error::StoreError;
 use super::ground::Ground;
-use super::object::ObjectMut;
+use super::object::{Object, ObjectMut};
 use super::record::Record;
 use super::shared::Shared;
 use crate::arena::remote::{Drain, RemoteFrees};
@@ -75,6 +77,17 @@ impl Arena {
         }
     }
 
+    /// An object with these bytes, to be read; as [`create`](Self::create).
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    #[inline]
+    pub fn put(&self, bytes: &[u8]) -> Result<Object, StoreError> {
+        let mut object = self.create(bytes.len())?;
+        copy::copy(&mut object, bytes);
+        Ok(object.seal())
+    }
+
     /// Takes back what other threads dropped and gives back what nothing lies in.
     pub fn trim(&self) {
         self.books.trim();
@@ -109,6 +122,7 @@ struct Pages {
     grounds: Vec<Option<Arc<Ground>>>,
     generation: u64,
     payload_bytes: usize,
+    warm_bytes: u64,
     closed: bool,
     pressed: bool,
     /// Something was freed since that was last told.
@@ -152,6 +166,7 @@ impl Books {
             grounds: Vec::new(),
             generation: 0,
             payload_bytes: 0,
+            warm_bytes: shared.grounds.config().warm_bytes as u64,
             closed: false,
             pressed: false,
             freed: false,
@@ -239,7 +254,7 @@ impl Books {
                 pages.drain(self.remote.drain());
             }
             pages.space.trim();
-            pages.retire(0);
+            pages.retire(true);
         });
     }
 
@@ -250,7 +265,7 @@ impl Books {
             if pressed {
                 pages.drain(self.remote.close());
                 pages.space.trim();
-                pages.retire(0);
+                pages.retire(true);
             } else if !pages.closed {
                 self.remote.open();
             }
@@ -263,7 +278,7 @@ impl Books {
             pages.closed = true;
             pages.drain(self.remote.close());
             pages.space.trim();
-            pages.retire(0);
+            pages.retire(true);
             if pages.space.live() > 0 {
                 pages.keep = Some(Arc::clone(self)); // AR-2
             }
@@ -297,13 +312,16 @@ impl Pages {
         self.payload_bytes -= bytes;
         self.freed = true;
         if self.space.empty_regions() > 0 {
-            self.retire(usize::from(!self.closed && !self.pressed)); // AR-4
+            self.retire(self.closed || self.pressed); // AR-4
         }
     }
 
-    /// Removes empty extents until no more than `kept` are left.
-    fn retire(&mut self, kept: usize) {
-        while self.space.empty_regions() > kept {
+    /// Removes empty extents, all of them or those that are too many (AR-4).
+    fn retire(&mut self, all: bool) {
+        let too_many = |space: &Space| {
+            all || space.empty_regions() > 1 && space.empty_bytes() > self.warm_bytes
+        };
+        while too_many(&self.space) {
             let Some(region) = self.space.remove_empty_region() else {
                 return;
             };
@@ -324,7 +342,7 @@ impl Pages {
         let over = self.closed && self.space.live() == 0;
         if over {
             self.space.trim();
-            self.retire(0);
+            self.retire(true);
         }
         After {
             retired: mem::take(&mut self.retired),

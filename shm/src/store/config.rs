@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::events::StoreEvents;
 use super::peer::PeerId;
+use super::spill::Spill;
 use crate::os::shared_memory::PageKind;
 
 /// Whether objects lie in pages from the reserved pools.
@@ -33,10 +34,16 @@ pub struct StoreConfig {
     pub extent_bytes_first: usize,
     /// Bytes of the largest extent that is not made for one object.
     pub extent_bytes_max: usize,
+    /// Bytes of extents that an arena keeps although nothing lies in them, so that what comes next
+    /// finds pages that are there. `Store::trim` gives them back, and so does a store that is short
+    /// of memory.
+    pub warm_bytes: usize,
     /// Whether a thread of its own faults pages in before they are used.
     pub populate: bool,
     /// Who is told of extents and shortages.
     pub events: Option<Arc<dyn StoreEvents>>,
+    /// Where cold objects go when there is no room.
+    pub spill: Option<Arc<dyn Spill>>,
     /// Whose store it is; holders of its memory see this number.
     pub owner: PeerId,
 }
@@ -52,8 +59,10 @@ impl StoreConfig {
             numa_node: None,
             extent_bytes_first: 2 << 20,
             extent_bytes_max: 64 << 20,
+            warm_bytes: (256 << 20).min(store_bytes / 4),
             populate: true,
             events: None,
+            spill: None,
             owner: PeerId(0),
         }
     }

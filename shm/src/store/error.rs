@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::extent::ExtentError;
 use super::peer::PeerId;
+use super::spill::SpillFailure;
 
 /// What keeps memory of a store from being used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +141,9 @@ pub enum StoreError {
         /// Its number.
         peer: PeerId,
     },
+    /// The store's last handle is gone.
+    #[error("the store was closed; keep a handle of it while objects are to come back from disk")]
+    Closed,
     /// An object of another store of this process.
     #[error("the object is of another store; give it by the one that made it")]
     OtherStore,
@@ -159,6 +163,22 @@ pub enum StoreError {
         count: u64,
         /// References it has.
         held: u64,
+    },
+    /// An object that was only cached was thrown out.
+    #[error("the cached object of {bytes} bytes was thrown out to make room; fetch it again")]
+    Evicted {
+        /// Bytes of its payload.
+        bytes: usize,
+    },
+    /// The disk refused.
+    #[error("cannot {what} objects of {bytes} bytes that were to make room on disk: {source}")]
+    Spill {
+        /// What was to be done.
+        what: &'static str,
+        /// Bytes of them.
+        bytes: usize,
+        /// Why not.
+        source: SpillFailure,
     },
     /// A descriptor names an extent that this process does not know.
     #[error(

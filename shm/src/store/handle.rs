@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::arena::{Arena, Books};
 use super::config::{HugePages, StoreConfig};
+use super::copy;
 use super::descriptor::Descriptor;
 use super::error::{Holder, StoreError};
 use super::object::{Object, ObjectMut};
 use super::peer::PeerId;
 use super::shared::Shared;
+use super::shelf::{Leave, Shelved};
 use crate::arena::classes::GRANULE_BYTES;
 use crate::os::memory;
 use crate::os::shared_memory::PageKind;
@@ -59,6 +61,10 @@ pub struct Usage {
     pub extents: usize,
     /// Bytes of them.
     pub extent_bytes: usize,
+    /// Objects on disk.
+    pub spilled: u64,
+    /// Their bytes.
+    pub spilled_bytes: u64,
 }
 
 impl Store {
@@ -71,6 +77,7 @@ impl Store {
         crate::os::membarrier::register();
         let shared = Arc::new(Shared::new(config));
         let common = Books::open(&shared, 0);
+        shared.set_common(&common);
         Ok(Self(Arc::new(Handles { shared, common })))
     }
 
@@ -104,6 +111,40 @@ impl Store {
         }
     }
 
+    /// An object with these bytes, to be read; as [`create`](Self::create).
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn put(&self, bytes: &[u8]) -> Result<Object, StoreError> {
+        let mut object = self.create(bytes.len())?;
+        copy::copy(&mut object, bytes);
+        Ok(object.seal())
+    }
+
+    /// Lets an object leave memory while the shelf has its only handle.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherStore`]; [`StoreError::Setting`] if it is to go to disk and there is no
+    /// place for it.
+    pub fn shelve(&self, object: Object, leave: Leave) -> Result<Shelved, StoreError> {
+        self.check_own(&object)?;
+        if leave == Leave::ToDisk && self.0.shared.grounds.config().spill.is_none() {
+            return Err(StoreError::Setting {
+                name: "spill",
+                value: 0,
+                reason: "the store has no place on disk; give it one (spill_directory)",
+            });
+        }
+        Ok(Shelved::new(&self.0.shared, object, leave))
+    }
+
+    fn check_own(&self, object: &Object) -> Result<(), StoreError> {
+        if Arc::ptr_eq(&object.record().books().shared, &self.0.shared) {
+            return Ok(());
+        }
+        Err(StoreError::OtherStore)
+    }
+
     /// Calls `then` once, on whichever thread frees memory next. Register first, then try once more,
     /// then wait: what is freed in between calls it too.
     pub fn when_freed(&self, then: impl FnOnce() + Send + 'static) {
@@ -120,9 +161,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownPeer`], [`StoreError::OtherStore`].
     pub fn give(&self, object: &Object, peer: PeerId) -> Result<Descriptor, StoreError> {
-        if !Arc::ptr_eq(&object.record().books().shared, &self.0.shared) {
-            return Err(StoreError::OtherStore);
-        }
+        self.check_own(object)?;
         self.0.shared.peers.give(peer, object)
     }
 
@@ -165,11 +204,14 @@ impl Store {
     pub fn usage(&self) -> Usage {
         let (objects, payload_bytes) = self.0.shared.live();
         let (extent_bytes, extents) = self.0.shared.grounds.extents();
+        let (spilled, spilled_bytes) = self.0.shared.shelf.spilled();
         Usage {
             objects,
             payload_bytes,
             extents,
             extent_bytes,
+            spilled,
+            spilled_bytes,
         }
     }
 

@@ -11,6 +11,8 @@
 //! | [`config`], [`events`], [`error`] | what is asked for, what is told, what can go wrong |
 //! | [`object`], [`descriptor`], [`header`] | objects, their names in messages, their marks in an extent |
 //! | [`arena`] | where a thread makes objects |
+//! | [`shelf`], [`spill`] | objects that may leave memory |
+//! | [`copy`] | copies of what is larger than the caches |
 //! | [`peer`] | what other processes were given |
 //! | [`foreign`] | objects of other processes |
 
@@ -18,6 +20,8 @@
 pub mod arena;
 #[cfg(not(loom))]
 pub mod config;
+#[cfg(not(loom))]
+pub mod copy;
 pub mod descriptor;
 #[cfg(not(loom))]
 pub mod error;
@@ -44,6 +48,10 @@ mod populate;
 mod record;
 #[cfg(not(loom))]
 mod shared;
+#[cfg(not(loom))]
+pub mod shelf;
+#[cfg(not(loom))]
+pub mod spill;
 pub mod spill_file;
 
 #[cfg(not(loom))]
@@ -58,4 +66,6 @@ pub use self::{
     object::{Object, ObjectMut},
     peer::PeerId,
     shared::OBJECT_BYTES_MAX,
+    shelf::{Leave, Shelved},
+    spill::{Spill, SpillFailure, Ticket},
 };

@@ -106,7 +106,13 @@ impl Object {
     /// Whether this is its only handle.
     #[must_use]
     pub fn is_unique(&self) -> bool {
-        self.record().is_unique()
+        self.handles() == 1
+    }
+
+    /// How many handles of it there are: a hint, unless others cannot make any.
+    #[must_use]
+    pub fn handles(&self) -> u32 {
+        self.record().handles()
     }
 
     /// Whether both are handles of one object.

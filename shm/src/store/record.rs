@@ -109,9 +109,9 @@ impl Record {
         self.place.unit + HEADER_UNITS
     }
 
-    /// Whether there is one handle.
-    pub(super) fn is_unique(&self) -> bool {
-        self.count.load(Ordering::Acquire) == 1
+    /// How many handles there are.
+    pub(super) fn handles(&self) -> u32 {
+        self.count.load(Ordering::Acquire)
     }
 
     /// One handle more.

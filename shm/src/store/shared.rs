@@ -3,9 +3,10 @@
 //! When an arena has no room: an extent if the budget has one, then what others dropped or hold
 //! empty, then room in another arena, then what is only cached, then disk if the caller allows it.
 //!
-//! - STO-1 no lock is held while another one of the store is taken, nor while user code runs.
+//! - STO-1 no lock is held while another one of the store is taken, nor while user code runs; the
+//!   shelf says where that is otherwise (SH-4).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::arena::Books;
 use super::config::StoreConfig;
@@ -14,6 +15,7 @@ use super::extent::ExtentError;
 use super::ground::Grounds;
 use super::object::ObjectMut;
 use super::peer::Peers;
+use super::shelf::Shelf;
 use crate::arena::classes::{GRANULE_BYTES, UNIT_BYTES};
 
 /// Bytes of the largest object: units of its extent fit 32 bits.
@@ -26,6 +28,9 @@ type OnFreed = Box<dyn FnOnce() + Send>;
 pub(super) struct Shared {
     pub(super) grounds: Grounds,
     pub(super) peers: Peers,
+    pub(super) shelf: Shelf,
+    /// The books for all threads that have none of their own.
+    common: OnceLock<Weak<Books>>,
     arenas: Mutex<Vec<Weak<Books>>>,
     waiting: Mutex<Vec<OnFreed>>,
 }
@@ -44,9 +49,12 @@ fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub(super) fn new(config: StoreConfig) -> Self {
+        let shelf = Shelf::new(config.store_bytes);
         Self {
+            shelf,
             grounds: Grounds::new(config),
             peers: Peers::default(),
+            common: OnceLock::new(),
             arenas: Mutex::default(),
             waiting: Mutex::default(),
         }
@@ -113,7 +121,7 @@ impl Shared {
             if let Some(object) = others.iter().find_map(|books| books.alloc(bytes)) {
                 return Ok(object);
             }
-            if self.evict(bytes, may_spill)? {
+            if self.shelf.evict(bytes, may_spill)? {
                 trimmed = false;
                 continue;
             }
@@ -121,9 +129,20 @@ impl Shared {
         }
     }
 
-    /// Throws something out; whether there was anything.
-    fn evict(&self, _bytes: usize, _may_spill: bool) -> Result<bool, StoreError> {
-        Ok(false)
+    /// Notes the books for all threads.
+    pub(super) fn set_common(&self, books: &Arc<Books>) {
+        let set = self.common.set(Arc::downgrade(books));
+        debug_assert!(set.is_ok(), "a store has one");
+    }
+
+    /// An object in the books for all threads, whatever it takes.
+    pub(super) fn create_common(&self, bytes: usize) -> Result<ObjectMut, StoreError> {
+        let common = self.common.get().and_then(Weak::upgrade);
+        let common = common.ok_or(StoreError::Closed)?;
+        match common.alloc(bytes) {
+            Some(object) => Ok(object),
+            None => self.create(&common, bytes, true),
+        }
     }
 
     fn full(&self, asked: usize) -> StoreFull {
