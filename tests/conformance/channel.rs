@@ -15,7 +15,7 @@ mod heap;
 mod shared;
 
 use heap::{Broadcast, Lanes, Line, Positions};
-use shared::{SharedLine, SharedPositions};
+use shared::{SharedBroadcast, SharedLanes, SharedLine, SharedPositions};
 
 /// A value any channel can carry.
 trait Value: Clone + Send + Sync + 'static {}
@@ -215,12 +215,12 @@ fn values_that_own_memory_arrive_whole<C: Channel>() {
     cross(C::open::<String>(4).unwrap(), |seed| seed.to_string());
 }
 
-/// Sends 20,000 values from another thread.
+/// Sends 10,000 values from another thread.
 fn cross_threads<T: Value + PartialEq + std::fmt::Debug>(
     (mut sender, mut receiver): (impl SendEnd<T> + 'static, impl RecvEnd<T>),
     make: impl Fn(u64) -> T + Copy + Send + 'static,
 ) {
-    const VALUES: u64 = 20_000;
+    const VALUES: u64 = 10_000;
     let producer = std::thread::spawn(move || {
         for value in 0..VALUES {
             let mut value = make(value);
@@ -364,3 +364,5 @@ channel_suite!(mpsc_of_one_lane, Lanes);
 channel_suite!(broadcast_to_one_reader, Broadcast);
 plain_channel_suite!(positions_in_control_memory, SharedPositions,);
 plain_channel_suite!(line_in_control_memory, SharedLine,);
+plain_channel_suite!(mpsc_of_one_lane_in_control_memory, SharedLanes,);
+plain_channel_suite!(broadcast_to_one_reader_in_control_memory, SharedBroadcast,);

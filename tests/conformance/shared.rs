@@ -1,6 +1,6 @@
 //! Channels in control memory, each end over a mapping of its own as in two processes.
 
-use maser_shm::channel::{ChannelError, Shared, TryRecvError, TrySendError, spsc};
+use maser_shm::channel::{ChannelError, Shared, TryRecvError, TrySendError, broadcast, mpsc, spsc};
 use maser_shm::control::{ControlMemory, Region};
 
 use crate::heap::ends;
@@ -19,6 +19,9 @@ fn two_views(bytes: usize) -> (Region, Region) {
 
 ends!(spsc::Sender<T, Shared>, spsc::Receiver<T, Shared>);
 ends!(spsc::LineSender<T, Shared>, spsc::LineReceiver<T, Shared>);
+
+ends!(mpsc::Sender<T, Shared>, mpsc::Receiver<T, Shared>);
+ends!(broadcast::Sender<T, Shared>, broadcast::Receiver<T, Shared>);
 
 /// `spsc::sender_in`.
 pub struct SharedPositions;
@@ -42,5 +45,30 @@ impl PlainChannel for SharedLine {
         let (here, there) = two_views(spsc::line_bytes::<T>(capacity)?);
         let receiver = spsc::line_receiver_in::<T>(&there, capacity)?;
         Ok((spsc::line_sender_in::<T>(&here, capacity)?, receiver))
+    }
+}
+
+/// `mpsc::sender_in` with one lane.
+pub struct SharedLanes;
+impl PlainChannel for SharedLanes {
+    fn open_plain<T: PlainValue>(
+        capacity: usize,
+    ) -> Result<(impl SendEnd<T> + 'static, impl RecvEnd<T> + 'static), ChannelError> {
+        let (here, there) = two_views(spsc::line_bytes::<T>(capacity)?);
+        let mut receiver = mpsc::Receiver::<T, Shared>::new();
+        receiver.add_lane_in(&there, capacity)?;
+        Ok((mpsc::sender_in::<T>(&here, capacity)?, receiver))
+    }
+}
+
+/// `broadcast::sender_in` with one reader.
+pub struct SharedBroadcast;
+impl PlainChannel for SharedBroadcast {
+    fn open_plain<T: PlainValue>(
+        capacity: usize,
+    ) -> Result<(impl SendEnd<T> + 'static, impl RecvEnd<T> + 'static), ChannelError> {
+        let (here, there) = two_views(broadcast::channel_bytes::<T>(1, capacity)?);
+        let receiver = broadcast::receiver_in::<T>(&there, 1, capacity, 0)?;
+        Ok((broadcast::sender_in::<T>(&here, 1, capacity)?, receiver))
     }
 }

@@ -56,6 +56,22 @@ pub enum ChannelError {
         /// Bytes the type asks for.
         align: usize,
     },
+    /// More readers than a broadcast in control memory can have.
+    #[error("a broadcast to {asked} readers was asked for, between processes {max} are possible")]
+    TooManyReaders {
+        /// Readers asked for.
+        asked: usize,
+        /// Most readers.
+        max: usize,
+    },
+    /// A broadcast has no such reader.
+    #[error("reader {index} was asked for, the broadcast has {readers}, counted from 0")]
+    NoSuchReader {
+        /// Reader asked for.
+        index: usize,
+        /// Readers there are.
+        readers: usize,
+    },
     /// The other side, or what lay there before, is another channel.
     #[error(
         "the region holds {theirs}, and not {ours}; both ends must be opened with the same type, \

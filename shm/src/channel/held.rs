@@ -30,6 +30,12 @@ impl<R> Held<R> {
         (Self::from_arc(first), Self::from_arc(second))
     }
 
+    /// `count` shares, one for each end.
+    pub(super) fn many(shared: R, count: usize) -> Vec<Self> {
+        let shared = Arc::new(shared);
+        (0..count).map(|_| Self::from_arc(shared.clone())).collect()
+    }
+
     fn from_arc(shared: Arc<R>) -> Self {
         // SAFETY: a pointer to a value in an `Arc` is not null.
         Self(unsafe { NonNull::new_unchecked(Arc::into_raw(shared).cast_mut()) })

@@ -125,6 +125,14 @@ fn agree(header: &Header, ours: Shape) -> Result<(), ChannelError> {
     })
 }
 
+impl<C> Mapped<C> {
+    /// Whether the ring lies in this region.
+    pub(super) fn is_in(&self, region: &Region) -> bool {
+        let (start, at) = (region.start().addr().get(), self.control.addr().get());
+        (start..start + region.bytes()).contains(&at)
+    }
+}
+
 impl<C> Deref for Mapped<C> {
     type Target = C;
 

@@ -12,12 +12,21 @@
 //! - ML-3 a lane whose sender is gone and which is empty after that was seen (EN-1) is taken out;
 //!   the channel is closed when no lane is left.
 //!
+//! - ML-4 a lane in control memory whose peer wrote what cannot be counts as one whose sender is
+//!   gone (LR-5); the other lanes go on.
+//!
 //! Lanes can be added while the channel is in use, by the receiver, which owns them.
 //!
 //! Model: `tests/loom_mpsc.rs`. Conformance: `channel_suite!`.
 
 use super::spsc::{LineReceiver, LineSender, line_channel};
-use super::{ChannelError, TryRecvError, TrySendError};
+use super::{ChannelError, Heap, Place, TryRecvError, TrySendError};
+
+#[cfg(not(loom))]
+mod shared;
+
+#[cfg(not(loom))]
+pub use shared::sender_in;
 
 /// Makes a channel of `lanes` senders, each with a ring of at least `capacity` slots of its own.
 ///
@@ -53,9 +62,9 @@ pub fn channel<T: Send>(
 }
 
 /// One of the sending ends of a [`channel`].
-pub struct Sender<T>(LineSender<T>);
+pub struct Sender<T, P: Place = Heap>(LineSender<T, P>);
 
-impl<T> Sender<T> {
+impl<T, P: Place> Sender<T, P> {
     /// Puts `value` into this sender's lane.
     ///
     /// # Errors
@@ -94,13 +103,13 @@ impl<T> Sender<T> {
 
 /// The receiving end of a [`channel`].
 #[repr(align(64))]
-pub struct Receiver<T> {
-    lanes: Vec<LineReceiver<T>>,
+pub struct Receiver<T, P: Place = Heap> {
+    lanes: Vec<LineReceiver<T, P>>,
     /// The lane served last (ML-1); `usize::MAX` stands before lane 0.
     served: usize,
 }
 
-impl<T> Receiver<T> {
+impl<T, P: Place> Receiver<T, P> {
     /// Takes a value of the next lane that has one.
     ///
     /// # Errors
@@ -114,13 +123,17 @@ impl<T> Receiver<T> {
         {
             return lane.try_recv();
         }
-        match self.next_ready() {
-            Some(lane) => {
-                self.served = lane;
-                self.lanes[lane].try_recv()
+        // Counted only where a peer could make a lane look ready for ever (ML-4).
+        let mut others = self.lanes.len();
+        while let Some(lane) = self.next_ready() {
+            self.served = lane;
+            match self.lanes[lane].try_recv() {
+                Err(_) if P::IS_SHARED && others > 0 => others -= 1,
+                Err(_) if P::IS_SHARED => break,
+                received => return received,
             }
-            None => Err(self.settle_empty()),
         }
+        Err(self.settle_empty())
     }
 
     /// Hands up to `max` values to `f`, of each lane in turn what was there; returns how many.
@@ -155,20 +168,6 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn lanes(&self) -> usize {
         self.lanes.len()
-    }
-
-    /// Adds a lane of at least `capacity` slots; also reopens a closed channel.
-    ///
-    /// # Errors
-    ///
-    /// [`ChannelError`] if `capacity` is zero or too large, or memory is short.
-    pub fn add_lane(&mut self, capacity: usize) -> Result<Sender<T>, ChannelError>
-    where
-        T: Send,
-    {
-        let (sender, lane) = line_channel(capacity)?;
-        self.lanes.push(lane);
-        Ok(Sender(sender))
     }
 
     /// The lane after the one served last.
@@ -208,5 +207,21 @@ impl<T> Receiver<T> {
         } else {
             TryRecvError::Empty
         }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Adds a lane of at least `capacity` slots; also reopens a closed channel.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError`] if `capacity` is zero or too large, or memory is short.
+    pub fn add_lane(&mut self, capacity: usize) -> Result<Sender<T>, ChannelError>
+    where
+        T: Send,
+    {
+        let (sender, lane) = line_channel(capacity)?;
+        self.lanes.push(lane);
+        Ok(Sender(sender))
     }
 }

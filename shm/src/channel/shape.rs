@@ -14,6 +14,7 @@ pub(super) enum Kind {
     Line = 1,
     Positions = 2,
     Calls = 3,
+    Broadcast = 4,
 }
 
 /// Kind, version, capacity and sizes of a channel.
@@ -46,6 +47,7 @@ impl fmt::Display for Shape {
             1 => "line ring",
             2 => "ring of positions",
             3 => "call ring",
+            4 => "broadcast",
             _ => return write!(f, "no channel known here ({first:#x} {second:#x})"),
         };
         let slots = 1_u64.checked_shl(byte(40) as u32).unwrap_or(0);
@@ -55,8 +57,10 @@ impl fmt::Display for Shape {
             f,
             "a {kind} of {slots} slots of {bytes} bytes aligned to {align}"
         )?;
-        if byte(48) == 3 {
-            write!(f, " and answers of {}", first as u32)?;
+        match (byte(48), first as u32) {
+            (3, answer) => write!(f, " and answers of {answer}")?,
+            (4, readers) => write!(f, " for {readers} readers")?,
+            _ => {}
         }
         write!(f, " (version {version})")
     }

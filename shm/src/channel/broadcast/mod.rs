@@ -10,7 +10,8 @@
 //!                    only when its own copy of the least says full
 //!
 //! ends line
-//! byte  0  readers   u64, readers left. Every core keeps a shared copy until one leaves
+//! byte  0  gone      u64, readers that left: how many, or a bit for each in control memory. Every
+//!                    core keeps a shared copy until one leaves
 //! byte  8  writer    who is gone, and how far it had dropped the values
 //! ```
 //!
@@ -29,25 +30,40 @@
 //! - BC-6 what the writer had not dropped is dropped with the ring: from the `dropped` it left
 //!   behind on, as far as the sequences go.
 //!
+//! In control memory ([`sender_in`], [`receiver_in`]) BC-4 and BC-6 do not apply, a reader copies a
+//! value before it looks at it, and heads and slots lie behind the ends line.
+//!
+//! - BC-7 a head that cannot be (behind the least that was seen, or beyond what was sent) puts its
+//!   reader out (WH-2): it counts as gone and the others go on. For a reader, a sequence beyond the
+//!   value it waits for ends the channel.
+//!
 //! Model: `tests/loom_broadcast.rs`. Conformance: `channel_suite!`.
 #![allow(
     unsafe_code,
     reason = "shares values in slots that one writer and many readers own in turn"
 )]
 
+mod heads;
 mod receiver;
 mod sender;
+#[cfg(not(loom))]
+mod shared;
 
 pub use receiver::Receiver;
 pub use sender::Sender;
+#[cfg(not(loom))]
+pub use shared::{READERS_MAX, channel_bytes, receiver_in, sender_in};
 
 use std::mem::MaybeUninit;
 
+use super::ChannelError;
+use super::held::Held;
+use super::place::OnHeap;
 use super::slots::Slots;
-use super::{Arc, ChannelError};
 use crate::sync::CachePadded;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
+use heads::Heads;
 
 /// Head of a reader that was dropped: it holds nothing up.
 const GONE: u64 = u64::MAX;
@@ -66,11 +82,12 @@ const _: () = {
     assert!(size_of::<Slot<[u128; 3]>>() == LINE_BYTES);
 };
 
+/// Who is gone. Gone if it is not 0: a peer in another process may write anything there.
 struct Ends {
-    /// Decremented by each dropped reader, read by the writer; advice only, so Relaxed.
-    readers_left: AtomicU64,
+    /// Added to by each dropped reader, read by the writer; advice only, so Relaxed.
+    gone: AtomicU64,
     /// Written once by the dropped writer (Release, BC-5), read by the readers (Acquire).
-    writer_gone: AtomicBool,
+    writer_gone: AtomicU32,
     /// Values the writer had dropped, left here (Relaxed) when it goes, for BC-6.
     dropped: AtomicU64,
 }
@@ -80,6 +97,15 @@ struct Ring<T> {
     /// Each written by its reader (Release, BC-3), read by the writer (Acquire).
     heads: Box<[CachePadded<AtomicU64>]>,
     ends: CachePadded<Ends>,
+}
+
+impl<T> OnHeap for Ring<T> {
+    type Control = CachePadded<Ends>;
+
+    #[inline(always)]
+    fn control(&self) -> &CachePadded<Ends> {
+        &self.ends
+    }
 }
 
 // SAFETY: BC-1: values are written by one thread while no other looks, and then only cloned
@@ -99,7 +125,7 @@ impl<T> Drop for Ring<T> {
                 return;
             }
             position += 1;
-            // SAFETY: BC-6: all ends are gone (the Arc's last drop orders this after all their
+            // SAFETY: BC-6: all ends are gone (the last share's drop orders this after all their
             // steps), the value is here and the writer did not drop it.
             slot.value
                 .with_mut(|value| unsafe { (*value).assume_init_drop() });
@@ -131,7 +157,7 @@ pub fn channel<T: Clone + Send + Sync>(
     if readers == 0 {
         return Err(ChannelError::ZeroLanes);
     }
-    let ring = Arc::new(Ring {
+    let ring = Ring {
         slots: Slots::new(capacity, || Slot {
             sequence: AtomicU64::new(0),
             value: UnsafeCell::new(MaybeUninit::uninit()),
@@ -140,13 +166,18 @@ pub fn channel<T: Clone + Send + Sync>(
             .map(|_| CachePadded::new(AtomicU64::new(0)))
             .collect(),
         ends: CachePadded::new(Ends {
-            readers_left: AtomicU64::new(readers as u64),
-            writer_gone: AtomicBool::new(false),
+            gone: AtomicU64::new(0),
+            writer_gone: AtomicU32::new(0),
             dropped: AtomicU64::new(0),
         }),
-    });
-    let receivers = (0..readers)
-        .map(|index| Receiver::new(ring.clone(), index))
+    };
+    let (slots, heads) = (ring.slots.view(), Heads::of(&ring.heads));
+    let mut shares = Held::many(ring, readers + 1);
+    let sending = shares.pop().expect("one more than there are readers");
+    let receivers = shares
+        .into_iter()
+        .enumerate()
+        .map(|(index, ring)| Receiver::new(ring, slots, heads, index))
         .collect();
-    Ok((Sender::new(ring), receivers))
+    Ok((Sender::new(sending, slots, heads, ()), receivers))
 }

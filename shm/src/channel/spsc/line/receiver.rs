@@ -12,6 +12,8 @@ use crate::channel::place::{Hold, corrupt};
 use crate::channel::{Heap, Place, Probe, TryRecvError};
 #[cfg(not(loom))]
 use crate::channel::{PeerFault, Shared};
+#[cfg(not(loom))]
+use crate::control::Region;
 use crate::sync::atomic::Ordering;
 
 /// The receiving end of a [`line_channel`](super::line_channel), or of a ring in control memory.
@@ -207,6 +209,11 @@ impl<T> LineReceiver<T, Shared> {
     #[must_use]
     pub fn fault(&self) -> Option<PeerFault> {
         self.ring.fault()
+    }
+
+    /// Whether the ring lies in this region.
+    pub(in crate::channel) fn is_in(&self, region: &Region) -> bool {
+        self.ring.is_in(region)
     }
 }
 
