@@ -2,7 +2,7 @@
 //!
 //! The futex is modelled by a lock and a condition variable, so a lost wake-up is a deadlock that
 //! loom reports. Checked by breaking the code: without the fence in `prepare_park`, without the one
-//! in `notify`, without the system call in `wake`, and with a Relaxed return from `park`, a model
+//! in `notify` or `notify_across`, without the system call in `wake`, and with a Relaxed return from `park`, a model
 //! here fails. The Release of `wake` is not checked: under loom the fence before it does the same.
 //!
 //! Run: `RUSTFLAGS="--cfg loom" cargo test -p maser-shm --release --test loom_event`.
@@ -35,6 +35,20 @@ fn work_published_before_notify_wakes_the_parker() {
         let notifier = thread::spawn(move || {
             theirs.1.store(1, Ordering::Relaxed);
             theirs.0.notify();
+        });
+        park_until(&shared.0, || shared.1.load(Ordering::Relaxed) == 1);
+        notifier.join().unwrap();
+    });
+}
+
+#[test]
+fn work_published_in_another_process_wakes_the_parker() {
+    loom::model(|| {
+        let shared = Arc::new((Event::new(), AtomicU32::new(0)));
+        let theirs = Arc::clone(&shared);
+        let notifier = thread::spawn(move || {
+            theirs.1.store(1, Ordering::Relaxed);
+            theirs.0.notify_across();
         });
         park_until(&shared.0, || shared.1.load(Ordering::Relaxed) == 1);
         notifier.join().unwrap();

@@ -14,6 +14,8 @@
 //!   core is fenced, then `LIGHT`. A thread that sees `LIGHT` (Acquire) therefore meets only heavy
 //!   sides that saw `HEAVY`, or whose store had left its core before `LIGHT` was raised and is seen
 //!   without a fence.
+//! - MB-5 between processes neither is enough: the light side is a full fence there (EV-7), and `heavy`
+//!   is one for the thread that calls it.
 //! - MB-4 two `heavy` sides order against each other as well; two `light` sides do not.
 //!
 //! A forked child inherits both the registration and the flags. Under `cfg(loom)` both sides are
