@@ -123,7 +123,7 @@ fn questions_are_answered_by_another_process() {
     let open = |memory: &ControlMemory| callee_in::<u64, Wide>(&memory.whole(), DEPTH).unwrap();
     if let Some((_, memory)) = part() {
         let mut callee = open(&memory);
-        while !(callee.is_closed() && !callee.is_ready()) {
+        while !callee.is_closed() || callee.is_ready() {
             if !callee.try_serve(wide) {
                 std::thread::yield_now();
             }

@@ -1,6 +1,6 @@
 //! The heads of the readers, as an end sees them.
 //!
-//! - HD-1 `count` heads lie from `base` on, for as long as the end that uses them has its share.
+//! - RH-1 `count` heads lie from `base` on, for as long as the end that uses them has its share.
 #![allow(unsafe_code, reason = "indexing an array that the ring owns")]
 
 use std::ptr::NonNull;
@@ -43,7 +43,7 @@ impl Heads {
     #[cfg(not(loom))]
     pub(super) fn end(&self) -> NonNull<u8> {
         let end = self.base.as_ptr().wrapping_add(self.count);
-        NonNull::new(end.cast()).expect("HD-1: inside the region")
+        NonNull::new(end.cast()).expect("RH-1: inside the region")
     }
 
     /// Number of readers.
@@ -58,7 +58,7 @@ impl Heads {
     /// The ring these heads came from is alive, and `index < count`.
     #[inline(always)]
     pub(super) unsafe fn at<'a>(&self, index: usize) -> &'a AtomicU64 {
-        // SAFETY: HD-1, and this function's contract.
+        // SAFETY: RH-1, and this function's contract.
         unsafe { self.base.add(index).as_ref() }
     }
 }

@@ -18,11 +18,11 @@ use crate::control::{Plain, Region};
 /// # Examples
 ///
 /// ```
-/// use maser_shm::channel::{mpsc, spsc::line_bytes};
+/// use maser_shm::channel::{Shared, mpsc, spsc::line_bytes};
 /// use maser_shm::control::ControlMemory;
 ///
 /// let memory = ControlMemory::create(line_bytes::<u64>(4)?)?;
-/// let mut receiver = mpsc::Receiver::new();
+/// let mut receiver = mpsc::Receiver::<u64, Shared>::new();
 /// receiver.add_lane_in(&memory.whole(), 4)?;
 /// // In another process, over `ControlMemory::attach`.
 /// let mut sender = mpsc::sender_in::<u64>(&memory.whole(), 4)?;
