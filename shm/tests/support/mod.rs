@@ -1,10 +1,10 @@
 //! A second process of a test, over the same control memory.
 //!
-//! - SP-1 it is this test program again with one test and the part it is to play there; the test
+//! - SE-1 it is this test program again with one test and the part it is to play there; the test
 //!   begins with [`part`], which is `None` in the first process.
-//! - SP-2 the memory's descriptor travels over a socket that is its standard input, as it does
+//! - SE-2 the memory's descriptor travels over a socket that is its standard input, as it does
 //!   between a keeper and its workers.
-//! - SP-3 a process whose handle is dropped is killed and waited for, so that none is left over.
+//! - SE-3 a process whose handle is dropped is killed and waited for, so that none is left over.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
