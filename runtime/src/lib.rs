@@ -40,6 +40,7 @@
 mod actor;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 mod error;
 mod error_log;
 mod executor;

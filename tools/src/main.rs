@@ -1,5 +1,7 @@
 //! The `maser` command.
 
+mod doctor;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,6 +35,17 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Examine this machine: what it lacks, what follows, and the commands that mend it.
+    ///
+    /// Ends with 0 if nothing is wrong, 1 if something degrades, 2 if something prevents running.
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Bytes of objects in shared memory that the machine is to be good for.
+        #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = doctor::bytes)]
+        store_bytes: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -51,5 +64,10 @@ fn main() -> ExitCode {
             list,
             quick,
         }),
+        Command::Doctor { json, store_bytes } => {
+            let mut needs = maser::doctor::Needs::default();
+            needs.store_bytes = store_bytes;
+            doctor::main(&needs, json)
+        }
     }
 }
