@@ -1,5 +1,5 @@
 //! The io_uring ring: buffers come back, whatever happens. Skipped, and said so, where it is refused.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, miri)))]
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Write};
