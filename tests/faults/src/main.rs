@@ -16,7 +16,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`row`], [`rows`], [`report`] | the statements, and what is printed of them |
-//! | [`stepper`], [`trace`], [`path`], [`marks`] | kills at every instruction |
+//! | [`stepper`], [`trace`], [`path`], [`marks`], [`wire`] | kills at every instruction |
 //! | [`child`], [`namespace`], [`level`] | processes, their own worlds, and what they hold |
 #![deny(unsafe_code)]
 
@@ -31,6 +31,7 @@ mod row;
 mod rows;
 mod stepper;
 mod trace;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use maser_shm::liveness::ProcessHandle;
 use maser_shm::os::shared_memory;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 use crate::child::{self, Child, End, panic_text};
 use crate::level::Level;
@@ -49,13 +49,26 @@ pub struct Stepped {
 /// The one that lives on.
 pub trait Survivor {
     /// Meets one victim over `link`, waits for its death, repairs, and checks all that must hold.
-    fn round(&mut self, link: UnixStream, victim: ProcessHandle) -> Outcome<()>;
+    fn round(&mut self, link: UnixStream, victim: Victim<'_>) -> Outcome<()>;
 }
 
-/// Waits until the victim is dead, as the survivor does it in life.
-pub fn wait_for_death(victim: &ProcessHandle) -> Outcome<()> {
-    let dead = victim.wait(Some(PATIENCE)).map_err(broken)?;
-    check(dead, || "the victim has not died".into())
+/// The one that dies, as the survivor sees it.
+pub struct Victim<'a> {
+    handle: ProcessHandle,
+    marks: &'a Marks,
+}
+
+impl Victim<'_> {
+    /// Waits until it is dead, as in life.
+    pub fn wait_for_death(&self) -> Outcome<()> {
+        let dead = self.handle.wait(Some(PATIENCE)).map_err(broken)?;
+        check(dead, || "the victim has not died".into())
+    }
+
+    /// Whether its operation had returned, so that all of it must be seen.
+    pub fn had_finished(&self) -> bool {
+        self.marks.stage() == Stage::After
+    }
 }
 
 impl Stepped {
@@ -64,11 +77,13 @@ impl Stepped {
         trace::possible()?;
         let (conductor, survivor) = UnixStream::pair().map_err(broken)?;
         conductor.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
+        let marks = Marks::new()?;
+        let survivor_process = child::fork(|| self.survive(&survivor, &marks, run.planted))?;
         let mut stage = Conductor {
             stepped: self,
-            marks: Marks::new()?,
+            marks,
             planted: run.planted,
-            survivor: child::fork(|| self.survive(&survivor, run.planted))?,
+            survivor: survivor_process,
             talk: conductor,
             path: Path::default(),
         };
@@ -96,7 +111,7 @@ impl Stepped {
     }
 
     /// The survivor's life; the exit code.
-    fn survive(&self, talk: &UnixStream, planted: bool) -> i32 {
+    fn survive(&self, talk: &UnixStream, marks: &Marks, planted: bool) -> i32 {
         let talk_of = |outcome: Outcome<()>| {
             let text = match outcome {
                 Ok(()) => String::new(),
@@ -111,7 +126,8 @@ impl Stepped {
         };
         let mut rounds = 0;
         let mut level = None;
-        while let Ok(Some((link, victim))) = next_round(talk) {
+        while let Ok(Some((link, handle))) = next_round(talk) {
+            let victim = Victim { handle, marks };
             let caught = catch_unwind(AssertUnwindSafe(|| survivor.round(link, victim)));
             let outcome = caught.unwrap_or_else(|panic| {
                 let text = panic_text(&*panic);
@@ -178,7 +194,9 @@ impl Conductor<'_> {
     fn round(&mut self, until: Until) -> Outcome<Round> {
         let (ours, theirs) = UnixStream::pair().map_err(broken)?;
         self.marks.reset();
+        let mut theirs = Some(theirs);
         let mut victim = child::fork(|| {
+            theirs.take();
             trace::allow();
             match (self.stepped.victim)(&ours, &self.marks, self.planted) {
                 Ok(()) => 0,
@@ -189,12 +207,13 @@ impl Conductor<'_> {
             }
         })?;
         drop(ours);
+        let theirs = theirs.ok_or_else(|| broken("no link"))?;
         let handle = victim.handle()?;
         shared_memory::send(&self.talk, b"r", &[theirs.as_fd(), handle.as_fd()]).map_err(broken)?;
         drop((theirs, handle));
         self.to_the_beginning(&mut victim)?;
         let pid = victim.pid();
-        let round = self.go(pid, until)?;
+        let round = self.go(&mut victim, until)?;
         let place = trace::in_the_file(trace::place(pid));
         let end = victim.kill();
         check(end == End::Signal(Signal::KILL.as_raw()), || {
@@ -218,7 +237,8 @@ impl Conductor<'_> {
     }
 
     /// Lets the victim into its operation.
-    fn go(&mut self, pid: Pid, until: Until) -> Outcome<Round> {
+    fn go(&mut self, victim: &mut Child, until: Until) -> Outcome<Round> {
+        let pid = victim.pid();
         let mut round = Round {
             steps: 0,
             finished: false,
@@ -227,7 +247,7 @@ impl Conductor<'_> {
         match until {
             Until::End => {
                 trace::go_on(pid, 0)?;
-                let stopped = trace::wait(pid)?;
+                let stopped = trace::wait(victim)?;
                 round.finished = true;
                 check(stopped == Stopped::At(libc::SIGSTOP), || {
                     format!("the victim did not come to the end: {stopped:?}")
@@ -237,7 +257,7 @@ impl Conductor<'_> {
             Until::Steps { steps, shortcut } => {
                 most = steps;
                 if let Some(cut) = self.path.shortcut(steps).filter(|_| shortcut) {
-                    round.finished = !trace::run_to(pid, cut.place, cut.passes)?;
+                    round.finished = !trace::run_to(victim, cut.place, cut.passes)?;
                     round.steps = cut.steps;
                 }
             }
@@ -245,7 +265,7 @@ impl Conductor<'_> {
         }
         let mut places = Vec::new();
         while round.steps < most && !round.finished {
-            trace::step(pid)?;
+            trace::step(victim)?;
             round.steps += 1;
             round.finished = self.marks.stage() == Stage::After;
             if until == Until::Written {
@@ -263,7 +283,7 @@ impl Conductor<'_> {
         let pid = victim.pid();
         let mut tied = false;
         loop {
-            match trace::wait(pid)? {
+            match trace::wait(victim)? {
                 Stopped::At(signal) => {
                     if !tied {
                         trace::tie(pid)?;
@@ -275,11 +295,9 @@ impl Conductor<'_> {
                     trace::go_on(pid, signal)?;
                 }
                 Stopped::Exited(code) => {
-                    victim.has_ended(End::Exit(code));
                     return Err(broken(format!("the victim could not prepare: exit {code}")));
                 }
                 Stopped::Killed(signal) => {
-                    victim.has_ended(End::Signal(signal));
                     return Err(broken(format!(
                         "the victim prepared and got signal {signal}"
                     )));

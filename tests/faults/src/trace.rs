@@ -8,7 +8,7 @@ use std::io;
 
 use rustix::process::Pid;
 
-use crate::child::signal_name;
+use crate::child::{self, Child, End, signal_name};
 use crate::row::{Outcome, Stop, broken};
 
 /// Exit code of a child that may not be traced.
@@ -35,8 +35,9 @@ pub enum Stopped {
     Killed(i32),
 }
 
-/// Waits until the process stops or ends. It must not be waited for any more after an end.
-pub fn wait(pid: Pid) -> Outcome<Stopped> {
+/// Waits until the process stops or ends.
+pub fn wait(victim: &mut Child) -> Outcome<Stopped> {
+    let pid = victim.pid();
     let mut status = 0;
     loop {
         // SAFETY: the status is a local.
@@ -52,8 +53,10 @@ pub fn wait(pid: Pid) -> Outcome<Stopped> {
     Ok(if libc::WIFSTOPPED(status) {
         Stopped::At(libc::WSTOPSIG(status))
     } else if libc::WIFSIGNALED(status) {
+        victim.has_ended(End::Signal(libc::WTERMSIG(status)));
         Stopped::Killed(libc::WTERMSIG(status))
     } else {
+        victim.has_ended(End::Exit(libc::WEXITSTATUS(status)));
         Stopped::Exited(libc::WEXITSTATUS(status))
     })
 }
@@ -80,17 +83,18 @@ pub fn go_on(pid: Pid, signal: i32) -> Outcome<()> {
 }
 
 /// Makes one instruction, or one system call.
-pub fn step(pid: Pid) -> Outcome<()> {
+pub fn step(victim: &mut Child) -> Outcome<()> {
+    let pid = victim.pid();
     // SAFETY: as in `tie`.
     let stepped = unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, raw(pid), 0, 0) };
     done("step", stepped)?;
-    match wait(pid)? {
+    match wait(victim)? {
         Stopped::At(libc::SIGTRAP) => Ok(()),
         Stopped::At(signal) => Err(broken(format!(
             "the victim got signal {signal} ({}) in its operation",
             signal_name(signal)
         ))),
-        other => Err(broken(format!("the victim was not killed and {other:?}"))),
+        other => Err(broken(format!("the victim ended by itself: {other:?}"))),
     }
 }
 
@@ -106,7 +110,8 @@ pub fn place(pid: Pid) -> u64 {
 /// Runs to `place`, past `passes` arrivals there; whether it came there before it stopped
 /// otherwise. There are breakpoints of the processor in it, so no byte of the program changes.
 #[cfg(target_arch = "x86_64")]
-pub fn run_to(pid: Pid, place: u64, passes: u32) -> Outcome<bool> {
+pub fn run_to(victim: &mut Child, place: u64, passes: u32) -> Outcome<bool> {
+    let pid = victim.pid();
     /// Breakpoint 0, for this process, when an instruction is fetched.
     const ARMED: u64 = 1;
     set_debug_register(pid, 0, place)?;
@@ -114,7 +119,7 @@ pub fn run_to(pid: Pid, place: u64, passes: u32) -> Outcome<bool> {
     let mut arrived = true;
     for _ in 0..=passes {
         go_on(pid, 0)?;
-        match wait(pid)? {
+        match wait(victim)? {
             Stopped::At(libc::SIGTRAP) => {}
             Stopped::At(libc::SIGSTOP) => {
                 arrived = false;
@@ -143,7 +148,7 @@ pub fn place(_pid: Pid) -> u64 {
 
 /// No steps there ([`possible`]).
 #[cfg(not(target_arch = "x86_64"))]
-pub fn run_to(_pid: Pid, _place: u64, _passes: u32) -> Outcome<bool> {
+pub fn run_to(_victim: &mut Child, _place: u64, _passes: u32) -> Outcome<bool> {
     Ok(false)
 }
 
@@ -169,12 +174,12 @@ pub fn possible() -> Outcome<()> {
         let reason = "a step of this processor breaks its reservations, so it would never end";
         return Err(Stop::Skipped(reason.into()));
     }
-    let mut child = crate::child::fork(|| {
+    let mut child = child::fork(|| {
         allow();
         0
     })?;
     match child.wait() {
-        crate::child::End::Exit(0) => Ok(()),
+        End::Exit(0) => Ok(()),
         _ => Err(Stop::Skipped(
             "ptrace is refused; let the sandbox pass it".into(),
         )),

@@ -5,13 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::NonNull;
 
-use maser_shm::liveness::ProcessHandle;
 use maser_shm::os::shared_memory::{self, PageKind, View};
 use maser_shm::store::extent::{Extent, ForeignExtent};
 
 use crate::marks::Marks;
 use crate::row::{Outcome, Row, broken, check};
-use crate::stepper::{Stepped, Survivor, wait_for_death};
+use crate::stepper::{Stepped, Survivor, Victim};
 
 const BYTES: usize = 64 << 10;
 const PATTERN: u8 = 0xa5;
@@ -26,7 +25,7 @@ pub const ROWS: [Row; 2] = [
         run: |run| OWNER.run(run),
     },
     Row {
-        name: "A1.attach",
+        name: "A1.map",
         claim: "a reader killed while it maps, reads and unmaps an extent harms neither the bytes \
                 nor the owner",
         canary: "the reader gets memory that it can write, and cleans it on its way out",
@@ -61,8 +60,8 @@ fn make_and_send(link: &UnixStream, marks: &Marks, planted: bool) -> Outcome<()>
 struct Receiver;
 
 impl Survivor for Receiver {
-    fn round(&mut self, link: UnixStream, victim: ProcessHandle) -> Outcome<()> {
-        wait_for_death(&victim)?;
+    fn round(&mut self, link: UnixStream, victim: Victim<'_>) -> Outcome<()> {
+        victim.wait_for_death()?;
         let (count, files) = shared_memory::receive(&link, &mut [0; 8]).map_err(broken)?;
         check(files.len() == count, || {
             format!("{count} bytes and {} files", files.len())
@@ -140,9 +139,9 @@ impl Memory {
 }
 
 impl Survivor for Owner {
-    fn round(&mut self, link: UnixStream, victim: ProcessHandle) -> Outcome<()> {
+    fn round(&mut self, link: UnixStream, victim: Victim<'_>) -> Outcome<()> {
         shared_memory::send(&link, b"e", &[self.file.as_fd()]).map_err(broken)?;
-        wait_for_death(&victim)?;
+        victim.wait_for_death()?;
         check(is_pattern(self.memory.start()), || {
             "a reader changed the bytes of the extent".into()
         })?;

@@ -2,19 +2,21 @@
 //!
 //! | file | rows |
 //! |---|---|
-//! | [`extents`] | `A1.extent`, `A1.attach`: memory between an owner and a reader |
+//! | [`extents`] | `A1.extent`, `A1.map`: memory between an owner and a reader |
+//! | [`objects`] | `A1.alloc`, `A1.seal`, `A1.get`, `A1.release`, `A1.send_ref`, `A1.receive_ref`: the store |
+//! | [`rings`] | `A1.channel_write`, `A1.call_slot`, `A1.attach` and their kin: rings and their ends |
 //! | [`zombie`] | `A5.zombie`: who is dead |
 
 mod extents;
+mod objects;
+mod rings;
 mod zombie;
 
 use crate::row::Row;
 
 /// All rows.
 pub fn all() -> Vec<Row> {
-    [&extents::ROWS[..], &zombie::ROWS[..]]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect()
+    let lists = [&rings::ROWS[..], &extents::ROWS[..], &zombie::ROWS[..]];
+    let listed = lists.into_iter().flatten().copied();
+    objects::rows().chain(listed).collect()
 }
