@@ -4,7 +4,7 @@
 //! byte  0  kind    u64
 //! byte  8  number  u64   an extent's, a count
 //! byte 16  bytes   u64   of the memory that comes with it
-//! byte 24  a descriptor of an object
+//! byte 24  a descriptor of an object: extent u32, unit u32, generation u64, bytes u64
 //! ```
 //!
 //! A message is written by one system call, so a killed process sends all of it or nothing.
@@ -15,11 +15,10 @@ use std::os::unix::net::UnixStream;
 
 use maser_shm::os::shared_memory;
 use maser_shm::store::Descriptor;
-use maser_shm::store::descriptor::DESCRIPTOR_BYTES;
 
 use crate::row::{Outcome, broken};
 
-const BYTES: usize = 24 + DESCRIPTOR_BYTES;
+const BYTES: usize = 48;
 
 /// See the module's page.
 #[derive(Debug)]
@@ -43,7 +42,10 @@ fn encode(kind: u64, number: u64, bytes: u64, descriptor: Descriptor) -> [u8; BY
     text[..8].copy_from_slice(&kind.to_le_bytes());
     text[8..16].copy_from_slice(&number.to_le_bytes());
     text[16..24].copy_from_slice(&bytes.to_le_bytes());
-    text[24..].copy_from_slice(&descriptor.to_bytes());
+    text[24..28].copy_from_slice(&descriptor.extent.to_le_bytes());
+    text[28..32].copy_from_slice(&descriptor.unit.to_le_bytes());
+    text[32..40].copy_from_slice(&descriptor.generation.to_le_bytes());
+    text[40..].copy_from_slice(&descriptor.bytes.to_le_bytes());
     text
 }
 
@@ -93,7 +95,13 @@ pub fn receive(link: &UnixStream) -> Outcome<Option<Message>> {
         return Err(broken(format!("{count} bytes of a message came")));
     }
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| text[at + i]));
-    let descriptor = Descriptor::from_bytes(std::array::from_fn(|i| text[24 + i]));
+    let half = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| text[at + i]));
+    let descriptor = Descriptor {
+        extent: half(24),
+        unit: half(28),
+        generation: word(32),
+        bytes: word(40),
+    };
     Ok(Some(match (word(0), files.pop()) {
         (0, Some(file)) => Message::Memory {
             number: word(8),

@@ -16,7 +16,7 @@ use crate::row::Row;
 
 /// All rows.
 pub fn all() -> Vec<Row> {
-    let lists = [&rings::ROWS[..], &extents::ROWS[..], &zombie::ROWS[..]];
+    let lists = [&extents::ROWS[..], &zombie::ROWS[..]];
     let listed = lists.into_iter().flatten().copied();
-    objects::rows().chain(listed).collect()
+    objects::rows().chain(rings::rows()).chain(listed).collect()
 }

@@ -38,7 +38,8 @@ fn small_store() -> Outcome<Store> {
     Store::new(config).map_err(broken)
 }
 
-/// Writes bytes that show whether they are whole; none of them is zero.
+/// Writes bytes that show whether they are whole. All are odd, so no line of them looks like the mark
+/// of a sealed object.
 fn fill(bytes: &mut [u8], number: usize) {
     for (at, byte) in bytes.iter_mut().enumerate() {
         *byte = pattern(number, at);
@@ -46,12 +47,13 @@ fn fill(bytes: &mut [u8], number: usize) {
 }
 
 fn pattern(number: usize, at: usize) -> u8 {
-    0x80 | (at.wrapping_mul(31).wrapping_add(number) & 0x7f) as u8
+    0x81 | ((at.wrapping_mul(31).wrapping_add(number) & 0x3f) as u8) << 1
 }
 
 /// The number that was written, if the bytes are whole.
 fn number_in(bytes: &[u8]) -> Outcome<usize> {
-    let number = usize::from(*bytes.first().ok_or_else(|| broken("no bytes"))? & 0x7f);
+    let first = bytes.first().ok_or_else(|| broken("no bytes"))?;
+    let number = usize::from((first & 0x7e) >> 1);
     match bytes
         .iter()
         .enumerate()

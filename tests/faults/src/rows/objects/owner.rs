@@ -268,10 +268,10 @@ fn sealed_is_whole(file: &OwnedFd, bytes: u64) -> Outcome<()> {
         if stamp & 3 != SEALED || !rest_is_zero {
             continue;
         }
-        let fits = usize::try_from(size).ok();
-        let Some(size) = fits.filter(|&size| size <= end - at - UNIT) else {
-            continue; // Half of a payload, which no descriptor opens.
-        };
+        let size = usize::try_from(size).map_err(broken)?;
+        check(size <= end - at - UNIT, || {
+            format!("a sealed object of {size} bytes at {at}")
+        })?;
         let mut payload = vec![0; size];
         for (index, byte) in payload.iter_mut().enumerate() {
             // SAFETY: inside by the check above.
