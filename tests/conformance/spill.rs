@@ -13,6 +13,7 @@ use maser_shm::os::file_io::{FileIo, ReadPart, WritePart};
 use maser_shm::os::uring::availability;
 use maser_shm::store::spill_file::SpillFile;
 use maser_shm::store::spill_file::error::SpillError;
+use maser_shm::store::{HugePages, Leave, Shelved, Store, StoreConfig};
 use maser_tests::part;
 use maser_tests::sandbox::without_io_uring;
 use proptest::prelude::*;
@@ -223,6 +224,68 @@ fn a_bit_that_flips_is_found(io: &Arc<dyn FileIo>) {
     assert_ne!(expected, found);
 }
 
+fn a_store_of_8_mib_holds_40_and_its_file_is_empty_afterwards(io: &Arc<dyn FileIo>) {
+    let folder = Folder::new();
+    let file = Arc::new(SpillFile::create(&folder.0, io.clone()).expect("a spill file"));
+    let mut config = StoreConfig::new(8 * MIB);
+    config.huge_pages = HugePages::Off;
+    config.spill = Some(file.clone());
+    let store = Store::new(config).expect("a store");
+    let shelved: Vec<Shelved> = (0..40)
+        .map(|seed| {
+            let mut made = store.create(MIB).expect("room, after spilling");
+            made.copy_from_slice(&object(MIB, seed));
+            store.shelve(made.seal(), Leave::ToDisk).expect("spillable")
+        })
+        .collect();
+    assert!(file.usage().objects >= 32, "{:?}", file.usage());
+    for (seed, shelved) in (0..40).zip(&shelved) {
+        let back = shelved.get().expect("restored");
+        assert!(back[..] == object(MIB, seed)[..], "{seed}");
+    }
+    drop(shelved);
+    assert_eq!((file.usage().objects, file.usage().disk_bytes), (0, 0));
+}
+
+fn a_store_names_the_full_disk_and_loses_nothing(io: &Arc<dyn FileIo>) {
+    let disk: Arc<dyn FileIo> = Arc::new(BadDisk {
+        good: io.clone(),
+        room: 4 * MIB as u64,
+        is_full_late: false,
+        flips: false,
+    });
+    let (folder, file) = spill_file(&disk);
+    let mut config = StoreConfig::new(8 * MIB);
+    config.huge_pages = HugePages::Off;
+    config.spill = Some(Arc::new(file));
+    let store = Store::new(config).expect("a store");
+    let mut shelved = Vec::new();
+    let error = loop {
+        assert!(shelved.len() < 20, "12 MiB are all there is");
+        match store.create(MIB) {
+            Ok(mut made) => {
+                made.copy_from_slice(&object(MIB, shelved.len() as u8));
+                shelved.push(store.shelve(made.seal(), Leave::ToDisk).expect("spillable"));
+            }
+            Err(error) => break error.to_string(),
+        }
+    };
+    let directory = folder.0.to_str().expect("text");
+    assert!(
+        error.contains("no room to spill") && error.contains(directory),
+        "{error}"
+    );
+    // Memory and disk are both full; those that are here make room for those that are away.
+    let (here, away): (Vec<_>, Vec<_>) = (0..)
+        .zip(shelved)
+        .partition(|(_, shelved)| shelved.is_here());
+    assert_eq!(away.len(), 4);
+    for (seed, shelved) in here.into_iter().chain(away) {
+        let back = shelved.get().expect("here, or room for it");
+        assert!(back[..] == object(MIB, seed)[..], "{seed}");
+    }
+}
+
 macro_rules! spill_suite {
     ($name:ident, $make:expr, [$($test:ident),* $(,)?]) => {
         mod $name {
@@ -244,6 +307,8 @@ macro_rules! spill_suite {
             many_rounds_leave_no_more_on_the_disk_than_is_held,
             a_full_disk_is_told_with_figures_and_leaves_nothing,
             a_bit_that_flips_is_found,
+            a_store_of_8_mib_holds_40_and_its_file_is_empty_afterwards,
+            a_store_names_the_full_disk_and_loses_nothing,
         ]);
     };
 }
@@ -409,7 +474,7 @@ fn all_pass_without_io_uring(errno: i32) {
     let skipped = text
         .matches("skipped: io_uring is refused by a seccomp filter")
         .count();
-    assert_eq!(skipped, 5, "{text}");
+    assert_eq!(skipped, 7, "{text}");
     assert!(text.contains("0 failed"), "{text}");
 }
 

@@ -2,10 +2,10 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`report`] | verdicts, checks and the report they make up |
-//! | [`machine`] | what the checks look at: files below a root, limits, answers of the kernel |
-//! | [`cgroup`] | limits of the cgroups around this process, both versions |
-//! | [`memory`], [`kernel`], [`limits`] | the checks |
+//! | `report` | verdicts, checks and the report they make up |
+//! | `machine` | what the checks look at: files below a root, limits, answers of the kernel |
+//! | `cgroup` | limits of the cgroups around this process, both versions |
+//! | `memory`, `kernel`, `limits` | the checks |
 //!
 //! ```
 //! let report = maser::doctor::examine();

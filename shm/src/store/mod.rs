@@ -7,11 +7,11 @@
 //! | module | holds |
 //! |---|---|
 //! | [`extent`] | the unit in which a process takes memory and gives it back |
-//! | [`spill_file`] | where cold objects go while there is no room for them in memory |
 //! | [`config`], [`events`], [`error`] | what is asked for, what is told, what can go wrong |
 //! | [`object`], [`descriptor`], [`header`] | objects, their names in messages, their marks in an extent |
 //! | [`arena`] | where a thread makes objects |
 //! | [`shelf`], [`spill`] | objects that may leave memory |
+//! | [`spill_file`] | where they go: a file without a name |
 //! | [`copy`] | copies of what is larger than the caches |
 //! | [`peer`] | what other processes were given |
 //! | [`foreign`] | objects of other processes |
@@ -52,6 +52,7 @@ mod shared;
 pub mod shelf;
 #[cfg(not(loom))]
 pub mod spill;
+#[cfg(not(loom))]
 pub mod spill_file;
 
 #[cfg(not(loom))]

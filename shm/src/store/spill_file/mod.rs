@@ -32,13 +32,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::spill::{Spill, SpillFailure, Ticket};
 use crate::os::file_io::{FileIo, WritePart};
 use error::SpillError;
 use space::Space;
-
-/// Names an object in a spill file (SP-2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SpillTicket(u64);
 
 /// What a spill file holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +111,7 @@ impl SpillFile {
     /// # Errors
     /// [`SpillError::DiskFull`] with figures, or what else the kernel said. Nothing of the object
     /// is then left.
-    pub fn write(&self, bytes: &[u8]) -> Result<SpillTicket, SpillError> {
+    pub fn write(&self, bytes: &[u8]) -> Result<Ticket, SpillError> {
         let tickets = self.write_all(&[bytes])?;
         Ok(tickets[0])
     }
@@ -123,7 +120,7 @@ impl SpillFile {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_all(&self, objects: &[&[u8]]) -> Result<Vec<SpillTicket>, SpillError> {
+    pub fn write_all(&self, objects: &[&[u8]]) -> Result<Vec<Ticket>, SpillError> {
         let total = objects
             .iter()
             .map(|bytes| space::rounded(bytes.len()))
@@ -157,7 +154,7 @@ impl SpillFile {
             state.usage.disk_bytes += space::rounded(record.bytes);
             state.usage.written_bytes += record.bytes as u64;
             state.records.insert(ticket, record);
-            SpillTicket(ticket)
+            Ticket(ticket)
         });
         Ok(tickets.collect())
     }
@@ -168,7 +165,7 @@ impl SpillFile {
     /// [`SpillError::Corrupt`] if something else was read than had been written (SP-4),
     /// [`SpillError::Unknown`] or [`SpillError::WrongSize`] for a ticket that is not of such an
     /// object, or what the kernel said. `bytes` then hold anything.
-    pub fn read(&self, ticket: SpillTicket, bytes: &mut [u8]) -> Result<(), SpillError> {
+    pub fn read(&self, ticket: Ticket, bytes: &mut [u8]) -> Result<(), SpillError> {
         let (offset, expected) = {
             let mut state = self.state();
             let record = state.record(ticket)?;
@@ -203,7 +200,7 @@ impl SpillFile {
     ///
     /// # Errors
     /// [`SpillError::Unknown`] for a ticket that is not of an object in the file.
-    pub fn discard(&self, ticket: SpillTicket) -> Result<(), SpillError> {
+    pub fn discard(&self, ticket: Ticket) -> Result<(), SpillError> {
         let mut state = self.state();
         state.record(ticket)?.is_discarded = true;
         let record = state.unused(ticket);
@@ -232,7 +229,7 @@ impl SpillFile {
     }
 
     /// A reader has gone.
-    fn left(&self, ticket: SpillTicket) {
+    fn left(&self, ticket: Ticket) {
         let mut state = self.state();
         if let Some(record) = state.records.get_mut(&ticket.0) {
             record.readers -= 1;
@@ -285,7 +282,7 @@ impl SpillFile {
 }
 
 impl State {
-    fn record(&mut self, ticket: SpillTicket) -> Result<&mut Record, SpillError> {
+    fn record(&mut self, ticket: Ticket) -> Result<&mut Record, SpillError> {
         let record = self.records.get_mut(&ticket.0);
         record
             .filter(|record| !record.is_discarded)
@@ -293,7 +290,7 @@ impl State {
     }
 
     /// Takes a record out that is discarded and that nobody reads.
-    fn unused(&mut self, ticket: SpillTicket) -> Option<Record> {
+    fn unused(&mut self, ticket: Ticket) -> Option<Record> {
         let record = self.records.get(&ticket.0)?;
         if !record.is_discarded || record.readers > 0 {
             return None;
@@ -303,6 +300,25 @@ impl State {
         self.usage.bytes -= record.bytes as u64;
         self.usage.disk_bytes -= space::rounded(record.bytes);
         Some(record)
+    }
+}
+
+impl Spill for SpillFile {
+    fn write(&self, bytes: &[u8]) -> Result<Ticket, SpillFailure> {
+        Ok(Self::write(self, bytes)?)
+    }
+
+    fn write_all(&self, objects: &[&[u8]]) -> Result<Vec<Ticket>, SpillFailure> {
+        Ok(Self::write_all(self, objects)?)
+    }
+
+    fn read(&self, ticket: Ticket, bytes: &mut [u8]) -> Result<(), SpillFailure> {
+        Ok(Self::read(self, ticket, bytes)?)
+    }
+
+    fn discard(&self, ticket: Ticket) {
+        // The only failure is that it is no object any more.
+        let _gone = Self::discard(self, ticket);
     }
 }
 
