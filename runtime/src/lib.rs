@@ -59,6 +59,7 @@ pub mod sync;
 mod task;
 pub mod topology;
 mod wait_graph;
+mod worker;
 
 #[doc(hidden)]
 pub use private as __private;

@@ -18,6 +18,9 @@ pub use crate::task::portable::{Codec, ValueCodec};
 pub use crate::task::returns::Returns;
 pub use crate::task::spawn::{spawn, spawn_with};
 pub use crate::task::stream::spawn_stream;
+pub use crate::worker::incoming::{Answering, Incoming};
+pub use crate::worker::registry::{Entry, FUNCTIONS};
+pub use linkme;
 
 use crate::actor::call::{CallOptions, call};
 use crate::actor::handle::{Actor, ActorType};

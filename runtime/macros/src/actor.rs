@@ -21,6 +21,7 @@ use syn::{
 
 use crate::args::{Args, Place};
 use crate::bounds;
+use crate::entry;
 use crate::errors::Errors;
 use crate::method::Method;
 use crate::options::Builder;
@@ -144,6 +145,20 @@ fn assemble(
         Some(constructor) => bounds::argument_codec(&constructor.params, args.local),
         None => quote!(::core::option::Option::None),
     };
+    let entry = match &constructor {
+        Some(constructor) if !args.local => {
+            let cfgs = constructor.cfgs();
+            quote! {
+                {
+                    let entry = ::core::option::Option::None;
+                    #(#cfgs)*
+                    let entry = ::core::option::Option::Some(&__ENTRY);
+                    entry
+                }
+            }
+        }
+        _ => quote!(::core::option::Option::None),
+    };
     let constructor = constructor.map(|constructor| constructor.items(args, actor, name));
     // MAC-1, MAC-2; MAC-6: what is unsafe about the table is the runtime's own macro.
     quote_spanned! {here=>
@@ -159,6 +174,7 @@ fn assemble(
                     actor: ::core::option::Option::Some(#text),
                     defaults: #defaults,
                     codec: #codec,
+                    entry: #entry,
                 };
             }
             impl #table {
@@ -227,6 +243,12 @@ impl Constructor {
         constructor
     }
 
+    /// The conditions under which it is there.
+    fn cfgs(&self) -> impl Iterator<Item = &syn::Attribute> {
+        let attributes = self.attributes.iter();
+        attributes.filter(|attr| attr.path().is_ident("cfg"))
+    }
+
     /// `remote`, `options` and the builder.
     fn items(&self, args: &Args, actor: &TypePath, name: &Ident) -> TokenStream {
         let Constructor {
@@ -237,10 +259,7 @@ impl Constructor {
             span,
         } = self;
         let text = name.unraw().to_string();
-        let cfgs: Vec<_> = attributes
-            .iter()
-            .filter(|attr| attr.path().is_ident("cfg"))
-            .collect();
+        let cfgs: Vec<_> = self.cfgs().collect();
         let parameters = params.remote();
         let holders = params.holders();
         let fetch = params.fetch();
@@ -271,6 +290,17 @@ impl Constructor {
                 ::maser::__private::create::<#actor, _, _>(#options, #holders, #run)
             }
         };
+        let (entry, _) = entry::entry(
+            &quote!(<#actor as ::maser::ActorType>::META),
+            params,
+            &[],
+            &{
+                let made_here = create(quote!(incoming.options()));
+                quote!(::maser::__private::Answering::actor(#made_here))
+            },
+            args.local,
+        );
+        let entry = (!args.local).then(|| quote!(#(#cfgs)* #entry));
         let create_plain = create(quote!(::core::default::Default::default()));
         let create_with = create(quote!(self.0));
         let built = builder.tokens(
@@ -283,15 +313,17 @@ impl Constructor {
             },
         );
         quote! {
+            #entry
+            #(#cfgs)*
+            fn #run #generics(
+                #pattern: #tuple,
+            ) -> ::core::result::Result<#actor, ::maser::__private::Failure> {
+                #fetch
+                #outcome
+            }
             #(#cfgs)*
             const _: () = {
                 #built
-                fn #run #generics(
-                    #pattern: #tuple,
-                ) -> ::core::result::Result<#actor, ::maser::__private::Failure> {
-                    #fetch
-                    #outcome
-                }
                 impl #actor {
                     #(#attributes)*
                     #[doc = #about_remote]

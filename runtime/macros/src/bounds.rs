@@ -5,22 +5,28 @@ use quote::{quote, quote_spanned};
 use syn::Type;
 use syn::spanned::Spanned;
 
-use crate::output::Output;
+use crate::output::{Output, Shape};
 use crate::param::{Param, Params};
 
 /// The codec of a function: `Option<&'static Codec>`.
 ///
 /// It asserts on the user's tokens that every argument and result is a `Value` (MAC-5); a `local` function has none.
 pub(crate) fn codec(params: &Params, output: &Output, local: bool) -> TokenStream {
-    codec_of(params, output.checked(), local)
+    let whole = (output.shape == Shape::Many).then(|| output.value());
+    codec_of(params, output.checked(), whole, local)
 }
 
 /// The codec of a constructor, whose result stays where it is made.
 pub(crate) fn argument_codec(params: &Params, local: bool) -> TokenStream {
-    codec_of(params, &[], local)
+    codec_of(params, &[], None, local)
 }
 
-fn codec_of(params: &Params, results: &[Type], local: bool) -> TokenStream {
+fn codec_of(
+    params: &Params,
+    results: &[Type],
+    whole: Option<&Type>,
+    local: bool,
+) -> TokenStream {
     if local {
         return quote!(::core::option::Option::None);
     }
@@ -28,6 +34,13 @@ fn codec_of(params: &Params, results: &[Type], local: bool) -> TokenStream {
         .iter()
         .map(|param| value(param.object(), &param.label()));
     let results = results.iter().map(|ty| value(ty, ""));
+    let whole = match whole {
+        Some(ty) => {
+            let whole = value(ty, "");
+            quote!(::core::option::Option::Some(#whole))
+        }
+        None => quote!(::core::option::Option::None),
+    };
     quote! {
         {
             const fn __value<T: ::maser::Value>(
@@ -40,6 +53,7 @@ fn codec_of(params: &Params, results: &[Type], local: bool) -> TokenStream {
             ::core::option::Option::Some(&::maser::__private::Codec {
                 args: __ARGS,
                 results: __RESULTS,
+                whole: #whole,
             })
         }
     }

@@ -30,6 +30,7 @@ mod actor;
 mod args;
 mod borrowed;
 mod bounds;
+mod entry;
 mod errors;
 mod main_fn;
 mod method;

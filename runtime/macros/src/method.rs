@@ -7,6 +7,7 @@ use syn::{Attribute, FnArg, Ident, ImplItemFn, Receiver, Type, TypePath, Visibil
 
 use crate::args::Args;
 use crate::bounds;
+use crate::entry;
 use crate::errors::Errors;
 use crate::output::{Output, Shape};
 use crate::param::Params;
@@ -164,6 +165,20 @@ impl Method {
         let refs = output.refs();
         let bounds = bounds::of_remote(output);
         let remote = Ident::new("remote", here);
+        let names = params.names();
+        let made_here = quote! {
+            #call {
+                actor: incoming.actor::<#actor>()?,
+                options: ::core::default::Default::default(),
+            }.#remote(#names)
+        };
+        let (entry, entry_of) = entry::entry(
+            &quote!(<#marker as ::maser::__private::Function>::META),
+            params,
+            output.checked(),
+            &entry::answering(output, &made_here),
+            self.local,
+        );
         let send = match (output.shape, self.is_async, self.exclusive) {
             (Shape::One, true, true) => quote!(call_async_mut),
             (Shape::One, true, false) => quote!(call_async),
@@ -190,8 +205,10 @@ impl Method {
                         actor: ::core::option::Option::Some(#actor_text),
                         defaults: ::maser::__private::Defaults::NONE,
                         codec: #codec,
+                        entry: #entry_of,
                     };
                 }
+                #entry
                 #run_item
                 impl #call<'_> {
                     #[doc = #about_remote]

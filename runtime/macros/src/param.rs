@@ -31,6 +31,11 @@ pub(crate) struct Param {
 }
 
 impl Param {
+    /// The name it has in generated code.
+    pub(crate) fn name(&self) -> &Ident {
+        &self.name
+    }
+
     /// The type of the object behind it.
     pub(crate) fn object(&self) -> &Type {
         &self.object

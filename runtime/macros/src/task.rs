@@ -18,6 +18,7 @@ use syn::{Ident, ItemFn};
 
 use crate::args::{Args, Place};
 use crate::bounds;
+use crate::entry;
 use crate::errors::Errors;
 use crate::options::Builder;
 use crate::output::{Output, Shape};
@@ -97,6 +98,15 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
     let defaults = args.defaults();
     let checks = bounds::checks(&params, &output, args.local);
     let codec = bounds::codec(&params, &output, args.local);
+
+    let names = params.names();
+    let (entry, entry_of) = entry::entry(
+        &quote!(<#name as ::maser::__private::Function>::META),
+        &params,
+        output.checked(),
+        &entry::answering(&output, &quote!(#name::remote(#names))),
+        args.local,
+    );
 
     let run = format_ident!("__{text}_run");
     let builder = Builder::task(
@@ -219,8 +229,10 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
                     actor: ::core::option::Option::None,
                     defaults: #defaults,
                     codec: #codec,
+                    entry: #entry_of,
                 };
             }
+            #entry
             #checks
         };
     }

@@ -20,6 +20,7 @@ use crate::task::meta::Function;
 use crate::task::portable;
 use crate::task::raw::{self, ActorWord, Header, VTable};
 use crate::task::spawn::run_guarded;
+use crate::worker::values;
 use maser_shm::arena::pool::SizeClass;
 use maser_shm::sync::atomic::Ordering;
 use maser_shm::sync::completion::Completion;
@@ -177,6 +178,8 @@ where
             progress,
             accept: Self::accept,
             refuse: Self::refuse,
+            keep: Self::keep,
+            travel: values::of::<M, P, F, T>(),
             access: F::ACCESS,
             layout: raw::layout::<(P, F), T>(),
             class: SizeClass::of(raw::layout::<(P, F), T>()),
@@ -348,6 +351,17 @@ where
     unsafe fn accept(cell: NonNull<Header>, answer: Answer) {
         // SAFETY: TC-3; `serve` wrote an `Outcome<T>` there.
         unsafe { Header::finish::<T>(cell, answer.0.as_ptr().cast::<Outcome<T>>().read()) };
+    }
+
+    /// The arguments of a question that goes to another process than its line does.
+    unsafe fn keep(question: Question) {
+        if Self::ARGS_ON_LINE && !question.is_in_cell() {
+            // SAFETY: TC-1, TC-3; fresh memory for the arguments in the cell.
+            unsafe {
+                let job = question.args.as_ptr().cast::<(P, F)>().read();
+                Header::args::<(P, F)>(question.cell).write(job);
+            }
+        }
     }
 
     unsafe fn refuse(question: Question, fault: Fault) {

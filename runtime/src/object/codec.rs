@@ -96,6 +96,56 @@ fn try_decode<T: for<'a> Deserialize<'a>>(encoded: Encoded) -> std::result::Resu
     }
 }
 
+/// Appends the bytes of `value`, refs included, or says what stands in the way.
+pub(crate) fn write<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> std::result::Result<(), Problem> {
+    let before = bytes.len();
+    match postcard::to_extend(value, std::mem::take(bytes)) {
+        Ok(written) => {
+            *bytes = written;
+            Ok(())
+        }
+        Err(error) => {
+            bytes.truncate(before);
+            Err(format!("{} cannot be encoded: {error}", type_name::<T>()))
+        }
+    }
+}
+
+/// Takes a value off the front of `bytes`, or says what is wrong with them.
+pub(crate) fn read<T: for<'a> Deserialize<'a>>(
+    bytes: &mut &[u8],
+) -> std::result::Result<T, Problem> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, rest)) => {
+            *bytes = rest;
+            Ok(value)
+        }
+        Err(error) => Err(format!("{} cannot be decoded: {error}", type_name::<T>())),
+    }
+}
+
+/// A value is not of the type that its codec is for: a defect.
+#[cold]
+pub(crate) fn other_type<T>() -> Problem {
+    format!("it is no {}", type_name::<T>())
+}
+
+/// The bytes go on after the value.
+#[cold]
+pub(crate) fn left_over<T>(bytes: usize) -> Problem {
+    format!("{} cannot be decoded: {bytes} bytes are left over", type_name::<T>())
+}
+
+/// Puts `()` into `slot`: the result of a function whose results travel in another way.
+pub(crate) fn decode_unit(bytes: &[u8], slot: &mut dyn Any) -> std::result::Result<(), Problem> {
+    match slot.downcast_mut::<Option<()>>() {
+        Some(slot) if bytes.is_empty() => *slot = Some(()),
+        Some(_) => return Err(left_over::<()>(bytes.len())),
+        None => return Err(other_type::<()>()),
+    }
+    Ok(())
+}
+
 /// `value` as it arrives in another process.
 pub(crate) fn round_trip<T>(value: &T) -> std::result::Result<T, Problem>
 where

@@ -69,7 +69,7 @@ impl<T> Ref<T> {
         ManuallyDrop::new(self).cell
     }
 
-    fn made_by(&self) -> &'static str {
+    pub(crate) fn made_by(&self) -> &'static str {
         // SAFETY: our handle keeps the cell alive.
         unsafe { self.cell.as_ref() }.meta().name
     }

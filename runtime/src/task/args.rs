@@ -21,6 +21,13 @@ pub trait Holder: Send + 'static {
     /// Puts what arrives in the place of the value, which is there (PB-2).
     #[doc(hidden)]
     fn travel(&mut self, send: &mut dyn FnMut(&dyn Any) -> Arrived) -> Result<(), Failure>;
+    /// Shows the value, which is there; it is the `index`th argument.
+    #[doc(hidden)]
+    fn show(
+        &self,
+        index: usize,
+        to: &mut dyn FnMut(usize, &dyn Any) -> Result<(), Failure>,
+    ) -> Result<(), Failure>;
 }
 
 /// `value` as it arrives; `None` if there is nothing to encode.
@@ -90,6 +97,13 @@ impl<T: Send + 'static> Holder for ValueArg<T> {
         }
         Ok(())
     }
+    fn show(
+        &self,
+        index: usize,
+        to: &mut dyn FnMut(usize, &dyn Any) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        to(index, &self.0)
+    }
 }
 
 impl<T: Send + 'static> Arg<T> for ValueArg<T> {
@@ -116,6 +130,13 @@ impl<T: Send + Sync + 'static> Holder for RefArg<T> {
     }
     fn travel(&mut self, send: &mut dyn FnMut(&dyn Any) -> Arrived) -> Result<(), Failure> {
         travel_in_ref(&mut self.0, send)
+    }
+    fn show(
+        &self,
+        index: usize,
+        to: &mut dyn FnMut(usize, &dyn Any) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        to(index, self.borrow(index)?)
     }
 }
 
@@ -235,6 +256,13 @@ impl<T: Send + Sync + 'static> Holder for AnyArg<T> {
             AnyArg::Ref(value) => travel_in_ref(value, send),
         }
     }
+    fn show(
+        &self,
+        index: usize,
+        to: &mut dyn FnMut(usize, &dyn Any) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        to(index, self.borrow(index)?)
+    }
 }
 
 impl<T: Clone + Send + Sync + 'static> Arg<T> for AnyArg<T> {
@@ -269,6 +297,12 @@ pub trait Params: Send + 'static {
     /// Sends every value through bytes, with its position; the values are there.
     #[doc(hidden)]
     fn travel(&mut self, send: &mut dyn FnMut(usize, &dyn Any) -> Arrived) -> Result<(), Failure>;
+    /// Shows every value with its position; the values are there.
+    #[doc(hidden)]
+    fn each(
+        &self,
+        to: &mut dyn FnMut(usize, &dyn Any) -> Result<(), Failure>,
+    ) -> Result<(), Failure>;
 }
 
 macro_rules! params {
@@ -286,6 +320,14 @@ macro_rules! params {
                 send: &mut dyn FnMut(usize, &dyn Any) -> Arrived,
             ) -> Result<(), Failure> {
                 $(self.$at.travel(&mut |value| send($at, value))?;)*
+                Ok(())
+            }
+            #[allow(unused_variables, reason = "the empty tuple shows nothing")]
+            fn each(
+                &self,
+                to: &mut dyn FnMut(usize, &dyn Any) -> Result<(), Failure>,
+            ) -> Result<(), Failure> {
+                $(self.$at.show($at, to)?;)*
                 Ok(())
             }
         }

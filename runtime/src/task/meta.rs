@@ -1,6 +1,7 @@
 //! What the macros know of a function at compile time.
 
 use super::portable::Codec;
+use crate::worker::registry::Entry;
 
 /// Demands and limits written in the attribute.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,8 @@ pub struct Meta {
     pub defaults: Defaults,
     /// How its values travel to another process; `None` if the function is `local`.
     pub codec: Option<&'static Codec>,
+    /// How another process runs it; `None` if the function is `local`.
+    pub entry: Option<&'static Entry>,
 }
 
 impl Meta {
@@ -52,6 +55,7 @@ impl Meta {
             actor: None,
             defaults: Defaults::NONE,
             codec: None,
+            entry: None,
         }
     }
 }

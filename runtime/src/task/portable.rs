@@ -14,7 +14,7 @@ use super::meta::Function;
 use crate::error::Error;
 use crate::executor::local::Local;
 use crate::node::Node;
-use crate::object::codec::round_trip;
+use crate::object::codec::{self, round_trip};
 use std::any::Any;
 
 /// How the values of one function travel.
@@ -24,6 +24,8 @@ pub struct Codec {
     pub args: &'static [ValueCodec],
     /// One for each result: several with `num_returns`, none for a constructor.
     pub results: &'static [ValueCodec],
+    /// With `num_returns`, of the whole tuple.
+    pub whole: Option<ValueCodec>,
 }
 
 /// A value of the erased type as it arrives, or what stands in its way; `None` for another type.
@@ -35,7 +37,14 @@ pub struct ValueCodec {
     /// The parameter's name.
     name: &'static str,
     round_trip: RoundTrip,
+    encode: Encode,
+    decode: Decode,
 }
+
+/// Appends the bytes of a value of the erased type.
+type Encode = fn(&dyn Any, &mut Vec<u8>) -> Result<(), String>;
+/// Puts the value that the bytes are into an `Option` of the erased type.
+type Decode = fn(&[u8], &mut dyn Any) -> Result<(), String>;
 
 impl ValueCodec {
     /// The codec of a parameter of type `T`; results have no name.
@@ -46,7 +55,35 @@ impl ValueCodec {
                 let value = value.downcast_ref::<T>()?;
                 Some(round_trip(value).map(|value| Box::new(value) as Box<dyn Any>))
             },
+            encode: |value, bytes| match value.downcast_ref::<T>() {
+                Some(value) => codec::write(value, bytes),
+                None => Err(codec::other_type::<T>()),
+            },
+            decode: |mut bytes, slot| {
+                let value = codec::read::<T>(&mut bytes)?;
+                match slot.downcast_mut::<Option<T>>() {
+                    Some(slot) if bytes.is_empty() => *slot = Some(value),
+                    Some(_) => return Err(codec::left_over::<T>(bytes.len())),
+                    None => return Err(codec::other_type::<T>()),
+                }
+                Ok(())
+            },
         }
+    }
+
+    /// The parameter's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Appends the bytes of `value`, or says what stands in the way.
+    pub(crate) fn encode(&self, value: &dyn Any, bytes: &mut Vec<u8>) -> Result<(), String> {
+        (self.encode)(value, bytes)
+    }
+
+    /// Puts the value that the whole of `bytes` is into `slot`, an `Option` of its type.
+    pub(crate) fn decode(&self, bytes: &[u8], slot: &mut dyn Any) -> Result<(), String> {
+        (self.decode)(bytes, slot)
     }
 }
 

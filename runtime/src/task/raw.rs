@@ -29,6 +29,7 @@ use crate::actor::lane::{Answer, Question};
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::Local;
+use crate::worker::values::{self, Travel};
 use maser_shm::arena::pool::{self, SizeClass};
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use maser_shm::sync::completion::{Completed, Completion, Released};
@@ -59,6 +60,10 @@ pub(crate) struct VTable {
     /// Of `layout`; `None` is too large for the pool.
     pub(crate) class: Option<SizeClass>,
     pub(crate) meta: &'static Meta,
+    /// How its values go to another process and come back.
+    pub(crate) travel: Travel,
+    /// Puts the arguments of a question into its cell.
+    pub(crate) keep: unsafe fn(Question),
     /// The same with the values sent through bytes (PB-4); `None` if they are not.
     pub(crate) portable: Option<&'static VTable>,
 }
@@ -391,6 +396,11 @@ pub(crate) unsafe fn no_accept(_: NonNull<Header>, _: Answer) {
 }
 
 /// As [`no_accept`].
+pub(crate) unsafe fn no_keep(_: Question) {
+    unreachable!("a cell of this kind never travels in a lane");
+}
+
+/// As [`no_accept`].
 pub(crate) unsafe fn no_refuse(_: Question, _: Fault) {
     unreachable!("a cell of this kind never travels in a lane");
 }
@@ -429,6 +439,8 @@ impl<T: Send + Sync + 'static> Put<T> {
             progress: no_progress,
             accept: no_accept,
             refuse: no_refuse,
+            keep: no_keep,
+            travel: values::NEVER,
             access: Access::Exclusive,
             layout: layout::<(), T>(),
             class: SizeClass::of(layout::<(), T>()),

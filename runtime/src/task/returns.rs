@@ -7,7 +7,7 @@ use crate::error::{Fault, Outcome};
 use crate::object::reference::{Promise, Ref};
 
 /// A tuple of values that a function with `num_returns` returns.
-pub trait Returns: Send + 'static {
+pub trait Returns: Send + Sync + 'static {
     /// A ref for each.
     type Refs;
     #[doc(hidden)]

@@ -18,6 +18,7 @@ use crate::executor::wait::wait_done;
 use crate::node::Node;
 use crate::object::reference::Ref;
 use crate::resources::{Admission, Grant};
+use crate::worker::values;
 use maser_shm::arena::pool::SizeClass;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -58,6 +59,8 @@ where
             progress: raw::no_progress,
             accept: raw::no_accept,
             refuse: raw::no_refuse,
+            keep: raw::no_keep,
+            travel: values::of::<M, P, F, T>(),
             access: Access::Exclusive,
             layout: raw::layout::<(P, F), T>(),
             class: SizeClass::of(raw::layout::<(P, F), T>()),

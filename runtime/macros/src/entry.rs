@@ -1,0 +1,60 @@
+//! The entry of a function in the link-time registry: how a worker process runs it.
+//!
+//! ```text
+//! const _: () = {
+//!     static __ENTRY: Entry = Entry { meta, types, invoke };     in the slice `FUNCTIONS`
+//! };
+//! ```
+//!
+//! `invoke` takes the arguments out of their bytes and makes the very call that a program would
+//! write. A `local` function has no entry: it never leaves its process.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Type;
+
+use crate::output::{Output, Shape};
+use crate::param::{Param, Params};
+
+/// The static and a path to it: `(items, Option<&'static Entry>)`.
+///
+/// `call` is the call with the arguments by their names; `result` types are part of its identity.
+pub(crate) fn entry(
+    meta: &TokenStream,
+    params: &Params,
+    results: &[Type],
+    call: &TokenStream,
+    local: bool,
+) -> (TokenStream, TokenStream) {
+    if local {
+        return (TokenStream::new(), quote!(::core::option::Option::None));
+    }
+    let types = params.iter().map(Param::object).chain(results);
+    let arguments = params.iter().map(|param| {
+        let (name, object, label) = (param.name(), param.object(), param.label());
+        quote!(let #name: #object = incoming.argument::<#object>(#label)?;)
+    });
+    let items = quote! {
+        #[::maser::__private::linkme::distributed_slice(::maser::__private::FUNCTIONS)]
+        #[linkme(crate = ::maser::__private::linkme)]
+        static __ENTRY: ::maser::__private::Entry = ::maser::__private::Entry {
+            meta: #meta,
+            types: || ::std::vec![#(::core::any::type_name::<#types>()),*],
+            invoke: |incoming| {
+                #(#arguments)*
+                incoming.end()?;
+                ::core::result::Result::Ok(#call)
+            },
+        };
+    };
+    (items, quote!(::core::option::Option::Some(&__ENTRY)))
+}
+
+/// What `invoke` gives back of a call whose refs are `refs`.
+pub(crate) fn answering(output: &Output, refs: &TokenStream) -> TokenStream {
+    match output.shape {
+        Shape::One => quote!(::maser::__private::Answering::one(#refs)),
+        Shape::Many => quote!(::maser::__private::Answering::many(#refs)),
+        Shape::Stream => quote!(::maser::__private::Answering::stream(#refs)),
+    }
+}

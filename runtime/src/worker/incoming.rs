@@ -1,0 +1,239 @@
+//! A call that came from another process, and what is sent back.
+#![allow(unsafe_code, reason = "holds counted pointers to cells and reads their outcomes")]
+
+use crate::actor::core::ActorCore;
+use crate::actor::create::ActorOptions;
+use crate::actor::handle::{Actor, ActorType};
+use crate::error::{Error, Fault, Outcome};
+use crate::object::codec;
+use crate::object::reference::Ref;
+use crate::task::raw::Header;
+use crate::task::stream::RefStream;
+use std::any::{TypeId, type_name};
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+/// The arguments of a call, and the actor that it is for.
+pub struct Incoming<'a> {
+    function: &'static str,
+    bytes: &'a [u8],
+    actor: Option<NonNull<ActorCore>>,
+    options: ActorOptions,
+}
+
+impl<'a> Incoming<'a> {
+    /// The bytes of a call of `function`; the caller holds a handle of `actor` for as long as this
+    /// lives.
+    pub(super) fn new(
+        function: &'static str,
+        bytes: &'a [u8],
+        actor: Option<NonNull<ActorCore>>,
+        options: ActorOptions,
+    ) -> Self {
+        Self {
+            function,
+            bytes,
+            actor,
+            options,
+        }
+    }
+
+    fn wrong(&self, value: &str, problem: String) -> Error {
+        Error::NotPortable {
+            function: self.function.into(),
+            value: value.into(),
+            problem,
+        }
+    }
+
+    /// The next argument.
+    ///
+    /// # Errors
+    /// [`Error::NotPortable`] if its bytes are not those of a `T`.
+    pub fn argument<T: crate::Value>(&mut self, name: &str) -> Result<T, Error> {
+        codec::read(&mut self.bytes)
+            .map_err(|problem| self.wrong(&format!("argument `{name}`"), problem))
+    }
+
+    /// There are no more arguments.
+    ///
+    /// # Errors
+    /// [`Error::NotPortable`] if there are.
+    pub fn end(&self) -> Result<(), Error> {
+        match self.bytes.len() {
+            0 => Ok(()),
+            left => Err(self.wrong("the arguments", format!("{left} bytes are left over"))),
+        }
+    }
+
+    /// The actor whose method is called.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if it is of another class.
+    pub fn actor<A: ActorType>(&self) -> Result<&Actor<A>, Error> {
+        let class = self
+            .actor
+            // SAFETY: AC-1, the caller of `new` holds a handle.
+            .filter(|core| unsafe { core.as_ref() }.class == TypeId::of::<A>());
+        match class {
+            // SAFETY: `Actor<A>` is a counted pointer to the block and nothing else; the field
+            // lives as long as the reference, and no handle is given up.
+            Some(_) => Ok(unsafe { &*(&raw const self.actor).cast::<Actor<A>>() }),
+            None => Err(Error::InvalidArgument {
+                argument: "actor",
+                problem: format!(
+                    "a call of {} came for an actor that is no {}",
+                    self.function,
+                    type_name::<A>()
+                ),
+                remedy: "both processes must be of the same build".into(),
+            }),
+        }
+    }
+
+    /// The options with which an actor is made.
+    pub fn options(&mut self) -> ActorOptions {
+        std::mem::take(&mut self.options)
+    }
+}
+
+/// A result that will be sent back: a counted cell, and how its outcome becomes bytes.
+pub(crate) struct Answer {
+    cell: NonNull<Header>,
+    encode: unsafe fn(NonNull<Header>, &mut Vec<u8>) -> Outcome<()>,
+}
+
+// SAFETY: it owns a handle of a cell whose value is `Send + Sync` (`Value`).
+unsafe impl Send for Answer {}
+
+impl Answer {
+    fn of<T: crate::Value>(result: Ref<T>) -> Self {
+        unsafe fn encode<T: crate::Value>(
+            cell: NonNull<Header>,
+            bytes: &mut Vec<u8>,
+        ) -> Outcome<()> {
+            // SAFETY: the caller's promise; the handle stays the caller's.
+            let result = ManuallyDrop::new(unsafe { Ref::<T>::from_cell(cell) });
+            let value = result.outcome_ref()?;
+            codec::write(value, bytes).map_err(|problem| {
+                Fault::new(Error::NotPortable {
+                    function: result.made_by().into(),
+                    value: "the result".into(),
+                    problem,
+                })
+            })
+        }
+        Self {
+            cell: result.into_cell(),
+            encode: encode::<T>,
+        }
+    }
+
+    /// The cell.
+    pub(crate) fn cell(&self) -> NonNull<Header> {
+        self.cell
+    }
+
+    /// Appends the value's bytes, or gives the error; it must be there.
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) -> Outcome<()> {
+        // SAFETY: made with the function for its type; it holds a handle.
+        unsafe { (self.encode)(self.cell, bytes) }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // SAFETY: it owns a handle.
+        unsafe { Header::release_any(self.cell) };
+    }
+}
+
+/// What a call gave.
+pub struct Answering(pub(super) Kind);
+
+pub(super) enum Kind {
+    One(Answer),
+    Many(Vec<Answer>),
+    Stream(Box<dyn Iterator<Item = Answer> + Send>),
+    Actor(HeldActor),
+}
+
+/// A counted handle of an actor whose class is not known.
+pub(crate) struct HeldActor(NonNull<ActorCore>);
+
+// SAFETY: AC-1, a handle may go to any thread.
+unsafe impl Send for HeldActor {}
+
+impl HeldActor {
+    /// One more handle of it.
+    pub(crate) fn of<A: ActorType>(actor: &Actor<A>) -> Self {
+        // SAFETY: AC-1, the caller's handle.
+        unsafe { actor.core().as_ref() }.retain();
+        Self(actor.core())
+    }
+
+    /// The block; ours for as long as this lives.
+    pub(crate) fn core(&self) -> NonNull<ActorCore> {
+        self.0
+    }
+}
+
+impl Drop for HeldActor {
+    fn drop(&mut self) {
+        // SAFETY: our handle.
+        unsafe { ActorCore::release(self.0) };
+    }
+}
+
+/// Tuples of refs.
+pub trait AnswerTuple {
+    #[doc(hidden)]
+    fn into_answers(self) -> AnswersOf;
+}
+
+/// Opaque answers.
+#[doc(hidden)]
+pub struct AnswersOf(Vec<Answer>);
+
+macro_rules! tuple {
+    ($($name:ident)*) => {
+        impl<$($name: crate::Value),*> AnswerTuple for ($(Ref<$name>,)*) {
+            #[allow(non_snake_case, reason = "the type parameter names the ref")]
+            fn into_answers(self) -> AnswersOf {
+                let ($($name,)*) = self;
+                AnswersOf(vec![$(Answer::of($name)),*])
+            }
+        }
+    };
+}
+
+tuple!(A);
+tuple!(A B);
+tuple!(A B C);
+tuple!(A B C D);
+tuple!(A B C D E);
+tuple!(A B C D E F);
+tuple!(A B C D E F G);
+tuple!(A B C D E F G H);
+
+impl Answering {
+    /// One result.
+    pub fn one<T: crate::Value>(result: Ref<T>) -> Self {
+        Self(Kind::One(Answer::of(result)))
+    }
+
+    /// Several results.
+    pub fn many(results: impl AnswerTuple) -> Self {
+        Self(Kind::Many(results.into_answers().0))
+    }
+
+    /// One result after the other.
+    pub fn stream<T: crate::Value>(results: RefStream<T>) -> Self {
+        Self(Kind::Stream(Box::new(results.map(Answer::of))))
+    }
+
+    /// An actor.
+    pub fn actor<A: ActorType>(actor: Actor<A>) -> Self {
+        Self(Kind::Actor(HeldActor::of(&actor)))
+    }
+}
