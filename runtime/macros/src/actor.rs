@@ -150,7 +150,8 @@ fn assemble(
             let cfgs = constructor.cfgs();
             quote! {
                 {
-                    let entry = ::core::option::Option::None;
+                    let entry: ::core::option::Option<&'static ::maser::__private::Entry> =
+                        ::core::option::Option::None;
                     #(#cfgs)*
                     let entry = ::core::option::Option::Some(&__ENTRY);
                     entry
@@ -163,7 +164,7 @@ fn assemble(
     // MAC-1, MAC-2; MAC-6: what is unsafe about the table is the runtime's own macro.
     quote_spanned! {here=>
         #(#cfgs)*
-        #[allow(dead_code, deprecated, non_camel_case_types, non_snake_case, clippy::too_many_arguments)]
+        #[allow(dead_code, deprecated, non_camel_case_types, non_snake_case, unused_variables, clippy::too_many_arguments)]
         const _: () = {
             ::maser::__private::method_table!(#actor, #table);
             impl ::maser::ActorType for #actor {

@@ -38,7 +38,7 @@ pub(crate) fn entry(
         #[::maser::__private::linkme::distributed_slice(::maser::__private::FUNCTIONS)]
         #[linkme(crate = ::maser::__private::linkme)]
         static __ENTRY: ::maser::__private::Entry = ::maser::__private::Entry {
-            meta: #meta,
+            meta: || #meta,
             types: || ::std::vec![#(::core::any::type_name::<#types>()),*],
             invoke: |incoming| {
                 #(#arguments)*

@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct Entry {
     /// The function.
-    pub meta: &'static Meta,
+    pub meta: fn() -> &'static Meta,
     /// The types of arguments and results.
     pub types: fn() -> Vec<&'static str>,
     /// Makes the call with the arguments that came.
@@ -57,8 +57,8 @@ pub(crate) fn fingerprint() -> u64 {
         let mut hash = Fnv::new();
         hash.text(env!("CARGO_PKG_VERSION"));
         for entry in FUNCTIONS {
-            hash.text(entry.meta.module);
-            hash.text(entry.meta.name);
+            hash.text((entry.meta)().module);
+            hash.text((entry.meta)().name);
             (entry.types)().into_iter().for_each(|name| hash.text(name));
             hash.text("");
         }
