@@ -79,6 +79,18 @@ pub enum Error {
         /// How it was lost.
         reason: String,
     },
+    /// The process in which a task ran ended before the task did. It may have had effects.
+    #[error(
+        "{what} was not finished: {worker} {how}; raise max_retries if it may run again"
+    )]
+    WorkerCrashed {
+        /// Function.
+        what: String,
+        /// `worker 2 (pid 4711)`.
+        worker: String,
+        /// How it ended.
+        how: String,
+    },
     /// The value cannot be moved out because others hold it.
     #[error(
         "the value of {what} is shared by other refs, so it cannot be moved out; drop them, or use get() for a clone"
@@ -266,6 +278,21 @@ impl TaskError {
         }))
     }
 
+    /// An error as another process described it.
+    pub(crate) fn from_parts(
+        actor: Option<String>,
+        node: String,
+        chain: Vec<Frame>,
+        cause: Cause,
+    ) -> Self {
+        Self(Arc::new(TaskErrorInner {
+            actor,
+            node,
+            chain,
+            cause,
+        }))
+    }
+
     /// The same error, seen by `function`, which got it as its `argument`th argument.
     pub(crate) fn through(&self, function: &str, argument: Option<usize>) -> Self {
         let inner = &*self.0;
@@ -368,7 +395,7 @@ impl fmt::Display for TaskError {
 }
 
 /// What a user's error says. Schedulers write errors down, so a `Display` that panics ends here.
-fn text_of(error: &(dyn std::error::Error + Send + Sync)) -> String {
+pub(crate) fn text_of(error: &(dyn std::error::Error + Send + Sync)) -> String {
     let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| error.to_string()));
     text.unwrap_or_else(|payload| {
         crate::task::failure::discard_payload(payload);

@@ -20,6 +20,7 @@ use crate::resources::Resources;
 use crate::task::raw::Header;
 use crate::topology::Topology;
 use crate::wait_graph::WaitGraph;
+use crate::worker::workers::Workers;
 use maser_shm::os::membarrier;
 use maser_shm::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::ptr::NonNull;
@@ -57,6 +58,7 @@ pub(crate) struct Node {
     stacks: AtomicUsize,
     pub(crate) stalled: StalledForeign,
     pub(crate) graphs: crate::graph::registry::Graphs,
+    pub(crate) workers: Workers,
 }
 
 static CURRENT: RwLock<Option<Arc<Node>>> = RwLock::new(None);
@@ -108,6 +110,7 @@ impl Node {
             stacks: AtomicUsize::new(0),
             stalled: StalledForeign::default(),
             graphs: crate::graph::registry::Graphs::default(),
+            workers: Workers::default(),
         })
     }
 
@@ -203,6 +206,20 @@ impl Node {
     #[inline(always)]
     pub(crate) fn schedulers(&self) -> &[Arc<Shared>] {
         &self.schedulers
+    }
+
+    /// The scheduler that does what an actor's home has to do: its home, or the gate for one that
+    /// lives in another process (RA-1). The gate is the last one, which is not the main thread if
+    /// there are others.
+    pub(crate) fn door(&self, home: usize) -> &Arc<Shared> {
+        let gate = self.schedulers.len() - 1;
+        &self.schedulers[if home < self.schedulers.len() { home } else { gate }]
+    }
+
+    /// Posts a letter that was just made to scheduler `index`.
+    pub(crate) fn post_to(&self, index: usize, letter: NonNull<letter::Letter>) {
+        // SAFETY: LT-1, a fresh letter that is in no mailbox.
+        unsafe { self.schedulers[index].post(letter) };
     }
 
     pub(crate) fn schedulers_planned(&self) -> usize {

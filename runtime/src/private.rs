@@ -5,7 +5,7 @@
 )]
 
 pub use crate::actor::call::{ByAsync, ByAsyncMut, ByMut, ByRef};
-pub use crate::actor::create::create;
+pub use crate::actor::create::{create, create_with_end};
 pub use crate::actor::handle::{MethodTable, RawActor, actor_of};
 pub use crate::graph::bind::{
     Source, bind_async, bind_async_mut, bind_mut, bind_ref, bind_task, bind_task_with,
@@ -20,6 +20,7 @@ pub use crate::task::spawn::{spawn, spawn_with};
 pub use crate::task::stream::spawn_stream;
 pub use crate::worker::incoming::{Answering, Incoming};
 pub use crate::worker::registry::{Entry, FUNCTIONS};
+pub use crate::worker::wire_error::{ErrorCodec, ErrorProbe, OpaqueError, PortableError};
 pub use linkme;
 
 use crate::actor::call::{CallOptions, call};

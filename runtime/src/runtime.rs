@@ -235,6 +235,7 @@ impl Maser {
                 eprintln!("maser: a scheduler thread panicked; this is a defect of maser");
             }
         }
+        self.node.workers.end();
         self.node.rescue.end();
         for waiting in self.node.resources.drain() {
             // SAFETY: TC-1, taken from the ledger's queue.

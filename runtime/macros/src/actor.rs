@@ -295,8 +295,13 @@ impl Constructor {
             &quote!(<#actor as ::maser::ActorType>::META),
             params,
             &[],
+            output.error(),
             &{
-                let made_here = create(quote!(incoming.options()));
+                let made_here = quote! {
+                    ::maser::__private::create_with_end::<#actor, _, _>(
+                        incoming.options(), #holders, #run,
+                    )
+                };
                 quote!(::maser::__private::Answering::actor(#made_here))
             },
             args.local,

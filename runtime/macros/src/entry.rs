@@ -23,6 +23,7 @@ pub(crate) fn entry(
     meta: &TokenStream,
     params: &Params,
     results: &[Type],
+    error: Option<&Type>,
     call: &TokenStream,
     local: bool,
 ) -> (TokenStream, TokenStream) {
@@ -34,12 +35,21 @@ pub(crate) fn entry(
         let (name, object, label) = (param.name(), param.object(), param.label());
         quote!(let #name: #object = incoming.argument::<#object>(#label)?;)
     });
+    let error = match error {
+        Some(error) => quote! {{
+            #[allow(unused_imports, reason = "which of the two answers depends on the type")]
+            use ::maser::__private::{OpaqueError as _, PortableError as _};
+            (&::maser::__private::ErrorProbe::<#error>::new()).codec()
+        }},
+        None => quote!(::core::option::Option::None),
+    };
     let items = quote! {
         #[::maser::__private::linkme::distributed_slice(::maser::__private::FUNCTIONS)]
         #[linkme(crate = ::maser::__private::linkme)]
         static __ENTRY: ::maser::__private::Entry = ::maser::__private::Entry {
             meta: || #meta,
             types: || ::std::vec![#(::core::any::type_name::<#types>()),*],
+            error: || #error,
             invoke: |incoming| {
                 #(#arguments)*
                 incoming.end()?;

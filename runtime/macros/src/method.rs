@@ -176,6 +176,7 @@ impl Method {
             &quote!(<#marker as ::maser::__private::Function>::META),
             params,
             output.checked(),
+            output.error(),
             &entry::answering(output, &made_here),
             self.local,
         );

@@ -32,6 +32,8 @@ pub(crate) struct Output {
     value: Type,
     /// The types that must be values.
     checked: Vec<Type>,
+    /// The type of the error that it returns.
+    error: Option<Type>,
     /// Whether the function returns a `Result`.
     fallible: bool,
     /// Whether the items of its iterator are `Result`s.
@@ -77,6 +79,7 @@ impl Output {
                 written.clone()
             },
             checked: Vec::new(),
+            error: fallible.then(|| err_of(&written)),
             fallible,
             item_fallible: false,
             span,
@@ -116,6 +119,11 @@ impl Output {
     /// The type a ref refers to.
     pub(crate) fn value(&self) -> &Type {
         &self.value
+    }
+
+    /// The type of the error that it returns, if it does.
+    pub(crate) fn error(&self) -> Option<&Type> {
+        self.error.as_ref()
     }
 
     /// The types that must be values, on the user's tokens (MAC-5).
@@ -276,6 +284,12 @@ fn unshared_error(ty: &Type) -> Option<&Type> {
 fn ok_of(result: &Type) -> Type {
     let span = Span::call_site().located_at(result.span());
     parse_quote_spanned!(span=> <#result as ::maser::__private::ResultLike>::Ok)
+}
+
+/// The error type of a `Result`, whatever alias it is.
+fn err_of(result: &Type) -> Type {
+    let span = Span::call_site().located_at(result.span());
+    parse_quote_spanned!(span=> <#result as ::maser::__private::ResultLike>::Err)
 }
 
 /// The type to show in an error about the value type of `ty`.

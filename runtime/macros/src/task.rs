@@ -104,6 +104,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         &quote!(<#name as ::maser::__private::Function>::META),
         &params,
         output.checked(),
+        output.error(),
         &entry::answering(&output, &quote!(#name::remote(#names))),
         args.local,
     );

@@ -383,6 +383,10 @@ unsafe fn deliver(letter: NonNull<Letter>, local: &Local) {
     let cell = letter.cast::<Header>();
     // SAFETY: TC-1; only actor calls have this kind, so `actor` is set.
     let core = unsafe { NonNull::new_unchecked(cell.as_ref().actor.core()) };
+    // SAFETY: AC-1, a call that was sent.
+    if unsafe { core.as_ref() }.remote.is_some() {
+        return crate::worker::remote::send(local, core, cell);
+    }
     ActorCore::arrive(core, cell, local);
 }
 
@@ -393,7 +397,7 @@ unsafe fn progress(cell: NonNull<Header>, local: Option<&Local>, may_run: bool) 
     // SAFETY: the waiter holds a handle.
     let actor = &unsafe { cell.as_ref() }.actor;
     if actor.home() != local.shared.index {
-        local.lanes.harvest(actor.home());
+        local.lanes.harvest(local, actor.home());
     } else if may_run {
         // SAFETY: AC-1: the call is pending and could only end on this very thread, so its actor
         // is there; TC-1, taken from the queue.

@@ -16,6 +16,7 @@
 )]
 
 use crate::actor::address::{Burial, HeldCore};
+use crate::actor::create::ActorOptions;
 use crate::actor::handle::ActorType;
 use crate::error::{Error, Fault};
 use crate::executor::coroutine::Co;
@@ -25,6 +26,7 @@ use crate::node::Node;
 use crate::resources::Grant;
 use crate::task::meta::Meta;
 use crate::task::raw::Header;
+use crate::worker::remote::Remote;
 use maser_shm::arena::pool;
 use maser_shm::sync::atomic::{AtomicUsize, Ordering};
 use std::alloc::Layout;
@@ -73,6 +75,9 @@ pub(crate) struct ActorCore {
     /// The last handle is gone.
     doomed: Cell<bool>,
     grant: UnsafeCell<Option<Grant>>,
+    /// Where it is, if it lives in another process: then there is no state here, and the gate does
+    /// what its home would do (RA-1).
+    pub(crate) remote: Option<Remote>,
 }
 
 impl ActorCore {
@@ -85,6 +90,7 @@ impl ActorCore {
         name: Option<String>,
         max_concurrency: u32,
         grant: Option<Grant>,
+        remote: Option<Remote>,
     ) -> NonNull<ActorCore> {
         let id = node.random.next_u64();
         let core = pool::alloc_layout(Self::LAYOUT).cast::<ActorCore>();
@@ -92,7 +98,7 @@ impl ActorCore {
         unsafe {
             core.write(ActorCore {
                 node,
-                home,
+                home: remote.as_ref().map_or(home, Remote::home),
                 meta: A::META,
                 class: TypeId::of::<A>(),
                 id,
@@ -109,6 +115,7 @@ impl ActorCore {
                 scheduled: Cell::new(false),
                 doomed: Cell::new(false),
                 grant: UnsafeCell::new(grant),
+                remote,
             });
         }
         core
@@ -181,11 +188,17 @@ impl ActorCore {
         let doom = letter::closure(move |local| {
             let core = burial.take();
             // SAFETY: AC-4, the block is freed by `bury` alone, which only this can start.
-            unsafe { core.as_ref() }.doomed.set(true);
+            let this = unsafe { core.as_ref() };
+            if this.remote.is_some() {
+                crate::worker::remote::let_go(local, this);
+                // SAFETY: AC-4: every call of it held a handle (RA-2).
+                return unsafe { Self::free(core) };
+            }
+            this.doomed.set(true);
             local.doom(core);
         });
         // SAFETY: LT-1, a fresh letter.
-        unsafe { node.schedulers()[this.home].post(doom) };
+        unsafe { node.door(this.home).post(doom) };
     }
 
     /// Frees a doomed block if it is at rest; the lanes to this scheduler are empty. True if done.
@@ -467,7 +480,7 @@ impl ActorCore {
             local.wake_all();
         });
         // SAFETY: LT-1, a fresh letter.
-        unsafe { this.node.schedulers()[this.home].post(settle) };
+        unsafe { this.node.door(this.home).post(settle) };
         this.node.wake_graphs();
     }
 
@@ -484,6 +497,23 @@ impl ActorCore {
         if self.running.get() == 0 {
             self.drop_state();
         }
+    }
+
+    /// Ends it because the program says so. Any thread.
+    pub(crate) fn kill(core: NonNull<ActorCore>) {
+        // SAFETY: AC-1, the caller has a handle.
+        let this = unsafe { core.as_ref() };
+        let actor = this.display_name();
+        let reason = "it was ended by maser::kill".into();
+        Self::die(core, Error::ActorDied { actor, reason });
+        if let Some(remote) = &this.remote {
+            this.node.workers.kill(remote.slot);
+        }
+    }
+
+    /// Appends what another process has to know of it to make it there.
+    pub(crate) fn encode_options(&self, bytes: &mut Vec<u8>) {
+        ActorOptions::encode(self.name.as_deref(), self.max_concurrency, bytes);
     }
 
     /// The shutdown of the node: as a death, on the home scheduler.

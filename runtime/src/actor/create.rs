@@ -11,7 +11,9 @@ use crate::resources::{Demand, Grant};
 use crate::task::args::Params;
 use crate::task::failure::Failure;
 use crate::task::meta::{Function, Meta};
+use crate::object::reference::Ref;
 use crate::task::options::check_scheduler;
+use crate::worker::remote::{self, Remote};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -78,6 +80,30 @@ impl ActorOptions {
         self
     }
 
+    /// Appends what the process that makes the actor has to know.
+    pub(crate) fn encode(name: Option<&str>, max_concurrency: i32, bytes: &mut Vec<u8>) {
+        let parts = (name, max_concurrency);
+        if let Ok(written) = postcard::to_extend(&parts, std::mem::take(bytes)) {
+            *bytes = written;
+        }
+    }
+
+    /// Takes what [`encode`](Self::encode) wrote off the front of `bytes`.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, &[u8])> {
+        let decoded = postcard::take_from_bytes::<(Option<String>, i32)>(bytes);
+        let ((name, max_concurrency), rest) = decoded.map_err(|error| Error::NotPortable {
+            function: "a constructor".into(),
+            value: "the options".into(),
+            problem: error.to_string(),
+        })?;
+        let options = Self {
+            name,
+            max_concurrency: u32::try_from(max_concurrency).ok(),
+            ..Self::default()
+        };
+        Ok((options, rest))
+    }
+
     fn demand(&self, meta: &Meta) -> Result<Demand> {
         let cpus = self.num_cpus.or(meta.defaults.num_cpus).unwrap_or(0.0);
         let gpus = self.num_gpus.unwrap_or(meta.defaults.num_gpus);
@@ -99,18 +125,32 @@ where
     P: Params,
     F: FnOnce(P) -> std::result::Result<A, Failure> + Send + 'static,
 {
+    create_with_end(options, params, construct).0
+}
+
+/// As [`create`], with the end of the construction, if it has begun.
+pub fn create_with_end<A, P, F>(
+    options: ActorOptions,
+    params: P,
+    construct: F,
+) -> (Actor<A>, Option<Ref<()>>)
+where
+    A: ActorType,
+    P: Params,
+    F: FnOnce(P) -> std::result::Result<A, Failure> + Send + 'static,
+{
     let node = match Node::entered("making an actor") {
         Ok(node) => node,
-        Err(error) => return stillborn(error),
+        Err(error) => return (stillborn(error), None),
     };
     match prepare(&node, &options, A::META) {
-        Ok(grant) => {
+        Ok((grant, remote)) => {
             let home = options.scheduler.unwrap_or_else(|| node.pick_home());
             let limit = options
                 .max_concurrency
                 .unwrap_or(A::META.defaults.max_concurrency);
             let name = options.name.clone();
-            let core = ActorCore::new::<A>(node.clone(), home, name, limit, grant);
+            let core = ActorCore::new::<A>(node.clone(), home, name, limit, grant, remote);
             if let Some(name) = &options.name
                 && !node.names.add(name, core)
             {
@@ -119,30 +159,21 @@ where
             // SAFETY: a fresh block of class `A` with one handle.
             let actor = unsafe { Actor::<A>::from_core(core) };
             // The construction is the actor's first call; what comes of it is the actor's state.
-            drop(call::<New<A>, A, P, (), _>(
-                &actor,
-                params,
-                Construct(construct),
-            ));
-            actor
+            let made = call::<New<A>, A, P, (), _>(&actor, params, Construct(construct));
+            (actor, Some(made))
         }
         Err(error) => {
-            let core = ActorCore::new::<A>(node, 0, None, 0, None);
+            let core = ActorCore::new::<A>(node, 0, None, 0, None, None);
             ActorCore::die(core, error);
             // SAFETY: a fresh block of class `A` with one handle.
-            unsafe { Actor::from_core(core) }
+            (unsafe { Actor::from_core(core) }, None)
         }
     }
 }
 
-fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Result<Option<Grant>> {
-    if options.isolation == Some(Isolation::Process) {
-        return Err(Error::InvalidArgument {
-            argument: "isolation",
-            problem: "Isolation::Process is not available yet".into(),
-            remedy: "use Isolation::Thread".into(),
-        });
-    }
+type Prepared = (Option<Grant>, Option<Remote>);
+
+fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Result<Prepared> {
     check_scheduler(options.scheduler, node)?;
     if let Some(name) = &options.name
         && node.names.is_taken(name)
@@ -150,6 +181,22 @@ fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Res
         return Err(Error::ActorNameTaken { name: name.clone() });
     }
     let demand = options.demand(meta)?;
+    let grant = grant_of(node, demand, meta)?;
+    Ok((grant, place(node, options, meta)?))
+}
+
+/// The process in which it is to live, if that is another one.
+fn place(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Result<Option<Remote>> {
+    let isolation = options.isolation.unwrap_or(node.settings.isolation);
+    // A worker makes its actors in its own process.
+    let stays = node.runs_inline() || node.workers.membership().is_some();
+    if isolation == Isolation::Thread || stays || meta.entry.is_none() {
+        return Ok(None);
+    }
+    remote::place(node).map(Some)
+}
+
+fn grant_of(node: &Arc<Node>, demand: Demand, meta: &'static Meta) -> Result<Option<Grant>> {
     if demand.is_empty() {
         return Ok(None);
     }
@@ -167,7 +214,7 @@ fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Res
 
 /// A handle whose every call fails.
 fn stillborn<A: ActorType>(error: Error) -> Actor<A> {
-    let core = ActorCore::new::<A>(Node::nowhere(), 0, None, 0, None);
+    let core = ActorCore::new::<A>(Node::nowhere(), 0, None, 0, None, None);
     ActorCore::die(core, error);
     // SAFETY: a fresh block of class `A` with one handle.
     unsafe { Actor::from_core(core) }

@@ -133,14 +133,7 @@ impl<A: ActorType> fmt::Debug for Actor<A> {
 /// Ends `actor` at once: queued calls fail with [`Error::ActorDied`], a running method ends at its
 /// next wait. Dropping the handles instead lets it finish what was asked.
 pub fn kill<A: ActorType>(actor: &Actor<A>) {
-    let name = actor.block().display_name();
-    ActorCore::die(
-        actor.core(),
-        Error::ActorDied {
-            actor: name,
-            reason: "it was ended by maser::kill".into(),
-        },
-    );
+    ActorCore::kill(actor.core());
 }
 
 /// Number of the actor, unique in the cluster.

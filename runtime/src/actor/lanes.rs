@@ -20,7 +20,7 @@ impl Lanes {
         let lane = match self.0.get(index).map(OnceCell::get) {
             Some(Some(lane)) => lane,
             Some(None) => self.open(local, index),
-            None => return question.fail_for_want_of_a_home(),
+            None => return crate::worker::remote::send_question(local, question),
         };
         lane.send(local, question);
     }
@@ -33,9 +33,14 @@ impl Lanes {
     /// Takes the answers that are there from the lane to `index`. Not inlined, so that whoever
     /// might have to and need not pays nothing.
     #[inline(never)]
-    pub(crate) fn harvest(&self, index: usize) {
-        if let Some(lane) = self.0.get(index).and_then(OnceCell::get) {
-            lane.harvest();
+    pub(crate) fn harvest(&self, local: &Local, index: usize) {
+        match self.0.get(index) {
+            Some(lane) => {
+                if let Some(lane) = lane.get() {
+                    lane.harvest();
+                }
+            }
+            None => crate::worker::remote::harvest(local, index),
         }
     }
 

@@ -313,7 +313,7 @@ fn flush_foreign(node: &Node, lists: &mut Lists, key: Key) {
     for Entry { cell, actor, .. } in take_ready(lists, key) {
         // SAFETY: AC-1, the entry's handle; LT-1, a cell begins with its letter.
         unsafe {
-            node.schedulers()[actor.as_ref().home].post(cell.cast());
+            node.door(actor.as_ref().home).post(cell.cast());
             ActorCore::release(actor);
         }
     }
@@ -396,7 +396,7 @@ impl StalledHere {
                             lane.send_for(question);
                         }
                         None => {
-                            let sent = node.schedulers()[home].try_post(entry.cell.cast());
+                            let sent = node.door(home).try_post(entry.cell.cast());
                             undelivered.extend(sent.err());
                         }
                     }

@@ -1,11 +1,12 @@
 //! What holds once builder, environment and defaults are put together.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 /// How tasks run, and what is printed of their errors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Mode {
     /// Tasks run on the schedulers; errors that nobody asked for are printed.
     #[default]
@@ -17,7 +18,7 @@ pub enum Mode {
 }
 
 /// What an actor's crash takes with it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Isolation {
     /// Actors are in the program's own process: a panic ends the call, an abort ends the program.
     #[default]
@@ -28,7 +29,7 @@ pub enum Isolation {
 }
 
 /// How long to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Timeout {
     /// At most this long; zero looks once.
     After(Duration),
@@ -70,7 +71,7 @@ impl fmt::Display for Timeout {
 
 /// Every knob with the value that holds. The setters of [`Config`](super::Config) say what each
 /// means.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Settings {
     /// Schedulers, and the amount of the resource `CPU`.

@@ -40,19 +40,23 @@ pub(crate) fn start(
         .spawn(move || {
             pin(cpu);
             let shared = node.schedulers()[index].clone();
-            let local = Box::new(Local::new(node, shared, tasks));
-            Local::set_current(&raw const *local);
-            let _no_longer = NotCurrent;
-            match local.first_loop() {
-                Ok(first) => local.run_hub(first),
-                Err(error) => eprintln!("maser: scheduler {index} cannot start: {error}"),
-            }
-            end(&local);
+            run(&Local::new(node, shared, tasks), index);
         })
         .map_err(|error| Error::System {
             what: format!("cannot start the thread of scheduler {index}"),
             reason: format!("{error}; lower num_cpus or raise the limit of processes"),
         })
+}
+
+/// Runs scheduler `index` on this thread until it is asked to stop.
+pub(crate) fn run(local: &Local, index: usize) {
+    Local::set_current(&raw const *local);
+    let _no_longer = NotCurrent;
+    match local.first_loop() {
+        Ok(first) => local.run_hub(first),
+        Err(error) => eprintln!("maser: scheduler {index} cannot start: {error}"),
+    }
+    end(local);
 }
 
 /// When it goes the thread has no scheduler, also while it unwinds.

@@ -155,7 +155,7 @@ pub(super) enum Kind {
     One(Answer),
     Many(Vec<Answer>),
     Stream(Box<dyn Iterator<Item = Answer> + Send>),
-    Actor(HeldActor),
+    Actor(HeldActor, Option<Answer>),
 }
 
 /// A counted handle of an actor whose class is not known.
@@ -163,6 +163,8 @@ pub(crate) struct HeldActor(NonNull<ActorCore>);
 
 // SAFETY: AC-1, a handle may go to any thread.
 unsafe impl Send for HeldActor {}
+// SAFETY: as above; a shared reference only tells where the block is.
+unsafe impl Sync for HeldActor {}
 
 impl HeldActor {
     /// One more handle of it.
@@ -232,8 +234,8 @@ impl Answering {
         Self(Kind::Stream(Box::new(results.map(Answer::of))))
     }
 
-    /// An actor.
-    pub fn actor<A: ActorType>(actor: Actor<A>) -> Self {
-        Self(Kind::Actor(HeldActor::of(&actor)))
+    /// An actor, and the end of its construction if that has begun.
+    pub fn actor<A: ActorType>((actor, made): (Actor<A>, Option<Ref<()>>)) -> Self {
+        Self(Kind::Actor(HeldActor::of(&actor), made.map(Answer::of)))
     }
 }

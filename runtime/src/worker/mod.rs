@@ -1,4 +1,36 @@
 //! Worker processes: code that runs in processes of its own.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `registry` | the table of the program's functions that the linker makes |
+//! | `entry` | how an executable becomes a worker before its `main` |
+//! | `member` | a worker's own life |
+//! | `keeper` | the thread that starts workers and settles what the dead held |
+//! | `hello`, `socket` | what keeper and worker tell each other, with descriptors |
+//! | `workers` | the processes that this one knows of |
+//! | `peer` | one of them: memory, links, what it holds |
+//! | `link`, `message` | calls and answers between two schedulers, in shared rings |
+//! | `serve`, `incoming`, `exports` | calls that came, and the actors they are for |
+//! | `remote` | actors of another process, as this one sees them |
+//! | `values`, `wire_error` | values and errors as bytes |
+//! | `death` | how a process ended |
+//! | `doors` | where the schedulers of another process sleep |
+
+pub(crate) mod death;
+pub(crate) mod doors;
+mod entry;
+pub(crate) mod exports;
+mod hello;
 pub(crate) mod incoming;
+pub(crate) mod keeper;
+mod link;
+pub(crate) mod member;
+mod message;
+pub(crate) mod peer;
 pub(crate) mod registry;
+pub(crate) mod remote;
+mod serve;
+mod socket;
 pub(crate) mod values;
+pub(crate) mod wire_error;
+pub(crate) mod workers;

@@ -13,6 +13,7 @@
 //! slice: `use that_crate as _;` in the program keeps them.
 
 use super::incoming::{Answering, Incoming};
+use super::wire_error::ErrorCodec;
 use crate::error::Error;
 use crate::task::meta::Meta;
 use std::sync::OnceLock;
@@ -24,6 +25,8 @@ pub struct Entry {
     pub meta: fn() -> &'static Meta,
     /// The types of arguments and results.
     pub types: fn() -> Vec<&'static str>,
+    /// How its own errors travel, if their type is serde.
+    pub error: fn() -> Option<&'static ErrorCodec>,
     /// Makes the call with the arguments that came.
     pub invoke: fn(&mut Incoming<'_>) -> Result<Answering, Error>,
 }

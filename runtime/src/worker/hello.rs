@@ -1,0 +1,58 @@
+//! What the keeper and a worker tell each other over their socket.
+
+use crate::config::Settings;
+use serde::{Deserialize, Serialize};
+
+/// Of these messages.
+pub(super) const PROTOCOL: u32 = 1;
+
+/// From the keeper.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum ToWorker {
+    /// The first message; with it come the memory of the pair and the driver's doors.
+    Hello(Box<Hello>),
+    /// Finish what was begun, then end.
+    Stop,
+}
+
+/// Who a worker is, and whom it works for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Hello {
+    /// [`PROTOCOL`].
+    pub(super) protocol: u32,
+    /// `registry::fingerprint` of the driver.
+    pub(super) fingerprint: u64,
+    /// The worker's number.
+    pub(super) slot: u32,
+    /// The driver's process.
+    pub(super) driver_pid: u32,
+    /// The driver's schedulers, and links.
+    pub(super) driver_schedulers: u32,
+    /// Bytes of the memory of the pair.
+    pub(super) pair_bytes: u64,
+    /// Bytes of the driver's doors.
+    pub(super) doors_bytes: u64,
+    /// The CPU to run on.
+    pub(super) cpu: Option<u32>,
+    /// What holds for the whole node.
+    pub(super) settings: Settings,
+}
+
+/// From a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FromWorker {
+    /// It runs; with it come its doors.
+    Ready {
+        /// Its `registry::fingerprint`.
+        fingerprint: u64,
+        /// Bytes of its doors.
+        doors_bytes: u64,
+    },
+    /// It will not work for this driver.
+    Refused {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Nothing of it is held by others any more.
+    Unused,
+}

@@ -1,0 +1,329 @@
+//! The keeper: a thread of the driver that starts worker processes, hears from them, and settles
+//! what they held when they end.
+//!
+//! - KP-1 workers are started by this thread alone, which lives as long as the driver's runtime: the
+//!   kernel ends a worker when the thread that started it ends (`PR_SET_PDEATHSIG`).
+//! - KP-2 a worker is dead when its process handle says so. That is the only sign that counts: a
+//!   worker that is stopped, or whose socket is closed, may still write to shared memory.
+//! - KP-3 whoever asks for something puts it on the list and rings; the keeper sleeps in `poll`
+//!   otherwise.
+
+use super::death::{self, Death};
+use super::doors::Doors;
+use super::entry::VARIABLE;
+use super::hello::{FromWorker, Hello, ToWorker};
+use super::peer::Peer;
+use super::socket;
+use crate::error::{Error, Result};
+use crate::node::Node;
+use maser_shm::control::ControlMemory;
+use rustix::event::{EventfdFlags, PollFd, PollFlags};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+
+/// What the keeper is asked to do.
+pub(super) enum Errand {
+    /// Starts the process of a peer.
+    Start(Box<Start>),
+    /// Ends a process at once.
+    Kill(u32),
+    /// Asks a process to end.
+    Stop(u32),
+    /// Ends all of them, then the keeper.
+    End,
+}
+
+/// A worker that is to be started.
+pub(super) struct Start {
+    pub(super) peer: Arc<Peer>,
+    pub(super) memory: ControlMemory,
+    pub(super) hello: Hello,
+}
+
+struct Bell {
+    ring: OwnedFd,
+    errands: Mutex<VecDeque<Errand>>,
+}
+
+/// The other side of the thread.
+pub(crate) struct Keeper {
+    bell: Arc<Bell>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A worker that was started.
+struct Kept {
+    peer: Arc<Peer>,
+    socket: UnixStream,
+    child: Child,
+    handle: OwnedFd,
+    /// It was asked to end.
+    leaves: bool,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    pub(super) fn start(node: &Arc<Node>) -> Result<Self> {
+        let system = |what: &str, reason: String| Error::System {
+            what: what.into(),
+            reason,
+        };
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let ring = rustix::event::eventfd(0, flags).map_err(|error| {
+            system(
+                "cannot make the keeper's bell",
+                format!("{error}; raise `ulimit -n`"),
+            )
+        })?;
+        let bell = Arc::new(Bell {
+            ring,
+            errands: Mutex::default(),
+        });
+        let theirs = bell.clone();
+        let node = Arc::downgrade(node);
+        let thread = std::thread::Builder::new().name("maser-keeper".into());
+        let thread = thread.spawn(move || Watch::new(theirs, node).run());
+        let thread = thread.map_err(|error| {
+            system(
+                "cannot start the keeper",
+                format!("{error}; raise the limit of processes"),
+            )
+        })?;
+        Ok(Self {
+            bell,
+            thread: Some(thread),
+        })
+    }
+
+    /// KP-3.
+    pub(super) fn ask(&self, errand: Errand) {
+        let errands = &self.bell.errands;
+        let mut errands = errands.lock().unwrap_or_else(PoisonError::into_inner);
+        errands.push_back(errand);
+        drop(errands);
+        // A counter that is full rings already.
+        let _rung = rustix::io::write(&self.bell.ring, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.ask(Errand::End);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            eprintln!("maser: the keeper panicked; this is a defect of maser");
+        }
+    }
+}
+
+/// The thread's own state.
+struct Watch {
+    bell: Arc<Bell>,
+    node: Weak<Node>,
+    kept: Vec<Kept>,
+    ends: bool,
+}
+
+impl Watch {
+    fn new(bell: Arc<Bell>, node: Weak<Node>) -> Self {
+        Self {
+            bell,
+            node,
+            kept: Vec::new(),
+            ends: false,
+        }
+    }
+
+    fn run(mut self) {
+        while !(self.ends && self.kept.is_empty()) {
+            let ready = self.sleep();
+            // The dead first, whatever else they have to say is in their rings.
+            for at in (0..self.kept.len()).rev() {
+                if ready[1 + 2 * at + 1] {
+                    self.bury(at);
+                } else if ready[1 + 2 * at] {
+                    self.hear(at);
+                }
+            }
+            if ready[0] {
+                let mut count = [0; 8];
+                let _emptied = rustix::io::read(&self.bell.ring, &mut count);
+                self.run_errands();
+            }
+        }
+    }
+
+    /// Which of the bell, and of each worker socket and handle, has something.
+    fn sleep(&self) -> Vec<bool> {
+        let mut files = vec![PollFd::new(&self.bell.ring, PollFlags::IN)];
+        for kept in &self.kept {
+            files.push(PollFd::new(&kept.socket, PollFlags::IN));
+            files.push(PollFd::new(&kept.handle, PollFlags::IN));
+        }
+        let _interrupted = rustix::event::poll(&mut files, None);
+        // A socket whose other end is gone says so until its process is buried: only what can be
+        // read counts there.
+        let mut ready: Vec<bool> = files
+            .iter()
+            .map(|file| file.revents().contains(PollFlags::IN))
+            .collect();
+        for at in 0..self.kept.len() {
+            let gone = files[1 + 2 * at].revents().contains(PollFlags::HUP);
+            ready[1 + 2 * at] &= !gone || ready[2 + 2 * at];
+        }
+        ready
+    }
+
+    fn run_errands(&mut self) {
+        loop {
+            let errand = {
+                let errands = &self.bell.errands;
+                let mut errands = errands.lock().unwrap_or_else(PoisonError::into_inner);
+                errands.pop_front()
+            };
+            match errand {
+                None => return,
+                Some(Errand::Start(start)) => self.start(*start),
+                Some(Errand::Kill(slot)) => {
+                    if let Some(kept) = self.of(slot) {
+                        drop(kept.child.kill());
+                    }
+                }
+                Some(Errand::Stop(slot)) => self.stop(slot),
+                Some(Errand::End) => {
+                    self.ends = true;
+                    for at in 0..self.kept.len() {
+                        let kept = &mut self.kept[at];
+                        kept.leaves = true;
+                        // Whoever waited for it has been told; nothing of it is wanted any more.
+                        drop(kept.child.kill());
+                    }
+                }
+            }
+        }
+    }
+
+    fn of(&mut self, slot: u32) -> Option<&mut Kept> {
+        self.kept.iter_mut().find(|kept| kept.peer.slot == slot)
+    }
+
+    fn stop(&mut self, slot: u32) {
+        if let Some(kept) = self.of(slot) {
+            kept.leaves = true;
+            drop(socket::send(&kept.socket, &ToWorker::Stop, &[]));
+        }
+    }
+
+    fn start(&mut self, start: Start) {
+        let peer = start.peer.clone();
+        if self.ends {
+            return peer.died(Death::ShutDown);
+        }
+        match spawn(start) {
+            Ok(kept) => self.kept.push(kept),
+            Err(reason) => {
+                let who = peer.name();
+                let how = format!("could not be started: {reason}");
+                self.tell(&peer, Death::Process { who, how });
+            }
+        }
+    }
+
+    /// A worker said something.
+    fn hear(&mut self, at: usize) {
+        let kept = &mut self.kept[at];
+        match socket::receive::<FromWorker>(&kept.socket) {
+            Ok(Some((FromWorker::Ready { .. }, _files))) => {}
+            Ok(Some((FromWorker::Refused { reason }, _))) => {
+                kept.peer.distrust(&format!("it refused to work: {reason}"));
+            }
+            Ok(Some((FromWorker::Unused, _))) => {
+                let slot = kept.peer.slot;
+                self.stop(slot);
+            }
+            // KP-2: its end will be seen.
+            Ok(None) => {}
+            Err(error) => {
+                kept.peer.distrust(&format!("what it said is no message: {error}"));
+                drop(kept.child.kill());
+            }
+        }
+    }
+
+    /// KP-2.
+    fn bury(&mut self, at: usize) {
+        let mut kept = self.kept.remove(at);
+        let how = match kept.child.wait() {
+            Ok(status) => death::how(status),
+            Err(error) => format!("ended ({error})"),
+        };
+        let how = match kept.peer.distrusted() {
+            Some(why) => format!("{how}: {why}"),
+            None => how,
+        };
+        let who = kept.peer.name();
+        let death = match self.ends {
+            true => Death::ShutDown,
+            false => Death::Process { who, how },
+        };
+        self.tell(&kept.peer, death);
+    }
+
+    fn tell(&self, peer: &Arc<Peer>, death: Death) {
+        peer.died(death);
+        if let Some(node) = self.node.upgrade() {
+            node.workers.is_gone(peer.slot);
+        }
+    }
+}
+
+fn spawn(start: Start) -> std::io::Result<Kept> {
+    let Start {
+        peer,
+        memory,
+        hello,
+    } = start;
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = Command::new("/proc/self/exe")
+        .arg0(format!("maser-worker-{}", peer.slot))
+        .env(VARIABLE, std::process::id().to_string())
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .process_group(0)
+        .spawn()?;
+    peer.has_pid(child.id());
+    let handle = child_handle(&child)?;
+    let files: [BorrowedFd<'_>; 1] = [memory.file()];
+    let sent = socket::send(&ours, &ToWorker::Hello(Box::new(hello)), &files);
+    let mut kept = Kept {
+        peer,
+        socket: ours,
+        child,
+        handle,
+        leaves: false,
+    };
+    if let Err(error) = sent {
+        drop(kept.child.kill());
+        drop(kept.child.wait());
+        return Err(error);
+    }
+    let _ = kept.handle.as_fd();
+    Ok(kept)
+}
+
+/// The handle of a child that was not waited for, so the number is still its own.
+fn child_handle(child: &Child) -> std::io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_child(child);
+    let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    Ok(handle)
+}
+
+/// The doors of a worker that has not said where they are.
+pub(super) fn unknown_doors() -> Doors {
+    Doors::new(1)
+}

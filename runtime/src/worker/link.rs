@@ -1,0 +1,343 @@
+//! One scheduler's link to a scheduler of another process: a ring each way, and the calls that
+//! were sent over it and not answered.
+//!
+//! - LK-1 rings, what waits for room and the calls in flight are reached under the lock alone. It is
+//!   kept by the scheduler of this end, for which it costs a few plain loads and stores; the keeper
+//!   enters when the peer has died. Inside, nothing runs that could come back here: results are
+//!   completed outside.
+//! - LK-2 messages arrive in the order in which they were sent. What does not fit into the ring
+//!   waits in `unsent`, and later messages behind it.
+//! - LK-3 a ticket names a place and how often it was used before: an answer that comes twice, or
+//!   for a call that nobody made, completes nothing.
+//! - LK-4 after the peer's death what it had published is still taken; then every call in flight is
+//!   completed with the error that names the death, and none is accepted any more.
+#![allow(
+    unsafe_code,
+    reason = "type-erased cells, and an end behind a lock"
+)]
+
+use super::death::Death;
+use super::message::{self, Assembly, Frame, Head, Kind};
+use super::peer::Peer;
+use super::serve;
+use crate::actor::core::ActorCore;
+use crate::error::Fault;
+use crate::executor::local::Local;
+use crate::executor::sources::{Probes, Source};
+use crate::task::raw::Header;
+use maser_shm::channel::spsc::{LineReceiver, LineSender};
+use maser_shm::sync::owner_lock::{OwnerGuard, OwnerLock, thread_number};
+use std::cell::UnsafeCell;
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Messages served in a row before the loop looks elsewhere.
+const SERVE_BATCH: usize = 32;
+
+/// A call that was sent and not answered.
+pub(crate) struct InFlight {
+    pub(crate) cell: NonNull<Header>,
+    /// The proxy of its actor, if it is a method; a counted handle.
+    pub(crate) actor: Option<NonNull<ActorCore>>,
+}
+
+struct Place {
+    uses: u32,
+    call: Option<InFlight>,
+}
+
+struct End {
+    out: LineSender<Frame>,
+    /// LK-2.
+    unsent: VecDeque<Frame>,
+    incoming: LineReceiver<Frame>,
+    assembly: Assembly,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    closed: bool,
+}
+
+/// See the module's page.
+pub(crate) struct Link {
+    pub(crate) peer: Arc<Peer>,
+    /// The peer's scheduler at the other end.
+    there: usize,
+    lock: OwnerLock,
+    end: UnsafeCell<End>,
+    owner: u64,
+}
+
+// SAFETY: LK-1; the cells are those of calls, which any thread may complete.
+unsafe impl Send for Link {}
+// SAFETY: as above.
+unsafe impl Sync for Link {}
+
+struct Inside<'a> {
+    _lock: OwnerGuard<'a>,
+    link: &'a Link,
+}
+
+impl Deref for Inside<'_> {
+    type Target = End;
+
+    #[inline(always)]
+    fn deref(&self) -> &End {
+        // SAFETY: LK-1, under the lock.
+        unsafe { &*self.link.end.get() }
+    }
+}
+
+impl DerefMut for Inside<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut End {
+        // SAFETY: as above.
+        unsafe { &mut *self.link.end.get() }
+    }
+}
+
+/// What to do outside of the lock.
+enum Step {
+    Nothing,
+    Answer(InFlight, u8),
+    Serve(Head),
+    Garbled(message::Garbled),
+}
+
+impl End {
+    /// LK-2.
+    fn pump(&mut self) -> bool {
+        let mut any = false;
+        while let Some(frame) = self.unsent.front() {
+            if self.out.try_send(*frame).is_err() {
+                break;
+            }
+            self.unsent.pop_front();
+            any = true;
+        }
+        any
+    }
+
+    #[inline]
+    fn push(&mut self, head: Head, body: &[u8]) {
+        message::frames(head, body, |frame| {
+            if !self.unsent.is_empty() || self.out.try_send(frame).is_err() {
+                self.unsent.push_back(frame);
+            }
+        });
+    }
+
+    /// LK-3.
+    #[inline]
+    fn ticket(&mut self, call: InFlight) -> u64 {
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.places.push(Place {
+                    uses: 0,
+                    call: None,
+                });
+                self.places.len() as u32 - 1
+            }
+        };
+        let place = &mut self.places[at as usize];
+        place.call = Some(call);
+        u64::from(place.uses) << 32 | u64::from(at)
+    }
+
+    #[inline]
+    fn redeem(&mut self, ticket: u64) -> Option<InFlight> {
+        let at = ticket as u32;
+        let place = self.places.get_mut(at as usize)?;
+        if u64::from(place.uses) != ticket >> 32 {
+            return None;
+        }
+        let call = place.call.take()?;
+        place.uses = place.uses.wrapping_add(1);
+        self.free.push(at);
+        Some(call)
+    }
+}
+
+impl Link {
+    /// The link of the calling thread's scheduler over these rings.
+    pub(super) fn new(
+        peer: Arc<Peer>,
+        there: usize,
+        out: LineSender<Frame>,
+        incoming: LineReceiver<Frame>,
+    ) -> Arc<Self> {
+        let owner = thread_number();
+        Arc::new(Self {
+            peer,
+            there,
+            lock: OwnerLock::kept_by(owner),
+            end: UnsafeCell::new(End {
+                out,
+                unsent: VecDeque::new(),
+                incoming,
+                assembly: Assembly::default(),
+                places: Vec::new(),
+                free: Vec::new(),
+                closed: false,
+            }),
+            owner,
+        })
+    }
+
+    #[inline(always)]
+    fn enter(&self, thread: u64) -> Inside<'_> {
+        Inside {
+            _lock: self.lock.lock(thread),
+            link: self,
+        }
+    }
+
+    /// Sends a message that is no call. On this end's scheduler.
+    pub(crate) fn send(&self, head: Head, body: &[u8]) {
+        let mut inside = self.enter(self.owner);
+        if inside.closed {
+            return;
+        }
+        inside.push(head, body);
+        drop(inside);
+        self.peer.wake(self.there);
+    }
+
+    /// Sends a call; `head` without its ticket. Gives it back if the peer is dead.
+    #[inline]
+    pub(crate) fn call(&self, mut head: Head, body: &[u8], call: InFlight) -> Result<(), InFlight> {
+        let mut inside = self.enter(self.owner);
+        if inside.closed {
+            return Err(call);
+        }
+        head.a = inside.ticket(call);
+        inside.push(head, body);
+        drop(inside);
+        self.peer.wake(self.there);
+        Ok(())
+    }
+
+    /// Takes messages that are there; `serves` says whether others than answers may be taken.
+    /// True if something was done. On this end's scheduler, or by whoever settles the dead.
+    fn take(self: &Arc<Self>, thread: u64, local: Option<&Local>) -> bool {
+        let mut any = false;
+        let mut scratch = Vec::new();
+        for _ in 0..SERVE_BATCH {
+            let mut inside = self.enter(thread);
+            any |= inside.pump();
+            let step = loop {
+                let Ok(frame) = inside.incoming.try_recv() else {
+                    break Step::Nothing;
+                };
+                any = true;
+                match inside.assembly.push(frame) {
+                    Ok(None) => {}
+                    Ok(Some(head)) if head.kind == Kind::Answer => {
+                        match inside.redeem(head.a) {
+                            Some(call) => break Step::Answer(call, head.flag),
+                            // LK-3.
+                            None => {}
+                        }
+                    }
+                    Ok(Some(head)) => break Step::Serve(head),
+                    Err(garbled) => break Step::Garbled(garbled),
+                }
+            };
+            match step {
+                Step::Nothing => break,
+                Step::Garbled(garbled) => {
+                    drop(inside);
+                    self.peer.distrust(&garbled.to_string());
+                    break;
+                }
+                Step::Answer(call, flag) => {
+                    // The body is handed out of the lock and its memory given back after.
+                    std::mem::swap(&mut scratch, inside.assembly.body());
+                    drop(inside);
+                    serve::answered(call, flag, &scratch);
+                }
+                Step::Serve(head) => {
+                    std::mem::swap(&mut scratch, inside.assembly.body());
+                    drop(inside);
+                    match local {
+                        Some(local) => serve::serve(self, head, &scratch, local),
+                        // The dead wait for no answer.
+                        None => {}
+                    }
+                }
+            }
+        }
+        if !scratch.is_empty() || scratch.capacity() > 0 {
+            let mut inside = self.enter(thread);
+            if inside.assembly.body().capacity() < scratch.capacity() {
+                std::mem::swap(&mut scratch, inside.assembly.body());
+            }
+        }
+        any
+    }
+
+    /// Takes the answers that are there, for somebody who waits on this end's scheduler.
+    pub(crate) fn harvest(self: &Arc<Self>, local: &Local) {
+        self.take(self.owner, Some(local));
+    }
+
+    /// LK-4. On any thread.
+    pub(crate) fn peer_died(self: &Arc<Self>, death: &Death) {
+        let thread = thread_number();
+        self.enter(thread).incoming.peer_died();
+        while self.take(thread, None) {}
+        let calls: Vec<InFlight> = {
+            let mut inside = self.enter(thread);
+            inside.closed = true;
+            inside.unsent.clear();
+            let places = inside.places.iter_mut();
+            places.filter_map(|place| place.call.take()).collect()
+        };
+        for call in calls {
+            serve::orphaned(call, death);
+        }
+    }
+}
+
+/// A link as a source of its scheduler.
+pub(super) struct LinkSource(pub(super) Arc<Link>);
+
+// SAFETY: the ring is the link's own.
+unsafe impl Source for LinkSource {
+    #[inline(always)]
+    fn idle(&self) -> Option<Probes> {
+        let inside = self.0.enter(self.0.owner);
+        if !inside.unsent.is_empty() {
+            return None;
+        }
+        inside.incoming.idle().map(Probes::one)
+    }
+
+    fn serve(self: Rc<Self>, local: &Local) -> bool {
+        self.0.take(self.0.owner, Some(local))
+    }
+
+    fn is_lane(&self) -> bool {
+        true
+    }
+
+    fn settle(&self) {
+        let death = Death::shut_down();
+        self.0.peer_died(&death);
+    }
+}
+
+/// The error of a call that its peer will not answer.
+pub(super) fn complete_with(call: InFlight, fault: Fault) {
+    // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
+    unsafe {
+        let vtable = call.cell.as_ref().vtable();
+        (vtable.travel.arrive)(call.cell, Err(fault));
+        if let Some(actor) = call.actor {
+            ActorCore::release(actor);
+        }
+    }
+}

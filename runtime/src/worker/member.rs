@@ -1,0 +1,181 @@
+//! A worker's own life: it says hello, works, and ends with its driver.
+//!
+//! - WM-1 a worker ends when its driver does, however that ends: the kernel kills it
+//!   (`PR_SET_PDEATHSIG`, set by the keeper's child before it looks whether its parent still is
+//!   who it was), and the end of the socket tells it too.
+//! - WM-2 a worker of another build is refused before any call is made.
+
+use super::death::Death;
+use super::doors::Doors;
+use super::hello::{FromWorker, Hello, PROTOCOL, ToWorker};
+use super::peer::{self, Peer};
+use super::{registry, socket};
+use crate::executor::local::Local;
+use crate::executor::shared::Shared;
+use crate::executor::{letter, overflow, thread};
+use crate::node::Node;
+use crate::topology::Topology;
+use maser_shm::control::ControlMemory;
+use maser_shm::sync::deque;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// What stands in the way of being a worker, in words.
+type Problem = String;
+
+/// What a worker knows of its driver.
+pub(crate) struct Membership {
+    socket: UnixStream,
+    /// The driver.
+    pub(crate) driver: Arc<Peer>,
+}
+
+impl Membership {
+    /// Tells the keeper that nobody holds anything of this worker any more.
+    pub(crate) fn is_unused(&self) {
+        // If the driver is gone this process ends by itself (WM-1).
+        drop(socket::send(&self.socket, &FromWorker::Unused, &[]));
+    }
+}
+
+/// Works for the process `parent` until told to stop.
+pub(super) fn work(parent: u32, socket: UnixStream) -> Result<(), Problem> {
+    die_with_parent(parent)?;
+    let hello = socket::receive::<ToWorker>(&socket)
+        .map_err(|error| format!("the keeper's first message is none: {error}"))?;
+    let Some((ToWorker::Hello(hello), files)) = hello else {
+        return Err("the keeper is gone".to_owned());
+    };
+    if let Err(reason) = check(&hello) {
+        let refused = FromWorker::Refused {
+            reason: reason.clone(),
+        };
+        drop(socket::send(&socket, &refused, &[]));
+        return Err(reason);
+    }
+    let wrong = |error: &dyn std::fmt::Display| error.to_string();
+    let mut files = files.into_iter();
+    let pair = files.next().ok_or("no memory came with the first message")?;
+    let pair = ControlMemory::attach(pair, hello.pair_bytes, "the driver");
+    let pair = pair.map_err(|error| wrong(&error))?;
+    let links = hello.driver_schedulers as usize;
+    let driver = Peer::new(
+        0,
+        format!("the driver (pid {})", hello.driver_pid),
+        pair,
+        false,
+        links,
+        Doors::new(links),
+    );
+    let node = start_node(&hello, &socket, driver.clone()).map_err(|error| wrong(&error))?;
+    let ready = FromWorker::Ready {
+        fingerprint: registry::fingerprint(),
+        doors_bytes: 0,
+    };
+    socket::send(&socket, &ready, &[]).map_err(|error| wrong(&error))?;
+    listen(&node, socket).map_err(|error| wrong(&error))?;
+    run(&node, &driver, links, hello.cpu);
+    Ok(())
+}
+
+/// WM-1.
+fn die_with_parent(parent: u32) -> Result<(), Problem> {
+    let signal = Some(rustix::process::Signal::KILL);
+    rustix::process::set_parent_process_death_signal(signal)
+        .map_err(|error| format!("it cannot be made to end with its driver: {error}"))?;
+    match std::os::unix::process::parent_id() {
+        now if now == parent => Ok(()),
+        _ => Err("its driver has ended".to_owned()),
+    }
+}
+
+/// WM-2.
+fn check(hello: &Hello) -> Result<(), Problem> {
+    let own = registry::fingerprint();
+    if hello.protocol != PROTOCOL || hello.fingerprint != own {
+        return Err(format!(
+            "it is of another build than its driver (protocol {PROTOCOL} and functions {own:016x} \
+             here, {} and {:016x} there); start both from the same executable",
+            hello.protocol, hello.fingerprint
+        ));
+    }
+    Ok(())
+}
+
+fn start_node(
+    hello: &Hello,
+    socket: &UnixStream,
+    driver: Arc<Peer>,
+) -> crate::Result<Arc<Node>> {
+    let mut settings = hello.settings.clone();
+    settings.num_cpus = 1;
+    let system = |error: std::io::Error| crate::Error::System {
+        what: "cannot copy the keeper's socket".into(),
+        reason: error.to_string(),
+    };
+    let membership = Membership {
+        socket: UnixStream::from(socket.as_fd().try_clone_to_owned().map_err(system)?),
+        driver,
+    };
+    let (worker, stealer) = deque::new();
+    let overflows = settings.name_stack_overflows;
+    let shared = Arc::new(Shared::new(0, stealer));
+    let node = Node::new(settings, Topology::detect(), vec![shared], 1);
+    node.workers.is_member(membership, worker);
+    Node::install(&node)?;
+    if overflows {
+        overflow::install();
+    }
+    crate::panic_hook::install();
+    Ok(node)
+}
+
+/// The thread that reads what the keeper says.
+fn listen(node: &Arc<Node>, socket: UnixStream) -> std::io::Result<()> {
+    let node = node.clone();
+    let listener = std::thread::Builder::new().name("maser-member".into());
+    listener.stack_size(64 << 10).spawn(move || {
+        loop {
+            match socket::receive::<ToWorker>(&socket) {
+                Ok(Some((ToWorker::Stop, _))) => {
+                    node.begin_closing();
+                    node.graphs.close_all();
+                    thread::ask_to_stop(&node, 0);
+                }
+                Ok(Some((ToWorker::Hello(_), _))) => {}
+                // WM-1.
+                Ok(None) | Err(_) => node.process.exit_now(),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// The main thread is the worker's scheduler.
+fn run(node: &Arc<Node>, driver: &Arc<Peer>, links: usize, cpu: Option<u32>) {
+    thread::pin(cpu.map(|cpu| cpu as usize));
+    let shared = node.schedulers()[0].clone();
+    let Some(tasks) = node.workers.take_queue() else {
+        return;
+    };
+    let driver = driver.clone();
+    let open = letter::closure(move |local: &Local| {
+        for index in 0..links {
+            if let Err(error) = driver.link(index, local) {
+                eprintln!("maser: {error}");
+            }
+        }
+    });
+    // SAFETY-free: the letter is posted by the node's own door.
+    node.post_to(0, open);
+    let local = Box::new(Local::new(node.clone(), shared, tasks));
+    thread::run(&local, 0);
+    node.rescue.end();
+    node.errors.finish();
+    node.ended();
+    node.finish_closing();
+    node.workers.left();
+    let _ = peer::pair_bytes;
+    let _ = Death::shut_down;
+}

@@ -1,0 +1,228 @@
+//! What two schedulers of different processes send each other: messages in lines of a ring.
+//!
+//! ```text
+//! word 0  bits 0..8 kind   8..16 flag   32..64 bytes of the body
+//! word 1  first operand
+//! word 2  second operand
+//! word 3  the first 32 bytes of the body; the others follow in frames of 56 bytes each
+//! ```
+//!
+//! A call with small arguments, and its answer, are one line each.
+//!
+//! - MS-1 every word of a frame is input: an unknown kind, or a body longer than [`BODY_BYTES_MAX`],
+//!   ends the link with an error that names the peer. Memory for a body grows with what has come.
+
+/// What a line carries.
+pub(crate) type Frame = [u64; 7];
+
+/// Bytes of a body that travel in the first frame.
+pub(crate) const INLINE_BYTES: usize = 32;
+/// Bytes of a body in each further frame.
+const FRAME_BYTES: usize = size_of::<Frame>();
+/// Bytes of the longest body.
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 30;
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Runs a task: `a` ticket, `b` function; the arguments.
+    Task = 1,
+    /// Calls a method: `a` ticket, `b` function and actor; the arguments.
+    Call = 2,
+    /// Makes an actor: `a` its number, `b` the class; options and arguments.
+    Create = 3,
+    /// Completes a call: `a` ticket, flag 1 for an error; the outcome.
+    Answer = 4,
+    /// The last handle of actor `a` is gone; `b` calls were sent before.
+    Drop = 5,
+    /// Ends actor `a` at once.
+    Kill = 6,
+    /// The caller of ticket `a` has given up on it.
+    Cancel = 7,
+}
+
+impl Kind {
+    fn of(byte: u8) -> Option<Self> {
+        let kinds = [
+            Self::Task,
+            Self::Call,
+            Self::Create,
+            Self::Answer,
+            Self::Drop,
+            Self::Kill,
+            Self::Cancel,
+        ];
+        kinds.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// A message without its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) kind: Kind,
+    pub(crate) flag: u8,
+    pub(crate) a: u64,
+    pub(crate) b: u64,
+}
+
+/// Why what a peer sent is no message (MS-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Garbled {
+    #[error("a message of unknown kind {0}")]
+    Kind(u8),
+    #[error("a message of {0} bytes, and at most {BODY_BYTES_MAX} are allowed")]
+    Length(u32),
+}
+
+/// Hands the frames of a message out, in their order.
+#[inline]
+pub(crate) fn frames(head: Head, body: &[u8], mut push: impl FnMut(Frame)) {
+    debug_assert!(body.len() <= BODY_BYTES_MAX);
+    let (first, rest) = body.split_at(body.len().min(INLINE_BYTES));
+    let mut frame = [0; 7];
+    frame[0] = head.kind as u64 | u64::from(head.flag) << 8 | (body.len() as u64) << 32;
+    frame[1] = head.a;
+    frame[2] = head.b;
+    fill(&mut frame[3..], first);
+    push(frame);
+    for part in rest.chunks(FRAME_BYTES) {
+        let mut frame = [0; 7];
+        fill(&mut frame, part);
+        push(frame);
+    }
+}
+
+/// Puts bytes into words, in memory order.
+#[inline(always)]
+fn fill(words: &mut [u64], bytes: &[u8]) {
+    for (word, part) in words.iter_mut().zip(bytes.chunks(8)) {
+        let mut eight = [0; 8];
+        eight[..part.len()].copy_from_slice(part);
+        *word = u64::from_ne_bytes(eight);
+    }
+}
+
+/// Appends `count` bytes of `words`.
+#[inline(always)]
+fn take(words: &[u64], count: usize, bytes: &mut Vec<u8>) {
+    let mut left = count;
+    for word in words {
+        let part = left.min(8);
+        bytes.extend_from_slice(&word.to_ne_bytes()[..part]);
+        left -= part;
+    }
+}
+
+/// A message that is coming in.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly {
+    head: Option<Head>,
+    body: Vec<u8>,
+    left: usize,
+}
+
+impl Assembly {
+    /// Adds the next frame; gives the head once the message is whole, with its bytes in
+    /// [`body`](Self::body) until the next frame.
+    ///
+    /// # Errors
+    /// [`Garbled`] (MS-1); the link is of no use then.
+    #[inline]
+    pub(crate) fn push(&mut self, frame: Frame) -> Result<Option<Head>, Garbled> {
+        match self.head {
+            None => {
+                let kind = (frame[0] & 0xff) as u8;
+                let length = (frame[0] >> 32) as u32;
+                let kind = Kind::of(kind).ok_or(Garbled::Kind(kind))?;
+                let bytes = length as usize;
+                if bytes > BODY_BYTES_MAX {
+                    return Err(Garbled::Length(length));
+                }
+                let head = Head {
+                    kind,
+                    flag: (frame[0] >> 8) as u8,
+                    a: frame[1],
+                    b: frame[2],
+                };
+                self.body.clear();
+                let inline = bytes.min(INLINE_BYTES);
+                take(&frame[3..], inline, &mut self.body);
+                self.left = bytes - inline;
+                if self.left == 0 {
+                    return Ok(Some(head));
+                }
+                self.head = Some(head);
+            }
+            Some(head) => {
+                let part = self.left.min(FRAME_BYTES);
+                take(&frame, part, &mut self.body);
+                self.left -= part;
+                if self.left == 0 {
+                    self.head = None;
+                    return Ok(Some(head));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The bytes of the message that [`push`](Self::push) gave.
+    pub(crate) fn body(&mut self) -> &mut Vec<u8> {
+        &mut self.body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CALL: Head = Head {
+        kind: Kind::Call,
+        flag: 7,
+        a: 3,
+        b: u64::MAX,
+    };
+
+    proptest! {
+        #[test]
+        fn messages_come_out_as_they_went_in(lengths in prop::collection::vec(0_usize..300, 1..8)) {
+            let bodies: Vec<Vec<u8>> = lengths
+                .iter()
+                .map(|length| (0..*length).map(|at| (at * 7 + length) as u8).collect())
+                .collect();
+            let mut sent = Vec::new();
+            for body in &bodies {
+                frames(CALL, body, |frame| sent.push(frame));
+            }
+            let mut assembly = Assembly::default();
+            let mut came = Vec::new();
+            for frame in sent {
+                if let Some(head) = assembly.push(frame).expect("it is well formed") {
+                    prop_assert_eq!(head, CALL);
+                    came.push(assembly.body().clone());
+                }
+            }
+            prop_assert_eq!(came, bodies);
+        }
+
+        #[test]
+        fn any_words_are_taken_or_refused(words in prop::collection::vec(any::<Frame>(), 1..64)) {
+            let mut assembly = Assembly::default();
+            for frame in words {
+                if assembly.push(frame).is_err() {
+                    break;
+                }
+                prop_assert!(assembly.body().len() <= 64 * FRAME_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn small_arguments_are_one_line() {
+        let mut count = 0;
+        frames(CALL, &[1; INLINE_BYTES], |_| count += 1);
+        assert_eq!(count, 1);
+    }
+}

@@ -1,0 +1,183 @@
+//! Another process of this node, as this one sees it.
+//!
+//! ```text
+//! pair's memory   for each link: ring from the maker of the memory to the other, ring back
+//! doors           an event for each scheduler of the other process: where it sleeps
+//! ```
+//!
+//! One of two linked processes has one scheduler, so a link is named by the other's.
+
+use super::death::Death;
+use super::exports::Exports;
+use super::link::{Link, LinkSource};
+use super::message::Frame;
+use crate::error::{Error, Result};
+use crate::executor::local::Local;
+use maser_shm::channel::spsc::{line_bytes, line_receiver_in, line_sender_in};
+use maser_shm::control::ControlMemory;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Lines of a ring.
+const DEPTH: usize = 256;
+
+/// Bytes of one ring.
+fn ring_bytes() -> usize {
+    line_bytes::<Frame>(DEPTH)
+        .unwrap_or_else(|error| unreachable!("a constant depth is valid: {error}"))
+        .next_multiple_of(4096)
+}
+
+/// Bytes of the memory of a pair with so many links.
+pub(super) fn pair_bytes(links: usize) -> usize {
+    2 * links * ring_bytes()
+}
+
+/// See the module's page.
+pub(crate) struct Peer {
+    /// Its number among the processes of the node; the driver is 0.
+    pub(crate) slot: u32,
+    name: Mutex<String>,
+    memory: ControlMemory,
+    /// Whether this process made the memory.
+    is_maker: bool,
+    links: Vec<OnceLock<Arc<Link>>>,
+    doors: super::doors::Doors,
+    exports: Exports,
+    death: OnceLock<Death>,
+    buffers: Mutex<Vec<Vec<u8>>>,
+    distrusted: OnceLock<String>,
+}
+
+impl Peer {
+    /// A process with which this one shares `memory` and to which it has `links` links.
+    pub(super) fn new(
+        slot: u32,
+        name: String,
+        memory: ControlMemory,
+        is_maker: bool,
+        links: usize,
+        doors: super::doors::Doors,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            slot,
+            name: Mutex::new(name),
+            memory,
+            is_maker,
+            links: (0..links).map(|_| OnceLock::new()).collect(),
+            doors,
+            exports: Exports::default(),
+            death: OnceLock::new(),
+            buffers: Mutex::default(),
+            distrusted: OnceLock::new(),
+        })
+    }
+
+    /// Its name in errors.
+    pub(crate) fn name(&self) -> String {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its process's number is known now.
+    pub(super) fn has_pid(&self, pid: u32) {
+        let name = format!("worker {} (pid {pid})", self.slot);
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn death(&self) -> Option<&Death> {
+        self.death.get()
+    }
+
+    /// What of this process it holds.
+    pub(super) fn exports(&self, _: &Local) -> &Exports {
+        &self.exports
+    }
+
+    /// Whether it holds nothing of this process.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.exports.is_empty()
+    }
+
+    /// The link `index`, made at its first use by the scheduler that it belongs to.
+    pub(crate) fn link(self: &Arc<Self>, index: usize, local: &Local) -> Result<&Arc<Link>> {
+        let place = self.links.get(index).ok_or_else(|| Error::System {
+            what: format!("cannot reach {}", self.name()),
+            reason: format!("there is no link {index}; this is a defect of maser"),
+        })?;
+        if let Some(link) = place.get() {
+            return Ok(link);
+        }
+        let link = self.open(index)?;
+        local.sources.push(Rc::new(LinkSource(link.clone())));
+        let link = place.get_or_init(|| link);
+        if let Some(death) = self.death() {
+            link.peer_died(death);
+        }
+        Ok(link)
+    }
+
+    #[cold]
+    fn open(self: &Arc<Self>, index: usize) -> Result<Arc<Link>> {
+        let refused = |reason: String| Error::System {
+            what: format!("cannot open the link to {}", self.name()),
+            reason,
+        };
+        let bytes = ring_bytes();
+        let ring = |back: usize| {
+            let region = self.memory.region((2 * index + back) * bytes, bytes);
+            region.map_err(|error| refused(error.to_string()))
+        };
+        let (out, back) = if self.is_maker { (0, 1) } else { (1, 0) };
+        let out = line_sender_in::<Frame>(&ring(out)?, DEPTH);
+        let incoming = line_receiver_in::<Frame>(&ring(back)?, DEPTH);
+        let out = out.map_err(|error| refused(error.to_string()))?;
+        let incoming = incoming.map_err(|error| refused(error.to_string()))?;
+        let there = if self.doors.len() > 1 { index } else { 0 };
+        Ok(Link::new(self.clone(), there, out, incoming))
+    }
+
+    /// A message was published for its scheduler `there`.
+    #[inline(always)]
+    pub(super) fn wake(&self, there: usize) {
+        self.doors.ring(there);
+    }
+
+    /// What it sends is no message: it is not listened to any more.
+    #[cold]
+    pub(super) fn distrust(&self, why: &str) {
+        let _first = self.distrusted.set(why.to_owned());
+    }
+
+    /// Why it is not listened to, if it is not.
+    pub(super) fn distrusted(&self) -> Option<&str> {
+        self.distrusted.get().map(String::as_str)
+    }
+
+    /// It is dead: completes what waits for it. On any thread, once.
+    pub(super) fn died(self: &Arc<Self>, death: Death) {
+        let death = self.death.get_or_init(|| death);
+        for link in self.links.iter().filter_map(OnceLock::get) {
+            link.peer_died(death);
+        }
+        self.exports.clear();
+    }
+
+    /// Memory for a message.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        buffers.pop().unwrap_or_default()
+    }
+
+    /// Gives the memory of a message back.
+    pub(super) fn give_buffer(&self, mut bytes: Vec<u8>) {
+        const KEPT_BYTES_MAX: usize = 64 << 10;
+        if bytes.capacity() <= KEPT_BYTES_MAX {
+            bytes.clear();
+            self.buffers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(bytes);
+        }
+    }
+}

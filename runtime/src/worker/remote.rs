@@ -1,0 +1,176 @@
+//! Actors that live in another process, as this one sees them: a block like any other, whose home
+//! is no scheduler of this process but a process.
+//!
+//! - RA-1 homes from [`FIRST_HOME`] on name processes. What is done on an actor's home scheduler is
+//!   done for such a block on the node's gate (`Node::door`).
+//! - RA-2 each call holds a handle of the block until it is completed.
+#![allow(unsafe_code, reason = "type-erased cells and blocks of actors")]
+
+use super::link::InFlight;
+use super::message::{Head, Kind};
+use super::{registry, serve};
+use crate::actor::core::{Access, ActorCore};
+use crate::actor::lane::Question;
+use crate::error::{Error, Fault};
+use crate::executor::local::Local;
+use crate::node::Node;
+use crate::task::raw::Header;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// RA-1. Schedulers have smaller numbers.
+pub(crate) const FIRST_HOME: usize = 1 << 14;
+
+/// Where an actor of another process is.
+pub(crate) struct Remote {
+    /// Its process.
+    pub(crate) slot: u32,
+    /// Its number there.
+    pub(crate) number: u32,
+    /// Calls that were sent to it (`exports` rule XP-2).
+    sent: AtomicU64,
+}
+
+impl Remote {
+    pub(crate) fn new(slot: u32, number: u32) -> Self {
+        Self {
+            slot,
+            number,
+            sent: AtomicU64::new(0),
+        }
+    }
+
+    /// The home of its block.
+    pub(crate) fn home(&self) -> usize {
+        FIRST_HOME + self.slot as usize
+    }
+}
+
+/// Starts a process for an actor.
+pub(crate) fn place(node: &Arc<Node>) -> Result<Remote, Error> {
+    let peer = node.workers.start(node)?;
+    Ok(Remote::new(peer.slot, node.workers.number()))
+}
+
+/// Sends a question whose actor's home is no scheduler.
+#[cold]
+pub(crate) fn send_question(local: &Local, question: Question) {
+    let core = question.core();
+    // SAFETY: AC-1, a call that is being sent.
+    if unsafe { core.as_ref() }.remote.is_none() {
+        return question.fail_for_want_of_a_home();
+    }
+    let cell = question.cell;
+    // SAFETY: TC-1, the right to start comes with the question.
+    unsafe { (cell.as_ref().vtable().keep)(question) };
+    send(local, core, cell);
+}
+
+/// Sends a call whose arguments are in its cell.
+pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header>) {
+    // SAFETY: AC-1, a call that is being sent; a cell that is not DONE is alive.
+    let (actor, vtable) = unsafe { (core.as_ref(), cell.as_ref().vtable()) };
+    let refuse = |fault: Fault| {
+        // SAFETY: TC-1, not sent.
+        unsafe { (vtable.fail)(cell, fault) }
+    };
+    if let Some(died) = actor.death() {
+        return refuse(Fault::new(died));
+    }
+    let Some(remote) = &actor.remote else {
+        return;
+    };
+    let is_construction = vtable.access == Access::Construct;
+    let link = match (local.node.workers.peer(remote.slot), vtable.meta.entry) {
+        (Some(peer), Some(entry)) => match peer.link(link_index(local), local) {
+            Ok(link) => Ok((link.clone(), registry::place_of(entry))),
+            Err(error) => Err(error),
+        },
+        (None, _) => Err(Error::ActorDied {
+            actor: actor.display_name(),
+            reason: "its process has ended".into(),
+        }),
+        (_, None) => Err(Error::NotPortable {
+            function: vtable.meta.name.into(),
+            value: "a call".into(),
+            problem: "the function is `local`".into(),
+        }),
+    };
+    let (link, function) = match link {
+        Ok(link) => link,
+        Err(error) => return refuse(Fault::new(error)),
+    };
+    let mut bytes = link.peer.buffer();
+    if is_construction {
+        actor.encode_options(&mut bytes);
+    }
+    // SAFETY: TC-1, the arguments are there.
+    match unsafe { (vtable.travel.encode)(cell, &mut bytes) } {
+        Err(fault) => refuse(fault),
+        Ok(()) => {
+            // SAFETY: VL-1.
+            unsafe { (vtable.travel.depart)(cell) };
+            // RA-2.
+            actor.retain();
+            let kind = match is_construction {
+                true => Kind::Create,
+                false => {
+                    remote.sent.fetch_add(1, Ordering::Relaxed);
+                    Kind::Call
+                }
+            };
+            let head = Head {
+                kind,
+                flag: 0,
+                a: 0,
+                b: serve::joined(function, u64::from(remote.number)),
+            };
+            let call = InFlight {
+                cell,
+                actor: Some(core),
+            };
+            if let Err(call) = link.call(head, &bytes, call) {
+                let death = link.peer.death().cloned();
+                serve::orphaned(call, &death.unwrap_or(super::death::Death::ShutDown));
+            }
+        }
+    }
+    link.peer.give_buffer(bytes);
+}
+
+/// The link of this scheduler to a process.
+fn link_index(local: &Local) -> usize {
+    local.shared.index
+}
+
+/// Takes the answers that are there from the process that is the home `home`.
+#[cold]
+pub(crate) fn harvest(local: &Local, home: usize) {
+    let Some(slot) = home.checked_sub(FIRST_HOME) else {
+        return;
+    };
+    if let Some(peer) = local.node.workers.peer(slot as u32)
+        && let Ok(link) = peer.link(link_index(local), local)
+    {
+        link.harvest(local);
+    }
+}
+
+/// The last handle of a block is gone: so is the one that its process holds for us. On the gate.
+pub(crate) fn let_go(local: &Local, actor: &ActorCore) {
+    let Some(remote) = &actor.remote else {
+        return;
+    };
+    if let Some(peer) = local.node.workers.peer(remote.slot)
+        && let Ok(link) = peer.link(link_index(local), local)
+    {
+        let head = Head {
+            kind: Kind::Drop,
+            flag: 0,
+            a: u64::from(remote.number),
+            b: remote.sent.load(Ordering::Relaxed),
+        };
+        link.send(head, &[]);
+    }
+}

@@ -1,0 +1,208 @@
+//! What is done with messages of another process: its calls are made here as a program would make
+//! them, and answered when their results are there.
+#![allow(unsafe_code, reason = "type-erased cells and actors")]
+
+use super::death::Death;
+use super::incoming::{Answer, Answering, HeldActor, Incoming, Kind as Given};
+use super::link::{InFlight, Link, complete_with};
+use super::message::{Head, Kind};
+use super::{registry, wire_error};
+use crate::actor::core::ActorCore;
+use crate::actor::create::ActorOptions;
+use crate::error::{Error, Fault, Outcome};
+use crate::executor::letter;
+use crate::executor::local::Local;
+use crate::object::when_done::when_done;
+use crate::task::raw::Header;
+use std::sync::Arc;
+
+/// Flag of an answer: the body is an error.
+const FAILED: u8 = 1;
+
+/// Splits the second operand of a call: the function, and the actor's number.
+pub(super) fn split(b: u64) -> (u32, u64) {
+    (b as u32, b >> 32)
+}
+
+/// The second operand of a call.
+pub(super) fn joined(function: u32, actor: u64) -> u64 {
+    u64::from(function) | actor << 32
+}
+
+/// A call of this process was answered.
+pub(super) fn answered(call: InFlight, flag: u8, body: &[u8]) {
+    if flag == FAILED {
+        let fault = Fault::new(wire_error::decode(body));
+        if let (Some(actor), Error::ActorDied { .. }) = (call.actor, &*fault.0) {
+            // The proxy learns of it with the first call that fails.
+            ActorCore::die(actor, fault.to_error());
+        }
+        return complete_with(call, fault);
+    }
+    // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
+    unsafe {
+        let vtable = call.cell.as_ref().vtable();
+        (vtable.travel.arrive)(call.cell, Ok(body));
+        if let Some(actor) = call.actor {
+            ActorCore::release(actor);
+        }
+    }
+}
+
+/// A call of this process will never be answered.
+pub(super) fn orphaned(call: InFlight, death: &Death) {
+    // SAFETY: a call that is not done is alive; its actor is held by the call.
+    let (what, actor) = unsafe {
+        let actor = call.actor.map(|actor| actor.as_ref().display_name());
+        (call.cell.as_ref().meta().name, actor)
+    };
+    complete_with(call, Fault::new(death.error(what, actor)));
+}
+
+/// Does what a message asks for. On the link's scheduler.
+pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
+    match head.kind {
+        Kind::Task => {
+            let (function, _) = split(head.b);
+            let given = invoke(function, body, None, ActorOptions::default());
+            reply(link, head.a, given, local);
+        }
+        Kind::Call => {
+            let (function, number) = split(head.b);
+            let actor = link.peer.exports(local).find(number);
+            let Some(actor) = actor else {
+                return link.peer.exports(local).keep_early(number, link.clone(), head, body);
+            };
+            let given = invoke(function, body, Some(&actor), ActorOptions::default());
+            reply(link, head.a, given, local);
+            link.peer.exports(local).was_called(number);
+        }
+        Kind::Create => create(link, head, body, local),
+        Kind::Drop => link.peer.exports(local).last_handle_is_gone(head.a, head.b),
+        Kind::Kill => {
+            if let Some(actor) = link.peer.exports(local).find(head.a) {
+                ActorCore::kill(actor.core());
+            }
+        }
+        Kind::Cancel => {}
+        Kind::Answer => unreachable!("answers are taken by the link"),
+    }
+}
+
+fn invoke(
+    function: u32,
+    body: &[u8],
+    actor: Option<&HeldActor>,
+    options: ActorOptions,
+) -> Result<Answering, Error> {
+    let entry = registry::at(function)?;
+    let core = actor.map(HeldActor::core);
+    let mut incoming = Incoming::new((entry.meta)().name, body, core, options);
+    (entry.invoke)(&mut incoming)
+}
+
+fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
+    let (function, _) = split(head.b);
+    let made = ActorOptions::decode(body).and_then(|(options, arguments)| {
+        match invoke(function, arguments, None, options)?.0 {
+            Given::Actor(actor) => Ok(actor),
+            _ => Err(Error::InvalidArgument {
+                argument: "function",
+                problem: "an actor was to be made of something that is no actor".into(),
+                remedy: "both processes must be of the same build".into(),
+            }),
+        }
+    });
+    let early = link.peer.exports(local).add(head.a, made);
+    for (link, head, body) in early {
+        serve(&link, head, &body, local);
+    }
+}
+
+/// Sends what a call gives, now or when it is there.
+fn reply(link: &Arc<Link>, ticket: u64, given: Result<Answering, Error>, local: &Local) {
+    match given.map(|answering| answering.0) {
+        Ok(Given::One(answer)) => {
+            run_now(&answer, local);
+            if is_done(&answer) {
+                return send(link, ticket, &[answer]);
+            }
+            let link = link.clone();
+            let shared = local.shared.clone();
+            when_done(answer.cell(), move || {
+                let errand = letter::closure(move |_| send(&link, ticket, &[answer]));
+                // SAFETY: LT-1, a fresh letter.
+                unsafe { shared.post(errand) };
+            });
+        }
+        Ok(Given::Many(answers)) => many(link.clone(), ticket, answers, local),
+        Ok(Given::Stream(_) | Given::Actor(_)) => {
+            let error = Error::InvalidArgument {
+                argument: "function",
+                problem: "its result cannot be sent as one value".into(),
+                remedy: "call it in its own process".into(),
+            };
+            fail(link, ticket, &error);
+        }
+        Err(error) => fail(link, ticket, &error),
+    }
+}
+
+/// Answers once all of several results are there.
+fn many(link: Arc<Link>, ticket: u64, answers: Vec<Answer>, local: &Local) {
+    match answers.iter().find(|answer| !is_done(answer)).map(Answer::cell) {
+        None => send(&link, ticket, &answers),
+        Some(cell) => {
+            let shared = local.shared.clone();
+            when_done(cell, move || {
+                let errand = letter::closure(move |local| many(link, ticket, answers, local));
+                // SAFETY: LT-1, a fresh letter.
+                unsafe { shared.post(errand) };
+            });
+        }
+    }
+}
+
+fn is_done(answer: &Answer) -> bool {
+    // SAFETY: the answer holds a handle.
+    unsafe { answer.cell().as_ref() }.completion.is_done()
+}
+
+/// Runs the call on the loop's own stack if it is the next of its actor anyway.
+#[inline]
+fn run_now(answer: &Answer, local: &Local) {
+    if is_done(answer) || !local.may_run_inline() {
+        return;
+    }
+    let cell = answer.cell();
+    if local.tasks.pop_if_newest(cell.cast()) {
+        // SAFETY: TC-1, taken from the queue.
+        return unsafe { Header::run(cell, local) };
+    }
+    // SAFETY: the answer holds a handle.
+    unsafe { (cell.as_ref().vtable().progress)(cell, Some(local), true) };
+}
+
+/// Sends the outcome of one result, or of several together.
+fn send(link: &Link, ticket: u64, answers: &[Answer]) {
+    let mut bytes = link.peer.buffer();
+    let encoded: Outcome<()> = answers.iter().try_for_each(|answer| answer.encode(&mut bytes));
+    match encoded {
+        Ok(()) => link.send(answer(ticket, 0), &bytes),
+        Err(fault) => fail(link, ticket, &fault.0),
+    }
+    link.peer.give_buffer(bytes);
+}
+
+fn fail(link: &Link, ticket: u64, error: &Error) {
+    link.send(answer(ticket, FAILED), &wire_error::encode(error));
+}
+
+fn answer(ticket: u64, flag: u8) -> Head {
+    Head {
+        kind: Kind::Answer,
+        flag,
+        a: ticket,
+        b: 0,
+    }
+}

@@ -1,0 +1,154 @@
+//! The processes that this one knows of, and how it got to be one of them.
+
+use super::doors::Doors;
+use super::hello::{Hello, PROTOCOL};
+use super::keeper::{Errand, Keeper, Start};
+use super::member::Membership;
+use super::peer::{Peer, pair_bytes};
+use super::registry;
+use crate::error::{Error, Result};
+use crate::executor::letter;
+use crate::executor::local::Local;
+use crate::node::Node;
+use maser_shm::control::ControlMemory;
+use maser_shm::sync::deque::Worker as Queue;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+/// Number of the driver.
+pub(crate) const DRIVER: u32 = 0;
+
+/// See the module's page.
+#[derive(Default)]
+pub(crate) struct Workers {
+    /// By number.
+    peers: RwLock<Vec<Option<Arc<Peer>>>>,
+    keeper: Mutex<Option<Keeper>>,
+    /// Of a worker.
+    membership: OnceLock<Membership>,
+    queue: Mutex<Option<Queue>>,
+    next_number: std::sync::atomic::AtomicU32,
+}
+
+impl Workers {
+    fn keeper(&self) -> MutexGuard<'_, Option<Keeper>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process with this number, if it is known.
+    #[inline]
+    pub(crate) fn peer(&self, slot: u32) -> Option<Arc<Peer>> {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        peers.get(slot as usize).cloned().flatten()
+    }
+
+    /// Whether this process is a worker.
+    pub(crate) fn membership(&self) -> Option<&Membership> {
+        self.membership.get()
+    }
+
+    /// This process is a worker, whose scheduler has this queue.
+    pub(super) fn is_member(&self, membership: Membership, queue: Queue) {
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        peers.push(Some(membership.driver.clone()));
+        drop(peers);
+        *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(queue);
+        let _first = self.membership.set(membership);
+    }
+
+    pub(super) fn take_queue(&self) -> Option<Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A number for an actor in another process.
+    pub(super) fn number(&self) -> u32 {
+        self.next_number
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Starts a worker process.
+    pub(crate) fn start(&self, node: &Arc<Node>) -> Result<Arc<Peer>> {
+        let schedulers = node.schedulers().len();
+        let bytes = pair_bytes(schedulers);
+        let memory = ControlMemory::create(bytes).map_err(|error| Error::System {
+            what: "cannot start a worker".into(),
+            reason: error.to_string(),
+        })?;
+        let peer = {
+            let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+            if peers.is_empty() {
+                peers.push(None);
+            }
+            let slot = peers.len() as u32;
+            let name = format!("worker {slot}");
+            let doors = super::keeper::unknown_doors();
+            let peer = Peer::new(slot, name, memory.clone(), true, schedulers, doors);
+            peers.push(Some(peer.clone()));
+            peer
+        };
+        let hello = Hello {
+            protocol: PROTOCOL,
+            fingerprint: registry::fingerprint(),
+            slot: peer.slot,
+            driver_pid: node.process.id(),
+            driver_schedulers: schedulers as u32,
+            pair_bytes: memory.bytes() as u64,
+            doors_bytes: 0,
+            cpu: None,
+            settings: node.settings.clone(),
+        };
+        for index in 0..schedulers {
+            let peer = peer.clone();
+            let open = letter::closure(move |local: &Local| {
+                if let Err(error) = peer.link(index, local) {
+                    eprintln!("maser: {error}");
+                }
+            });
+            node.post_to(index, open);
+        }
+        let mut keeper = self.keeper();
+        if keeper.is_none() {
+            *keeper = Some(Keeper::start(node)?);
+        }
+        if let Some(keeper) = &*keeper {
+            keeper.ask(Errand::Start(Box::new(Start {
+                peer: peer.clone(),
+                memory,
+                hello,
+            })));
+        }
+        Ok(peer)
+    }
+
+    /// Ends a worker at once.
+    pub(crate) fn kill(&self, slot: u32) {
+        if let Some(keeper) = &*self.keeper() {
+            keeper.ask(Errand::Kill(slot));
+        }
+    }
+
+    /// Asks a worker to end.
+    pub(crate) fn stop(&self, slot: u32) {
+        if let Some(keeper) = &*self.keeper() {
+            keeper.ask(Errand::Stop(slot));
+        }
+    }
+
+    /// A worker has ended, and what it held is settled.
+    pub(super) fn is_gone(&self, slot: u32) {
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(peer) = peers.get_mut(slot as usize) {
+            drop(peer.take());
+        }
+    }
+
+    /// The runtime ends: so do the workers.
+    pub(crate) fn end(&self) {
+        let keeper = self.keeper().take();
+        drop(keeper);
+    }
+}
+
+/// No doors are known.
+pub(super) fn no_doors(count: usize) -> Doors {
+    Doors::new(count)
+}
