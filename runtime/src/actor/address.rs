@@ -36,7 +36,7 @@ impl Drop for Burial {
 }
 
 /// A handle of a block on its way to its home; given back where the way ends.
-pub(super) struct HeldCore(NonNull<ActorCore>);
+pub(crate) struct HeldCore(NonNull<ActorCore>);
 
 // SAFETY: as for `SendCore`; the handle keeps the block alive.
 unsafe impl Send for HeldCore {}
@@ -48,7 +48,7 @@ impl HeldCore {
         Self(core)
     }
 
-    pub(super) fn core(&self) -> &ActorCore {
+    pub(crate) fn core(&self) -> &ActorCore {
         // SAFETY: AC-1, our handle.
         unsafe { self.0.as_ref() }
     }
@@ -77,5 +77,13 @@ impl SendCore {
 
     pub(crate) fn get(&self) -> NonNull<ActorCore> {
         self.0
+    }
+
+    /// A handle of the block, unless the last one is gone. The caller keeps the block from being
+    /// freed meanwhile.
+    pub(crate) fn try_hold(&self) -> Option<HeldCore> {
+        // SAFETY: the caller's promise, kept by the lock under which blocks are listed.
+        let has = unsafe { self.0.as_ref() }.try_retain();
+        has.then(|| HeldCore(self.0))
     }
 }

@@ -117,6 +117,9 @@ impl ActorCore {
                 grant: UnsafeCell::new(grant),
                 remote,
             });
+            if let Some(remote) = &core.as_ref().remote {
+                remote.peer.has_proxy(core);
+            }
         }
         core
     }
@@ -223,6 +226,9 @@ impl ActorCore {
     pub(super) unsafe fn free(core: NonNull<ActorCore>) {
         // SAFETY: the caller's promise; allocated by `new`.
         unsafe {
+            if let Some(remote) = &core.as_ref().remote {
+                remote.peer.forget(core);
+            }
             if let Some(name) = &core.as_ref().name {
                 core.as_ref().node.names.remove(name, core);
             }
@@ -507,7 +513,7 @@ impl ActorCore {
         let reason = "it was ended by maser::kill".into();
         Self::die(core, Error::ActorDied { actor, reason });
         if let Some(remote) = &this.remote {
-            this.node.workers.kill(remote.slot);
+            this.node.workers.kill(remote.peer.slot);
         }
     }
 

@@ -121,7 +121,7 @@ impl Question {
 
     /// Its actor lived on a scheduler that this node does not have.
     #[cold]
-    pub(super) fn fail_for_want_of_a_home(self) {
+    pub(crate) fn fail_for_want_of_a_home(self) {
         // SAFETY: AC-1, the caller's handle; TC-1, never sent.
         unsafe {
             let died = self.core().as_ref().death();

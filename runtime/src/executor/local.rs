@@ -23,6 +23,8 @@ use crate::node::Node;
 use crate::task::failure::discard;
 use crate::task::meta::Meta;
 use crate::task::raw::Header;
+use crate::worker::link::Link;
+use crate::worker::peer::Peer;
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use maser_shm::sync::deque::Worker;
 use std::cell::{Cell, RefCell};
@@ -117,6 +119,8 @@ pub(crate) struct Local {
     waits: Cell<u32>,
     /// The lanes of calls to other schedulers, by index.
     pub(crate) lanes: Lanes,
+    /// Links to other processes: by the process's number, then by its scheduler.
+    links: RefCell<Vec<Vec<Option<Arc<Link>>>>>,
     /// Actors that live here.
     pub(crate) residents: RefCell<HashSet<NonNull<ActorCore>>>,
     /// Actors without handles that are not at rest yet.
@@ -155,8 +159,45 @@ impl Local {
             handovers: Cell::new(0),
             waits: Cell::new(0),
             lanes,
+            links: RefCell::default(),
             residents: RefCell::default(),
             doomed: RefCell::default(),
+        }
+    }
+
+    /// The link to scheduler `there` of another process.
+    #[inline]
+    pub(crate) fn link(&self, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
+        let links = self.links.borrow();
+        let known = links.get(peer.slot as usize).and_then(|of| of.get(there));
+        match known {
+            Some(Some(link)) if Arc::ptr_eq(&link.peer, peer) => Ok(link.clone()),
+            _ => {
+                drop(links);
+                self.open_link(peer, there)
+            }
+        }
+    }
+
+    #[cold]
+    fn open_link(&self, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
+        let link = peer.open(there, self)?;
+        let mut links = self.links.borrow_mut();
+        let slot = peer.slot as usize;
+        if links.len() <= slot {
+            links.resize_with(slot + 1, Vec::new);
+        }
+        links[slot].resize(peer.schedulers(), None);
+        links[slot][there] = Some(link.clone());
+        Ok(link)
+    }
+
+    /// Forgets the links to a process that has ended.
+    pub(crate) fn remove_links(&self, peer: &Arc<Peer>) {
+        self.remove_graph(peer.id);
+        let mut links = self.links.borrow_mut();
+        if let Some(of) = links.get_mut(peer.slot as usize) {
+            of.retain(|link| !link.as_ref().is_some_and(|link| Arc::ptr_eq(&link.peer, peer)));
         }
     }
 

@@ -9,7 +9,6 @@
 use super::incoming::HeldActor;
 use super::link::Link;
 use super::message::Head;
-use crate::error::Error;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -57,14 +56,14 @@ impl Exports {
     }
 
     /// The actor was made, or not; gives the calls that waited for it.
-    pub(super) fn add(&self, number: u64, made: Result<HeldActor, Error>) -> Vec<Early> {
+    pub(super) fn add(&self, number: u64, made: Option<HeldActor>) -> Vec<Early> {
         let made = match made {
-            Ok(actor) => Exported::Here {
+            Some(actor) => Exported::Here {
                 actor: Arc::new(actor),
                 came: 0,
                 all: None,
             },
-            Err(_) => Exported::Failed,
+            None => Exported::Failed,
         };
         match self.lock().insert(number, made) {
             Some(Exported::Awaited(early)) => early,

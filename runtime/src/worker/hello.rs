@@ -22,6 +22,8 @@ pub(super) struct Hello {
     pub(super) protocol: u32,
     /// `registry::fingerprint` of the driver.
     pub(super) fingerprint: u64,
+    /// A number for the pair.
+    pub(super) id: u64,
     /// The worker's number.
     pub(super) slot: u32,
     /// The driver's process.

@@ -15,6 +15,7 @@ use super::hello::{FromWorker, Hello, ToWorker};
 use super::peer::Peer;
 use super::socket;
 use crate::error::{Error, Result};
+use crate::executor::letter;
 use crate::node::Node;
 use maser_shm::control::ControlMemory;
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
@@ -279,6 +280,10 @@ impl Watch {
         peer.died(death);
         if let Some(node) = self.node.upgrade() {
             node.workers.is_gone(peer.slot);
+            for index in 0..node.schedulers().len() {
+                let peer = peer.clone();
+                node.post_to(index, letter::closure(move |local| local.remove_links(&peer)));
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::error::Fault;
 use crate::executor::local::Local;
 use crate::executor::sources::{Probes, Source};
 use crate::task::raw::Header;
+use maser_shm::channel::Shared;
 use maser_shm::channel::spsc::{LineReceiver, LineSender};
 use maser_shm::sync::owner_lock::{OwnerGuard, OwnerLock, thread_number};
 use std::cell::UnsafeCell;
@@ -50,10 +51,10 @@ struct Place {
 }
 
 struct End {
-    out: LineSender<Frame>,
+    out: LineSender<Frame, Shared>,
     /// LK-2.
     unsent: VecDeque<Frame>,
-    incoming: LineReceiver<Frame>,
+    incoming: LineReceiver<Frame, Shared>,
     assembly: Assembly,
     places: Vec<Place>,
     free: Vec<u32>,
@@ -166,8 +167,8 @@ impl Link {
     pub(super) fn new(
         peer: Arc<Peer>,
         there: usize,
-        out: LineSender<Frame>,
-        incoming: LineReceiver<Frame>,
+        out: LineSender<Frame, Shared>,
+        incoming: LineReceiver<Frame, Shared>,
     ) -> Arc<Self> {
         let owner = thread_number();
         Arc::new(Self {
@@ -322,6 +323,10 @@ unsafe impl Source for LinkSource {
 
     fn is_lane(&self) -> bool {
         true
+    }
+
+    fn belongs_to(&self, id: u64) -> bool {
+        self.0.peer.id == id
     }
 
     fn settle(&self) {

@@ -5,10 +5,9 @@
 //!   who it was), and the end of the socket tells it too.
 //! - WM-2 a worker of another build is refused before any call is made.
 
-use super::death::Death;
 use super::doors::Doors;
 use super::hello::{FromWorker, Hello, PROTOCOL, ToWorker};
-use super::peer::{self, Peer};
+use super::peer::Peer;
 use super::{registry, socket};
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
@@ -62,6 +61,7 @@ pub(super) fn work(parent: u32, socket: UnixStream) -> Result<(), Problem> {
     let links = hello.driver_schedulers as usize;
     let driver = Peer::new(
         0,
+        hello.id,
         format!("the driver (pid {})", hello.driver_pid),
         pair,
         false,
@@ -161,13 +161,12 @@ fn run(node: &Arc<Node>, driver: &Arc<Peer>, links: usize, cpu: Option<u32>) {
     };
     let driver = driver.clone();
     let open = letter::closure(move |local: &Local| {
-        for index in 0..links {
-            if let Err(error) = driver.link(index, local) {
+        for there in 0..links {
+            if let Err(error) = local.link(&driver, there) {
                 eprintln!("maser: {error}");
             }
         }
     });
-    // SAFETY-free: the letter is posted by the node's own door.
     node.post_to(0, open);
     let local = Box::new(Local::new(node.clone(), shared, tasks));
     thread::run(&local, 0);
@@ -175,7 +174,4 @@ fn run(node: &Arc<Node>, driver: &Arc<Peer>, links: usize, cpu: Option<u32>) {
     node.errors.finish();
     node.ended();
     node.finish_closing();
-    node.workers.left();
-    let _ = peer::pair_bytes;
-    let _ = Death::shut_down;
 }

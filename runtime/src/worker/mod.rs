@@ -23,7 +23,7 @@ pub(crate) mod exports;
 mod hello;
 pub(crate) mod incoming;
 pub(crate) mod keeper;
-mod link;
+pub(crate) mod link;
 pub(crate) mod member;
 mod message;
 pub(crate) mod peer;

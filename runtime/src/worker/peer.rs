@@ -14,7 +14,10 @@ use super::message::Frame;
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
 use maser_shm::channel::spsc::{line_bytes, line_receiver_in, line_sender_in};
+use crate::actor::address::{HeldCore, SendCore};
+use crate::actor::core::ActorCore;
 use maser_shm::control::ControlMemory;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -41,7 +44,11 @@ pub(crate) struct Peer {
     memory: ControlMemory,
     /// Whether this process made the memory.
     is_maker: bool,
-    links: Vec<OnceLock<Arc<Link>>>,
+    /// A number that no graph and no other process has.
+    pub(crate) id: u64,
+    links: Mutex<Vec<Option<Arc<Link>>>>,
+    /// Blocks of its actors here.
+    proxies: Mutex<Vec<SendCore>>,
     doors: super::doors::Doors,
     exports: Exports,
     death: OnceLock<Death>,
@@ -53,6 +60,7 @@ impl Peer {
     /// A process with which this one shares `memory` and to which it has `links` links.
     pub(super) fn new(
         slot: u32,
+        id: u64,
         name: String,
         memory: ControlMemory,
         is_maker: bool,
@@ -64,7 +72,9 @@ impl Peer {
             name: Mutex::new(name),
             memory,
             is_maker,
-            links: (0..links).map(|_| OnceLock::new()).collect(),
+            id,
+            links: Mutex::new((0..links).map(|_| None).collect()),
+            proxies: Mutex::default(),
             doors,
             exports: Exports::default(),
             death: OnceLock::new(),
@@ -99,26 +109,34 @@ impl Peer {
         self.exports.is_empty()
     }
 
-    /// The link `index`, made at its first use by the scheduler that it belongs to.
-    pub(crate) fn link(self: &Arc<Self>, index: usize, local: &Local) -> Result<&Arc<Link>> {
-        let place = self.links.get(index).ok_or_else(|| Error::System {
+    /// Schedulers that it has.
+    pub(crate) fn schedulers(&self) -> usize {
+        self.doors.len()
+    }
+
+    /// Makes the calling scheduler's link to its scheduler `there`, at the first use.
+    #[cold]
+    pub(crate) fn open(self: &Arc<Self>, there: usize, local: &Local) -> Result<Arc<Link>> {
+        let index = local.shared.index + there;
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(death) = self.death() {
+            return Err(death.error("a call", None));
+        }
+        let place = links.get_mut(index).ok_or_else(|| Error::System {
             what: format!("cannot reach {}", self.name()),
             reason: format!("there is no link {index}; this is a defect of maser"),
         })?;
-        if let Some(link) = place.get() {
-            return Ok(link);
+        if let Some(link) = place {
+            return Ok(link.clone());
         }
-        let link = self.open(index)?;
+        let link = self.map(index, there)?;
+        *place = Some(link.clone());
+        drop(links);
         local.sources.push(Rc::new(LinkSource(link.clone())));
-        let link = place.get_or_init(|| link);
-        if let Some(death) = self.death() {
-            link.peer_died(death);
-        }
         Ok(link)
     }
 
-    #[cold]
-    fn open(self: &Arc<Self>, index: usize) -> Result<Arc<Link>> {
+    fn map(self: &Arc<Self>, index: usize, there: usize) -> Result<Arc<Link>> {
         let refused = |reason: String| Error::System {
             what: format!("cannot open the link to {}", self.name()),
             reason,
@@ -133,7 +151,6 @@ impl Peer {
         let incoming = line_receiver_in::<Frame>(&ring(back)?, DEPTH);
         let out = out.map_err(|error| refused(error.to_string()))?;
         let incoming = incoming.map_err(|error| refused(error.to_string()))?;
-        let there = if self.doors.len() > 1 { index } else { 0 };
         Ok(Link::new(self.clone(), there, out, incoming))
     }
 
@@ -157,10 +174,35 @@ impl Peer {
     /// It is dead: completes what waits for it. On any thread, once.
     pub(super) fn died(self: &Arc<Self>, death: Death) {
         let death = self.death.get_or_init(|| death);
-        for link in self.links.iter().filter_map(OnceLock::get) {
+        let proxies: Vec<HeldCore> = {
+            let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+            proxies.iter().filter_map(SendCore::try_hold).collect()
+        };
+        for actor in &proxies {
+            let core = actor.core();
+            let error = death.error("an actor", Some(core.display_name()));
+            ActorCore::die(NonNull::from(core), error);
+        }
+        let links = {
+            let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *links)
+        };
+        for link in links.into_iter().flatten() {
             link.peer_died(death);
         }
         self.exports.clear();
+    }
+
+    /// A block of one of its actors was made here.
+    pub(crate) fn has_proxy(&self, core: NonNull<ActorCore>) {
+        let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        proxies.push(SendCore::new(core));
+    }
+
+    /// A block of one of its actors is about to be freed.
+    pub(crate) fn forget(&self, core: NonNull<ActorCore>) {
+        let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        proxies.retain(|proxy| proxy.get() != core);
     }
 
     /// Memory for a message.

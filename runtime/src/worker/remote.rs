@@ -8,6 +8,7 @@
 
 use super::link::InFlight;
 use super::message::{Head, Kind};
+use super::peer::Peer;
 use super::{registry, serve};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::Question;
@@ -25,7 +26,9 @@ pub(crate) const FIRST_HOME: usize = 1 << 14;
 /// Where an actor of another process is.
 pub(crate) struct Remote {
     /// Its process.
-    pub(crate) slot: u32,
+    pub(crate) peer: Arc<Peer>,
+    /// Its scheduler there.
+    there: usize,
     /// Its number there.
     pub(crate) number: u32,
     /// Calls that were sent to it (`exports` rule XP-2).
@@ -33,9 +36,10 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    pub(crate) fn new(slot: u32, number: u32) -> Self {
+    pub(crate) fn new(peer: Arc<Peer>, there: usize, number: u32) -> Self {
         Self {
-            slot,
+            peer,
+            there,
             number,
             sent: AtomicU64::new(0),
         }
@@ -43,14 +47,14 @@ impl Remote {
 
     /// The home of its block.
     pub(crate) fn home(&self) -> usize {
-        FIRST_HOME + self.slot as usize
+        FIRST_HOME + self.peer.slot as usize
     }
 }
 
 /// Starts a process for an actor.
 pub(crate) fn place(node: &Arc<Node>) -> Result<Remote, Error> {
     let peer = node.workers.start(node)?;
-    Ok(Remote::new(peer.slot, node.workers.number()))
+    Ok(Remote::new(peer, 0, node.workers.number()))
 }
 
 /// Sends a question whose actor's home is no scheduler.
@@ -82,16 +86,11 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
         return;
     };
     let is_construction = vtable.access == Access::Construct;
-    let link = match (local.node.workers.peer(remote.slot), vtable.meta.entry) {
-        (Some(peer), Some(entry)) => match peer.link(link_index(local), local) {
-            Ok(link) => Ok((link.clone(), registry::place_of(entry))),
-            Err(error) => Err(error),
-        },
-        (None, _) => Err(Error::ActorDied {
-            actor: actor.display_name(),
-            reason: "its process has ended".into(),
-        }),
-        (_, None) => Err(Error::NotPortable {
+    let link = match vtable.meta.entry {
+        Some(entry) => local
+            .link(&remote.peer, remote.there)
+            .map(|link| (link, registry::place_of(entry))),
+        None => Err(Error::NotPortable {
             function: vtable.meta.name.into(),
             value: "a call".into(),
             problem: "the function is `local`".into(),
@@ -139,21 +138,18 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
     link.peer.give_buffer(bytes);
 }
 
-/// The link of this scheduler to a process.
-fn link_index(local: &Local) -> usize {
-    local.shared.index
-}
-
 /// Takes the answers that are there from the process that is the home `home`.
 #[cold]
 pub(crate) fn harvest(local: &Local, home: usize) {
     let Some(slot) = home.checked_sub(FIRST_HOME) else {
         return;
     };
-    if let Some(peer) = local.node.workers.peer(slot as u32)
-        && let Ok(link) = peer.link(link_index(local), local)
-    {
-        link.harvest(local);
+    if let Some(peer) = local.node.workers.peer(slot as u32) {
+        for there in 0..peer.schedulers() {
+            if let Ok(link) = local.link(&peer, there) {
+                link.harvest(local);
+            }
+        }
     }
 }
 
@@ -162,9 +158,7 @@ pub(crate) fn let_go(local: &Local, actor: &ActorCore) {
     let Some(remote) = &actor.remote else {
         return;
     };
-    if let Some(peer) = local.node.workers.peer(remote.slot)
-        && let Ok(link) = peer.link(link_index(local), local)
-    {
+    if let Ok(link) = local.link(&remote.peer, remote.there) {
         let head = Head {
             kind: Kind::Drop,
             flag: 0,

@@ -7,13 +7,14 @@ use super::incoming::{Answer, Answering, HeldActor, Incoming, Kind as Given};
 use super::link::{InFlight, Link, complete_with};
 use super::message::{Head, Kind};
 use super::{registry, wire_error};
-use crate::actor::core::ActorCore;
+use crate::actor::core::{Access, ActorCore};
 use crate::actor::create::ActorOptions;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::object::when_done::when_done;
 use crate::task::raw::Header;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Flag of an answer: the body is an error.
@@ -33,9 +34,8 @@ pub(super) fn joined(function: u32, actor: u64) -> u64 {
 pub(super) fn answered(call: InFlight, flag: u8, body: &[u8]) {
     if flag == FAILED {
         let fault = Fault::new(wire_error::decode(body));
-        if let (Some(actor), Error::ActorDied { .. }) = (call.actor, &*fault.0) {
-            // The proxy learns of it with the first call that fails.
-            ActorCore::die(actor, fault.to_error());
+        if let Some(actor) = call.actor {
+            has_failed(&call, actor, &fault);
         }
         return complete_with(call, fault);
     }
@@ -49,14 +49,35 @@ pub(super) fn answered(call: InFlight, flag: u8, body: &[u8]) {
     }
 }
 
+/// Whether the block of an actor elsewhere learns of its end from a call that failed.
+#[cold]
+fn has_failed(call: &InFlight, actor: NonNull<ActorCore>, fault: &Fault) {
+    // SAFETY: a call that is not done is alive, and holds its actor.
+    let (is_construction, name) = unsafe {
+        let access = call.cell.as_ref().vtable().access;
+        (access == Access::Construct, actor.as_ref().display_name())
+    };
+    if is_construction {
+        let reason = format!("its constructor failed: {}", fault.0);
+        ActorCore::die(actor, Error::ActorDied { actor: name, reason });
+    } else if let Error::ActorDied { .. } = &*fault.0 {
+        ActorCore::die(actor, fault.to_error());
+    }
+}
+
 /// A call of this process will never be answered.
 pub(super) fn orphaned(call: InFlight, death: &Death) {
     // SAFETY: a call that is not done is alive; its actor is held by the call.
-    let (what, actor) = unsafe {
-        let actor = call.actor.map(|actor| actor.as_ref().display_name());
-        (call.cell.as_ref().meta().name, actor)
+    let error = unsafe {
+        let what = call.cell.as_ref().meta().name;
+        match call.actor.map(|actor| actor.as_ref()) {
+            Some(actor) => actor
+                .death()
+                .unwrap_or_else(|| death.error(what, Some(actor.display_name()))),
+            None => death.error(what, None),
+        }
     };
-    complete_with(call, Fault::new(death.error(what, actor)));
+    complete_with(call, Fault::new(error));
 }
 
 /// Does what a message asks for. On the link's scheduler.
@@ -102,10 +123,10 @@ fn invoke(
 }
 
 fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
-    let (function, _) = split(head.b);
+    let (function, number) = split(head.b);
     let made = ActorOptions::decode(body).and_then(|(options, arguments)| {
         match invoke(function, arguments, None, options)?.0 {
-            Given::Actor(actor) => Ok(actor),
+            Given::Actor(actor, end) => Ok((actor, end)),
             _ => Err(Error::InvalidArgument {
                 argument: "function",
                 problem: "an actor was to be made of something that is no actor".into(),
@@ -113,7 +134,16 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             }),
         }
     });
-    let early = link.peer.exports(local).add(head.a, made);
+    let (actor, end) = match made {
+        Ok((actor, end)) => (Some(actor), Ok(end)),
+        Err(error) => (None, Err(error)),
+    };
+    let early = link.peer.exports(local).add(number, actor);
+    match end {
+        Ok(Some(end)) => reply(link, head.a, Ok(Answering(Given::One(end))), local),
+        Ok(None) => link.send(answer(head.a, 0), &[]),
+        Err(error) => fail(link, head.a, &error),
+    }
     for (link, head, body) in early {
         serve(&link, head, &body, local);
     }
@@ -136,7 +166,7 @@ fn reply(link: &Arc<Link>, ticket: u64, given: Result<Answering, Error>, local: 
             });
         }
         Ok(Given::Many(answers)) => many(link.clone(), ticket, answers, local),
-        Ok(Given::Stream(_) | Given::Actor(_)) => {
+        Ok(Given::Stream(_) | Given::Actor(..)) => {
             let error = Error::InvalidArgument {
                 argument: "function",
                 problem: "its result cannot be sent as one value".into(),

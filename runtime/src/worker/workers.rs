@@ -41,6 +41,10 @@ impl Workers {
         peers.get(slot as usize).cloned().flatten()
     }
 
+    pub(crate) fn any(&self) -> bool {
+        self.next_number.load(std::sync::atomic::Ordering::Relaxed) > 0 || self.membership.get().is_some()
+    }
+
     /// Whether this process is a worker.
     pub(crate) fn membership(&self) -> Option<&Membership> {
         self.membership.get()
@@ -78,16 +82,23 @@ impl Workers {
             if peers.is_empty() {
                 peers.push(None);
             }
-            let slot = peers.len() as u32;
+            let free = peers.iter().skip(1).position(Option::is_none);
+            let slot = free.map_or(peers.len(), |at| at + 1);
+            if slot == peers.len() {
+                peers.push(None);
+            }
+            let id = node.random.next_u64();
             let name = format!("worker {slot}");
             let doors = super::keeper::unknown_doors();
-            let peer = Peer::new(slot, name, memory.clone(), true, schedulers, doors);
-            peers.push(Some(peer.clone()));
+            let memory = memory.clone();
+            let peer = Peer::new(slot as u32, id, name, memory, true, schedulers, doors);
+            peers[slot] = Some(peer.clone());
             peer
         };
         let hello = Hello {
             protocol: PROTOCOL,
             fingerprint: registry::fingerprint(),
+            id: peer.id,
             slot: peer.slot,
             driver_pid: node.process.id(),
             driver_schedulers: schedulers as u32,
@@ -99,9 +110,8 @@ impl Workers {
         for index in 0..schedulers {
             let peer = peer.clone();
             let open = letter::closure(move |local: &Local| {
-                if let Err(error) = peer.link(index, local) {
-                    eprintln!("maser: {error}");
-                }
+                // A process that has ended by now needs no link.
+                drop(local.link(&peer, 0));
             });
             node.post_to(index, open);
         }

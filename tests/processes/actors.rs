@@ -1,0 +1,69 @@
+//! Actors with `Isolation::Process`: calls, errors, crashes.
+
+use maser::{Config, Error, Isolation, Mode};
+
+struct Echo {
+    calls: u64,
+}
+
+#[maser::actor]
+impl Echo {
+    fn new(calls: u64) -> Self {
+        Echo { calls }
+    }
+
+    fn echo(&mut self, text: String) -> String {
+        self.calls += 1;
+        text
+    }
+
+    fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    fn abort(&mut self) {
+        std::process::abort();
+    }
+
+    fn fail(&self) -> Result<(), std::io::Error> {
+        Err(std::io::Error::other("no disk"))
+    }
+}
+
+fn echo() -> maser::Actor<Echo> {
+    Echo::options().isolation(Isolation::Process).remote(7)
+}
+
+#[test]
+fn a_call_is_answered_by_another_process() {
+    let config = Config::new().num_cpus(1).mode(Mode::Silent);
+    maser::run(config, |_| {
+        let echo = echo();
+        assert_ne!(echo.pid().remote().get().unwrap(), std::process::id());
+        let long = "long ".repeat(1000);
+        assert_eq!(echo.echo().remote("hi").get().unwrap(), "hi");
+        assert_eq!(echo.echo().remote(long.clone()).get().unwrap(), long);
+        assert_eq!(echo.calls().remote().get().unwrap(), 9);
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_abort_is_an_error_that_names_the_process_and_the_signal() {
+    let config = Config::new().num_cpus(1).mode(Mode::Silent);
+    maser::run(config, |_| {
+        let echo = echo();
+        let error = echo.abort().remote().get().unwrap_err();
+        assert!(matches!(error, Error::ActorDied { .. }), "{error}");
+        assert!(error.to_string().contains("SIGABRT"), "{error}");
+        let error = echo.calls().remote().get().unwrap_err();
+        assert!(error.to_string().contains("SIGABRT"), "{error}");
+        let error = self::echo().fail().remote().get().unwrap_err();
+        assert!(error.to_string().contains("no disk"), "{error}");
+    })
+    .unwrap();
+}

@@ -1,0 +1,3 @@
+//! Actors and tasks in processes of their own.
+
+mod actors;
