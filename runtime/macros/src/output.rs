@@ -79,7 +79,8 @@ impl Output {
                 written.clone()
             },
             checked: Vec::new(),
-            error: fallible.then(|| err_of(&written)),
+            // A stream's own type may be nameless: `Result<impl Iterator, E>`.
+            error: (fallible && !args.stream).then(|| err_of(&written)),
             fallible,
             item_fallible: false,
             span,
@@ -93,6 +94,7 @@ impl Output {
             output.shape = Shape::Stream;
             let item = item_of(inner.unwrap_or(&output.value));
             output.item_fallible = result_segment(&item).is_some();
+            output.error = output.item_fallible.then(|| err_of(&item));
             output.checked = vec![shown(&item)];
             output.value = if output.item_fallible {
                 ok_of(&item)
