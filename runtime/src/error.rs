@@ -80,9 +80,7 @@ pub enum Error {
         reason: String,
     },
     /// The process in which a task ran ended before the task did. It may have had effects.
-    #[error(
-        "{what} was not finished: {worker} {how}; raise max_retries if it may run again"
-    )]
+    #[error("{what} was not finished: {worker} {how}; raise max_retries if it may run again")]
     WorkerCrashed {
         /// Function.
         what: String,

@@ -20,6 +20,7 @@ use crate::resources::Resources;
 use crate::task::raw::Header;
 use crate::topology::Topology;
 use crate::wait_graph::WaitGraph;
+use crate::worker::doors::OwnDoors;
 use crate::worker::workers::Workers;
 use maser_shm::os::membarrier;
 use maser_shm::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -78,6 +79,7 @@ impl Node {
         topology: Topology,
         schedulers: Vec<Arc<Shared>>,
         spinners: usize,
+        doors: Option<OwnDoors>,
     ) -> Arc<Self> {
         membarrier::register();
         let random = match settings.id_seed {
@@ -110,7 +112,7 @@ impl Node {
             stacks: AtomicUsize::new(0),
             stalled: StalledForeign::default(),
             graphs: crate::graph::registry::Graphs::default(),
-            workers: Workers::default(),
+            workers: Workers::new(doors),
         })
     }
 
@@ -189,6 +191,7 @@ impl Node {
                     },
                     Vec::new(),
                     1,
+                    None,
                 );
                 // What its handles leave is freed at once: nobody else will.
                 node.ended();
@@ -213,7 +216,11 @@ impl Node {
     /// there are others.
     pub(crate) fn door(&self, home: usize) -> &Arc<Shared> {
         let gate = self.schedulers.len() - 1;
-        &self.schedulers[if home < self.schedulers.len() { home } else { gate }]
+        &self.schedulers[if home < self.schedulers.len() {
+            home
+        } else {
+            gate
+        }]
     }
 
     /// Posts a letter that was just made to scheduler `index`.

@@ -33,10 +33,8 @@ impl ProcessControl for OsProcess {
     }
 
     fn exit_now(&self) -> ! {
-        let _killed = rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::KILL,
-        );
+        let _killed =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         std::process::abort()
     }
 

@@ -18,6 +18,7 @@ use crate::executor::{overflow, thread};
 use crate::node::Node;
 use crate::task::raw::Header;
 use crate::topology::Topology;
+use crate::worker::doors::{Door, OwnDoors};
 use maser_shm::sync::deque::{self, Worker};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -139,17 +140,18 @@ impl Config {
         let n = settings.num_cpus;
         let mut workers = Vec::with_capacity(n);
         let mut shared = Vec::with_capacity(n);
+        let doors = OwnDoors::new(n);
         for index in 0..n {
             let (worker, stealer) = deque::new();
             workers.push(worker);
-            shared.push(Arc::new(Shared::new(index, stealer)));
+            shared.push(Arc::new(Shared::new(index, stealer, doors.door(index))));
         }
         let on_root = ROOT.with(|root| root.borrow().as_ref().is_some_and(|root| root.free));
         let cpus = topology.placement(n);
         let pins = settings.pin && n <= topology.usable_parallelism();
         let overflows = settings.name_stack_overflows;
         let spinners = if on_root { n } else { n + 1 };
-        let node = Node::new(settings, topology, shared, spinners);
+        let node = Node::new(settings, topology, shared, spinners, Some(doors));
         Node::install(&node)?;
         if overflows {
             overflow::install();
@@ -335,7 +337,7 @@ pub fn run_main<R>(body: impl FnOnce() -> R) -> R {
     // nothing it borrows is gone before.
     let boxed: Box<dyn FnOnce() + 'static> = unsafe { std::mem::transmute(boxed) };
     let co = match Co::new(
-        Arc::new(Shared::new(0, deque::new().1)),
+        Arc::new(Shared::new(0, deque::new().1, Door::Own(Box::default()))),
         ROOT_STACK_BYTES,
         boxed,
     ) {

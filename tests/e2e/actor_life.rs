@@ -482,19 +482,3 @@ fn a_state_that_panics_when_dropped_harms_nobody() {
         assert_eq!(other.hello().remote().get().expect("it lives"), 2);
     });
 }
-
-#[test]
-fn process_isolation_is_refused_for_now() {
-    both_ways(quiet(1), |_| {
-        let other = Other::options()
-            .isolation(maser::Isolation::Process)
-            .remote();
-        let error = other
-            .hello()
-            .remote()
-            .get()
-            .expect_err("it is not available");
-        assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
-        Ok(())
-    });
-}

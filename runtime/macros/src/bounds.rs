@@ -21,12 +21,7 @@ pub(crate) fn argument_codec(params: &Params, local: bool) -> TokenStream {
     codec_of(params, &[], None, local)
 }
 
-fn codec_of(
-    params: &Params,
-    results: &[Type],
-    whole: Option<&Type>,
-    local: bool,
-) -> TokenStream {
+fn codec_of(params: &Params, results: &[Type], whole: Option<&Type>, local: bool) -> TokenStream {
     if local {
         return quote!(::core::option::Option::None);
     }

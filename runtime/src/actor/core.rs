@@ -63,15 +63,15 @@ pub(crate) struct ActorCore {
     pub(crate) name: Option<String>,
     max_concurrency: i32,
     handles: AtomicUsize,
-    death: OnceLock<Error>,
+    pub(super) death: OnceLock<Error>,
     state: Cell<*mut ()>,
     drop_state: Cell<Option<unsafe fn(*mut ())>>,
-    running: Cell<i32>,
-    queue: RefCell<VecDeque<NonNull<Header>>>,
+    pub(super) running: Cell<i32>,
+    pub(super) queue: RefCell<VecDeque<NonNull<Header>>>,
     /// Steps of graphs that wait for the end of a call.
     waiting_steps: RefCell<Vec<NonNull<Co>>>,
     steps_wait: Cell<bool>,
-    scheduled: Cell<bool>,
+    pub(super) scheduled: Cell<bool>,
     /// The last handle is gone.
     doomed: Cell<bool>,
     grant: UnsafeCell<Option<Grant>>,
@@ -361,106 +361,6 @@ impl ActorCore {
         }
     }
 
-    /// As [`enqueue`](Self::enqueue), of a call that was made before: somebody may wait for it.
-    pub(crate) fn arrive(core: NonNull<ActorCore>, cell: NonNull<Header>, local: &Local) {
-        // SAFETY: AC-1, a call that was sent.
-        let holds = unsafe { core.as_ref() }.running.get() != 0;
-        // SAFETY: a call that was sent is not DONE, hence alive.
-        if unsafe { cell.as_ref() }.completion.is_cancel_requested() {
-            // CL-1.
-            return crate::task::cancel::fail(cell);
-        }
-        Self::enqueue(core, cell, local);
-        if holds {
-            local.node.waits.arrived(core);
-        }
-    }
-
-    /// Puts a call at the end of the queue.
-    pub(crate) fn enqueue(core: NonNull<ActorCore>, cell: NonNull<Header>, local: &Local) {
-        // SAFETY: AC-1, a call that was sent.
-        let this = unsafe { core.as_ref() };
-        // SAFETY: a call that was sent is not DONE, hence alive.
-        let header = unsafe { cell.as_ref() };
-        header.actor.is_queued_now();
-        if header.vtable().access == Access::Construct {
-            this.queue.borrow_mut().push_front(cell);
-        } else {
-            this.queue.borrow_mut().push_back(cell);
-        }
-        if this.is_dead() {
-            this.settle_dead();
-        } else {
-            Self::schedule(core, local);
-        }
-    }
-
-    /// Takes `cell` out of the queue, if it is there.
-    ///
-    /// # Safety
-    /// AC-1: the block is there; on its home scheduler.
-    pub(crate) unsafe fn withdraw(
-        core: NonNull<ActorCore>,
-        cell: NonNull<Header>,
-        local: &Local,
-    ) -> bool {
-        // SAFETY: the caller's promise.
-        let this = unsafe { core.as_ref() };
-        let mut queue = this.queue.borrow_mut();
-        let Some(at) = queue.iter().position(|other| *other == cell) else {
-            return false;
-        };
-        queue.remove(at);
-        if !queue.is_empty() {
-            Self::schedule(core, local);
-        }
-        true
-    }
-
-    #[inline]
-    fn schedule(core: NonNull<ActorCore>, local: &Local) {
-        // SAFETY: AC-1.
-        if !unsafe { core.as_ref() }.scheduled.replace(true) {
-            local.push_actor(core);
-        }
-    }
-
-    /// Takes `cell` out of the queue if it is the first and may run now.
-    #[inline]
-    pub(crate) fn claim_first(&self, cell: NonNull<Header>) -> bool {
-        let mut queue = self.queue.borrow_mut();
-        // SAFETY: a queued cell is not DONE, hence alive.
-        if queue.front() == Some(&cell) && self.admits(unsafe { cell.as_ref() }.vtable().access) {
-            queue.pop_front();
-            return true;
-        }
-        false
-    }
-
-    /// Runs the first call of the queue, if it may run now. From the loop.
-    pub(crate) fn run_next(core: NonNull<ActorCore>, local: &Local) {
-        // SAFETY: AC-1, a scheduled block is forgotten before it is freed.
-        let this = unsafe { core.as_ref() };
-        this.scheduled.set(false);
-        if this.node.is_closing() {
-            // No call starts any more; it may not have been there yet when others were closed.
-            this.close();
-        }
-        if this.is_dead() {
-            return this.settle_dead();
-        }
-        let Some(cell) = this.queue.borrow().front().copied() else {
-            return;
-        };
-        if this.claim_first(cell) {
-            if !this.queue.borrow().is_empty() {
-                Self::schedule(core, local);
-            }
-            // SAFETY: TC-1, taken from the queue.
-            unsafe { Header::run(cell, local) };
-        }
-    }
-
     /// Ends the actor; the first reason counts. Any thread.
     pub(crate) fn die(core: NonNull<ActorCore>, error: Error) {
         // SAFETY: AC-1, the caller has a handle or runs on it.
@@ -491,7 +391,7 @@ impl ActorCore {
     }
 
     /// Fails what is queued and drops the state once nothing runs (AC-2).
-    fn settle_dead(&self) {
+    pub(super) fn settle_dead(&self) {
         let Some(error) = self.death.get() else {
             return;
         };

@@ -11,6 +11,7 @@
 //! | `stalled` | calls that wait for their arguments, in the caller's order |
 //! | `create` | options and construction |
 //! | `handle` | `Actor<A>` |
+//! | `queue` | calls that have come and not begun |
 //! | `registry` | named actors |
 
 pub(crate) mod address;
@@ -21,5 +22,6 @@ pub(crate) mod handle;
 pub(crate) mod lane;
 pub(crate) mod lane_out;
 pub(crate) mod lanes;
+mod queue;
 pub(crate) mod registry;
 pub(crate) mod stalled;

@@ -106,7 +106,7 @@ impl Config {
 
     /// What an actor's crash takes with it: see [`Isolation`].
     ///
-    /// Default [`Isolation::Thread`], which is the only one there is so far; `MASER_ISOLATION`.
+    /// Default [`Isolation::Thread`]; `MASER_ISOLATION` (`thread` or `process`).
     pub fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = Some(isolation);
         self

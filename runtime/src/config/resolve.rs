@@ -1,7 +1,7 @@
 //! From what was asked for to what holds: CF-1 to CF-3.
 
 use super::knob::{self, KNOBS, Knob};
-use super::{Config, ConfigError, Isolation, Origin, Settings, Timeout, parse};
+use super::{Config, ConfigError, Origin, Settings, Timeout, parse};
 use crate::topology;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -280,12 +280,9 @@ impl Config {
                 .choose(&knob::MODE, self.mode, parse::mode, any)?
                 .unwrap_or_default(),
             isolation: from
-                .choose(
-                    &knob::ISOLATION,
-                    self.isolation,
-                    parse::isolation,
-                    available,
-                )?
+                .choose(&knob::ISOLATION, self.isolation, parse::isolation, |_| {
+                    Ok(())
+                })?
                 .unwrap_or_default(),
             stack_bytes,
             max_blocked_tasks,
@@ -352,16 +349,6 @@ impl Config {
             resources.insert(name.clone(), *amount);
         }
         Ok(resources)
-    }
-}
-
-fn available(isolation: &Isolation) -> Result<(), Flaw> {
-    match isolation {
-        Isolation::Thread => Ok(()),
-        Isolation::Process => Err(Flaw {
-            problem: "actors in processes of their own are not available".to_owned(),
-            remedy: Some("take thread, which is the one available".to_owned()),
-        }),
     }
 }
 

@@ -23,8 +23,7 @@ pub enum Isolation {
     /// Actors are in the program's own process: a panic ends the call, an abort ends the program.
     #[default]
     Thread,
-    /// Each actor in a process of its own. Not available yet: a configuration that asks for it is
-    /// refused.
+    /// Each actor in a process of its own: a crash, an abort or a kill takes that actor alone.
     Process,
 }
 

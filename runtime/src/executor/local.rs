@@ -10,22 +10,18 @@
 )]
 
 use super::coroutine::Co;
+pub(crate) use super::frame::Frame;
 use super::shared::{IsOpen, Shared};
 use super::sources::{Source, Sources};
 use super::timers::Timers;
 use super::watch::Watch;
 use crate::actor::address::Burial;
-use crate::actor::core::{Access, ActorCore};
-use crate::actor::lane::Ticket;
+use crate::actor::core::ActorCore;
 use crate::actor::lanes::Lanes;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::task::failure::discard;
-use crate::task::meta::Meta;
-use crate::task::raw::Header;
-use crate::worker::link::Link;
-use crate::worker::peer::Peer;
-use maser_shm::sync::atomic::{AtomicU64, Ordering};
+use crate::worker::links::Links;
 use maser_shm::sync::deque::Worker;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -34,48 +30,6 @@ use std::ptr::{NonNull, null};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A running task, on its own stack; the innermost one is `Local::frame`.
-pub(crate) struct Frame {
-    /// Its result; null for the root task.
-    pub(crate) header: *const Header,
-    pub(crate) meta: &'static Meta,
-    /// The actor whose method it is; null for a task.
-    pub(crate) actor: *const ActorCore,
-    /// How it uses the actor.
-    pub(crate) access: Access,
-    /// The question it answers, if it came over a lane.
-    pub(crate) ticket: *const Ticket<'static>,
-    /// The task below it on the same stack.
-    pub(crate) below: *const Frame,
-    /// See [`mark`](Self::mark).
-    pub(crate) mark: Cell<u64>,
-}
-
-impl Frame {
-    /// A number that no other frame ever has: locks note it, and it is 0 until one does.
-    pub(crate) fn mark(&self) -> u64 {
-        thread_local! { static NEXT: Cell<(u64, u64)> = const { Cell::new((0, 0)) } }
-        static RANGES: AtomicU64 = AtomicU64::new(0);
-        if self.mark.get() == 0 {
-            let (mut next, mut end) = NEXT.get();
-            if next == end {
-                next = RANGES.fetch_add(MARKS_PER_THREAD, Ordering::Relaxed) + 1;
-                end = next + MARKS_PER_THREAD;
-            }
-            NEXT.set((next + 1, end));
-            self.mark.set(next);
-        }
-        self.mark.get()
-    }
-
-    /// Whether it keeps every other method of its actor out.
-    pub(crate) fn is_exclusive(&self) -> bool {
-        !self.actor.is_null() && matches!(self.access, Access::Exclusive | Access::Construct)
-    }
-}
-
-/// Marks that a thread takes at once.
-const MARKS_PER_THREAD: u64 = 1 << 16;
 /// Waits between two looks at the clock.
 const WAITS_PER_CLOCK: u32 = 32;
 
@@ -119,8 +73,8 @@ pub(crate) struct Local {
     waits: Cell<u32>,
     /// The lanes of calls to other schedulers, by index.
     pub(crate) lanes: Lanes,
-    /// Links to other processes: by the process's number, then by its scheduler.
-    links: RefCell<Vec<Vec<Option<Arc<Link>>>>>,
+    /// Links to other processes.
+    pub(crate) links: Links,
     /// Actors that live here.
     pub(crate) residents: RefCell<HashSet<NonNull<ActorCore>>>,
     /// Actors without handles that are not at rest yet.
@@ -159,45 +113,9 @@ impl Local {
             handovers: Cell::new(0),
             waits: Cell::new(0),
             lanes,
-            links: RefCell::default(),
+            links: Links::default(),
             residents: RefCell::default(),
             doomed: RefCell::default(),
-        }
-    }
-
-    /// The link to scheduler `there` of another process.
-    #[inline]
-    pub(crate) fn link(&self, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
-        let links = self.links.borrow();
-        let known = links.get(peer.slot as usize).and_then(|of| of.get(there));
-        match known {
-            Some(Some(link)) if Arc::ptr_eq(&link.peer, peer) => Ok(link.clone()),
-            _ => {
-                drop(links);
-                self.open_link(peer, there)
-            }
-        }
-    }
-
-    #[cold]
-    fn open_link(&self, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
-        let link = peer.open(there, self)?;
-        let mut links = self.links.borrow_mut();
-        let slot = peer.slot as usize;
-        if links.len() <= slot {
-            links.resize_with(slot + 1, Vec::new);
-        }
-        links[slot].resize(peer.schedulers(), None);
-        links[slot][there] = Some(link.clone());
-        Ok(link)
-    }
-
-    /// Forgets the links to a process that has ended.
-    pub(crate) fn remove_links(&self, peer: &Arc<Peer>) {
-        self.remove_graph(peer.id);
-        let mut links = self.links.borrow_mut();
-        if let Some(of) = links.get_mut(peer.slot as usize) {
-            of.retain(|link| !link.as_ref().is_some_and(|link| Arc::ptr_eq(&link.peer, peer)));
         }
     }
 

@@ -19,6 +19,7 @@
 
 pub(crate) mod block_on;
 pub(crate) mod coroutine;
+pub(crate) mod frame;
 pub(crate) mod gate;
 pub(crate) mod idle;
 pub(crate) mod injector;

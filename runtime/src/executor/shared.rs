@@ -3,10 +3,10 @@
 
 use super::letter::Letter;
 use crate::actor::stalled::StalledHere;
+use crate::worker::doors::Door;
 use maser_shm::sync::CachePadded;
 use maser_shm::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use maser_shm::sync::deque::Stealer;
-use maser_shm::sync::event::Event;
 use maser_shm::sync::mailbox::Mailbox;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Shared {
     /// See [`IsOpen`]. Written at the start and at the end, so its line stays with its reader.
     is_open: AtomicBool,
     /// Notified after anything was made visible to this scheduler.
-    pub(crate) event: CachePadded<Event>,
+    pub(crate) event: Door,
     mailbox: CachePadded<Mailbox>,
     pub(crate) stealer: Stealer,
     /// Calls made here whose arguments are not there yet.
@@ -27,11 +27,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(index: usize, stealer: Stealer) -> Self {
+    pub(crate) fn new(index: usize, stealer: Stealer, event: Door) -> Self {
         Self {
             index,
             is_open: AtomicBool::new(true),
-            event: CachePadded::new(Event::new()),
+            event,
             mailbox: CachePadded::new(Mailbox::new()),
             stealer,
             stalled: CachePadded::default(),

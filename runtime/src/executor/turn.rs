@@ -131,11 +131,6 @@ pub(crate) fn fire_timers(local: &Local) -> bool {
 }
 
 fn park(local: &Local) {
-    if local.node.workers.any() {
-        maser_shm::os::sched_yield();
-        fire_timers(local);
-        return;
-    }
     local.node.idle.enter_park();
     local.arm_watches(true);
     local.shared.event.prepare_park();

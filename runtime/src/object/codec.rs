@@ -97,7 +97,10 @@ fn try_decode<T: for<'a> Deserialize<'a>>(encoded: Encoded) -> std::result::Resu
 }
 
 /// Appends the bytes of `value`, refs included, or says what stands in the way.
-pub(crate) fn write<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> std::result::Result<(), Problem> {
+pub(crate) fn write<T: Serialize>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> std::result::Result<(), Problem> {
     let before = bytes.len();
     match postcard::to_extend(value, std::mem::take(bytes)) {
         Ok(written) => {
@@ -133,7 +136,10 @@ pub(crate) fn other_type<T>() -> Problem {
 /// The bytes go on after the value.
 #[cold]
 pub(crate) fn left_over<T>(bytes: usize) -> Problem {
-    format!("{} cannot be decoded: {bytes} bytes are left over", type_name::<T>())
+    format!(
+        "{} cannot be decoded: {bytes} bytes are left over",
+        type_name::<T>()
+    )
 }
 
 /// Puts `()` into `slot`: the result of a function whose results travel in another way.

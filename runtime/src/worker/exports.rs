@@ -49,7 +49,9 @@ impl Exports {
     /// XP-1.
     pub(super) fn keep_early(&self, number: u64, link: Arc<Link>, head: Head, body: &[u8]) {
         let mut exports = self.lock();
-        let awaited = exports.entry(number).or_insert(Exported::Awaited(Vec::new()));
+        let awaited = exports
+            .entry(number)
+            .or_insert(Exported::Awaited(Vec::new()));
         if let Exported::Awaited(early) = awaited {
             early.push((link, head, body.to_vec()));
         }

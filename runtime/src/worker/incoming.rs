@@ -1,5 +1,8 @@
 //! A call that came from another process, and what is sent back.
-#![allow(unsafe_code, reason = "holds counted pointers to cells and reads their outcomes")]
+#![allow(
+    unsafe_code,
+    reason = "holds counted pointers to cells and reads their outcomes"
+)]
 
 use crate::actor::core::ActorCore;
 use crate::actor::create::ActorOptions;

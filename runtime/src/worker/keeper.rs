@@ -9,7 +9,6 @@
 //!   otherwise.
 
 use super::death::{self, Death};
-use super::doors::Doors;
 use super::entry::VARIABLE;
 use super::hello::{FromWorker, Hello, ToWorker};
 use super::peer::Peer;
@@ -20,7 +19,7 @@ use crate::node::Node;
 use maser_shm::control::ControlMemory;
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +42,8 @@ pub(super) enum Errand {
 pub(super) struct Start {
     pub(super) peer: Arc<Peer>,
     pub(super) memory: ControlMemory,
+    /// The driver's.
+    pub(super) doors: ControlMemory,
     pub(super) hello: Hello,
 }
 
@@ -240,7 +241,16 @@ impl Watch {
     fn hear(&mut self, at: usize) {
         let kept = &mut self.kept[at];
         match socket::receive::<FromWorker>(&kept.socket) {
-            Ok(Some((FromWorker::Ready { .. }, _files))) => {}
+            Ok(Some((FromWorker::Ready { doors_bytes, .. }, files))) => {
+                let known = match files.into_iter().next() {
+                    Some(file) => kept.peer.doors_are_in(file, doors_bytes),
+                    None => Err("no doors came with its first message".into()),
+                };
+                if let Err(problem) = known {
+                    kept.peer.distrust(&problem);
+                    drop(kept.child.kill());
+                }
+            }
             Ok(Some((FromWorker::Refused { reason }, _))) => {
                 kept.peer.distrust(&format!("it refused to work: {reason}"));
             }
@@ -251,7 +261,8 @@ impl Watch {
             // KP-2: its end will be seen.
             Ok(None) => {}
             Err(error) => {
-                kept.peer.distrust(&format!("what it said is no message: {error}"));
+                kept.peer
+                    .distrust(&format!("what it said is no message: {error}"));
                 drop(kept.child.kill());
             }
         }
@@ -282,7 +293,10 @@ impl Watch {
             node.workers.is_gone(peer.slot);
             for index in 0..node.schedulers().len() {
                 let peer = peer.clone();
-                node.post_to(index, letter::closure(move |local| local.remove_links(&peer)));
+                node.post_to(
+                    index,
+                    letter::closure(move |local| local.links.remove(local, &peer)),
+                );
             }
         }
     }
@@ -292,6 +306,7 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
     let Start {
         peer,
         memory,
+        doors,
         hello,
     } = start;
     let (ours, theirs) = UnixStream::pair()?;
@@ -303,7 +318,7 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
         .spawn()?;
     peer.has_pid(child.id());
     let handle = child_handle(&child)?;
-    let files: [BorrowedFd<'_>; 1] = [memory.file()];
+    let files: [BorrowedFd<'_>; 2] = [memory.file(), doors.file()];
     let sent = socket::send(&ours, &ToWorker::Hello(Box::new(hello)), &files);
     let mut kept = Kept {
         peer,
@@ -317,7 +332,6 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
         drop(kept.child.wait());
         return Err(error);
     }
-    let _ = kept.handle.as_fd();
     Ok(kept)
 }
 
@@ -326,9 +340,4 @@ fn child_handle(child: &Child) -> std::io::Result<OwnedFd> {
     let pid = rustix::process::Pid::from_child(child);
     let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
     Ok(handle)
-}
-
-/// The doors of a worker that has not said where they are.
-pub(super) fn unknown_doors() -> Doors {
-    Doors::new(1)
 }

@@ -1,20 +1,17 @@
 //! One scheduler's link to a scheduler of another process: a ring each way, and the calls that
 //! were sent over it and not answered.
 //!
-//! - LK-1 rings, what waits for room and the calls in flight are reached under the lock alone. It is
+//! - LP-1 rings, what waits for room and the calls in flight are reached under the lock alone. It is
 //!   kept by the scheduler of this end, for which it costs a few plain loads and stores; the keeper
 //!   enters when the peer has died. Inside, nothing runs that could come back here: results are
 //!   completed outside.
-//! - LK-2 messages arrive in the order in which they were sent. What does not fit into the ring
+//! - LP-2 messages arrive in the order in which they were sent. What does not fit into the ring
 //!   waits in `unsent`, and later messages behind it.
-//! - LK-3 a ticket names a place and how often it was used before: an answer that comes twice, or
+//! - LP-3 a ticket names a place and how often it was used before: an answer that comes twice, or
 //!   for a call that nobody made, completes nothing.
-//! - LK-4 after the peer's death what it had published is still taken; then every call in flight is
+//! - LP-4 after the peer's death what it had published is still taken; then every call in flight is
 //!   completed with the error that names the death, and none is accepted any more.
-#![allow(
-    unsafe_code,
-    reason = "type-erased cells, and an end behind a lock"
-)]
+#![allow(unsafe_code, reason = "type-erased cells, and an end behind a lock")]
 
 use super::death::Death;
 use super::message::{self, Assembly, Frame, Head, Kind};
@@ -52,7 +49,7 @@ struct Place {
 
 struct End {
     out: LineSender<Frame, Shared>,
-    /// LK-2.
+    /// LP-2.
     unsent: VecDeque<Frame>,
     incoming: LineReceiver<Frame, Shared>,
     assembly: Assembly,
@@ -71,7 +68,7 @@ pub(crate) struct Link {
     owner: u64,
 }
 
-// SAFETY: LK-1; the cells are those of calls, which any thread may complete.
+// SAFETY: LP-1; the cells are those of calls, which any thread may complete.
 unsafe impl Send for Link {}
 // SAFETY: as above.
 unsafe impl Sync for Link {}
@@ -86,7 +83,7 @@ impl Deref for Inside<'_> {
 
     #[inline(always)]
     fn deref(&self) -> &End {
-        // SAFETY: LK-1, under the lock.
+        // SAFETY: LP-1, under the lock.
         unsafe { &*self.link.end.get() }
     }
 }
@@ -108,7 +105,7 @@ enum Step {
 }
 
 impl End {
-    /// LK-2.
+    /// LP-2.
     fn pump(&mut self) -> bool {
         let mut any = false;
         while let Some(frame) = self.unsent.front() {
@@ -130,7 +127,7 @@ impl End {
         });
     }
 
-    /// LK-3.
+    /// LP-3.
     #[inline]
     fn ticket(&mut self, call: InFlight) -> u64 {
         let at = match self.free.pop() {
@@ -239,7 +236,7 @@ impl Link {
                     Ok(Some(head)) if head.kind == Kind::Answer => {
                         match inside.redeem(head.a) {
                             Some(call) => break Step::Answer(call, head.flag),
-                            // LK-3.
+                            // LP-3.
                             None => {}
                         }
                     }
@@ -285,7 +282,7 @@ impl Link {
         self.take(self.owner, Some(local));
     }
 
-    /// LK-4. On any thread.
+    /// LP-4. On any thread.
     pub(crate) fn peer_died(self: &Arc<Self>, death: &Death) {
         let thread = thread_number();
         self.enter(thread).incoming.peer_died();

@@ -5,7 +5,7 @@
 //!   who it was), and the end of the socket tells it too.
 //! - WM-2 a worker of another build is refused before any call is made.
 
-use super::doors::Doors;
+use super::doors::{Doors, OwnDoors};
 use super::hello::{FromWorker, Hello, PROTOCOL, ToWorker};
 use super::peer::Peer;
 use super::{registry, socket};
@@ -55,7 +55,9 @@ pub(super) fn work(parent: u32, socket: UnixStream) -> Result<(), Problem> {
     }
     let wrong = |error: &dyn std::fmt::Display| error.to_string();
     let mut files = files.into_iter();
-    let pair = files.next().ok_or("no memory came with the first message")?;
+    let pair = files
+        .next()
+        .ok_or("no memory came with the first message")?;
     let pair = ControlMemory::attach(pair, hello.pair_bytes, "the driver");
     let pair = pair.map_err(|error| wrong(&error))?;
     let links = hello.driver_schedulers as usize;
@@ -66,14 +68,17 @@ pub(super) fn work(parent: u32, socket: UnixStream) -> Result<(), Problem> {
         pair,
         false,
         links,
-        Doors::new(links),
+        Doors::unknown(links),
     );
+    let doors = files.next().ok_or("no doors came with the first message")?;
+    driver.doors_are_in(doors, hello.doors_bytes)?;
     let node = start_node(&hello, &socket, driver.clone()).map_err(|error| wrong(&error))?;
+    let doors = node.workers.doors().map_err(|error| wrong(&error))?;
     let ready = FromWorker::Ready {
         fingerprint: registry::fingerprint(),
-        doors_bytes: 0,
+        doors_bytes: doors.bytes() as u64,
     };
-    socket::send(&socket, &ready, &[]).map_err(|error| wrong(&error))?;
+    socket::send(&socket, &ready, &[doors.file()]).map_err(|error| wrong(&error))?;
     listen(&node, socket).map_err(|error| wrong(&error))?;
     run(&node, &driver, links, hello.cpu);
     Ok(())
@@ -103,11 +108,7 @@ fn check(hello: &Hello) -> Result<(), Problem> {
     Ok(())
 }
 
-fn start_node(
-    hello: &Hello,
-    socket: &UnixStream,
-    driver: Arc<Peer>,
-) -> crate::Result<Arc<Node>> {
+fn start_node(hello: &Hello, socket: &UnixStream, driver: Arc<Peer>) -> crate::Result<Arc<Node>> {
     let mut settings = hello.settings.clone();
     settings.num_cpus = 1;
     let system = |error: std::io::Error| crate::Error::System {
@@ -120,8 +121,10 @@ fn start_node(
     };
     let (worker, stealer) = deque::new();
     let overflows = settings.name_stack_overflows;
-    let shared = Arc::new(Shared::new(0, stealer));
-    let node = Node::new(settings, Topology::detect(), vec![shared], 1);
+    let doors = OwnDoors::new(1);
+    let shared = Arc::new(Shared::new(0, stealer, doors.door(0)));
+    let topology = Topology::detect();
+    let node = Node::new(settings, topology, vec![shared], 1, Some(doors));
     node.workers.is_member(membership, worker);
     Node::install(&node)?;
     if overflows {
@@ -162,7 +165,7 @@ fn run(node: &Arc<Node>, driver: &Arc<Peer>, links: usize, cpu: Option<u32>) {
     let driver = driver.clone();
     let open = letter::closure(move |local: &Local| {
         for there in 0..links {
-            if let Err(error) = local.link(&driver, there) {
+            if let Err(error) = local.links.get(local, &driver, there) {
                 eprintln!("maser: {error}");
             }
         }

@@ -9,7 +9,7 @@
 //! | `hello`, `socket` | what keeper and worker tell each other, with descriptors |
 //! | `workers` | the processes that this one knows of |
 //! | `peer` | one of them: memory, links, what it holds |
-//! | `link`, `message` | calls and answers between two schedulers, in shared rings |
+//! | `link`, `links`, `message` | calls and answers between two schedulers, in shared rings |
 //! | `serve`, `incoming`, `exports` | calls that came, and the actors they are for |
 //! | `remote` | actors of another process, as this one sees them |
 //! | `values`, `wire_error` | values and errors as bytes |
@@ -24,6 +24,7 @@ mod hello;
 pub(crate) mod incoming;
 pub(crate) mod keeper;
 pub(crate) mod link;
+pub(crate) mod links;
 pub(crate) mod member;
 mod message;
 pub(crate) mod peer;

@@ -11,12 +11,13 @@ use super::death::Death;
 use super::exports::Exports;
 use super::link::{Link, LinkSource};
 use super::message::Frame;
+use crate::actor::address::{HeldCore, SendCore};
+use crate::actor::core::ActorCore;
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
 use maser_shm::channel::spsc::{line_bytes, line_receiver_in, line_sender_in};
-use crate::actor::address::{HeldCore, SendCore};
-use crate::actor::core::ActorCore;
 use maser_shm::control::ControlMemory;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -85,7 +86,10 @@ impl Peer {
 
     /// Its name in errors.
     pub(crate) fn name(&self) -> String {
-        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.name
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Its process's number is known now.
@@ -158,6 +162,15 @@ impl Peer {
     #[inline(always)]
     pub(super) fn wake(&self, there: usize) {
         self.doors.ring(there);
+    }
+
+    /// Where its schedulers sleep is known now.
+    pub(super) fn doors_are_in(
+        &self,
+        file: OwnedFd,
+        bytes: u64,
+    ) -> std::result::Result<(), String> {
+        self.doors.are_in(file, bytes, &self.name())
     }
 
     /// What it sends is no message: it is not listened to any more.

@@ -43,14 +43,16 @@ pub(crate) fn place_of(entry: &'static Entry) -> u32 {
 
 /// The entry of a place (RG-2).
 pub(crate) fn at(place: u32) -> Result<&'static Entry, Error> {
-    FUNCTIONS.get(place as usize).ok_or_else(|| Error::InvalidArgument {
-        argument: "function",
-        problem: format!(
-            "a call for function {place} came, and this program has {}",
-            FUNCTIONS.len()
-        ),
-        remedy: "both processes must be of the same build".into(),
-    })
+    FUNCTIONS
+        .get(place as usize)
+        .ok_or_else(|| Error::InvalidArgument {
+            argument: "function",
+            problem: format!(
+                "a call for function {place} came, and this program has {}",
+                FUNCTIONS.len()
+            ),
+            remedy: "both processes must be of the same build".into(),
+        })
 }
 
 /// What has to be the same on both sides (RG-1).

@@ -16,9 +16,9 @@ use crate::error::{Error, Fault};
 use crate::executor::local::Local;
 use crate::node::Node;
 use crate::task::raw::Header;
+use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// RA-1. Schedulers have smaller numbers.
 pub(crate) const FIRST_HOME: usize = 1 << 14;
@@ -88,7 +88,8 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
     let is_construction = vtable.access == Access::Construct;
     let link = match vtable.meta.entry {
         Some(entry) => local
-            .link(&remote.peer, remote.there)
+            .links
+            .get(local, &remote.peer, remote.there)
             .map(|link| (link, registry::place_of(entry))),
         None => Err(Error::NotPortable {
             function: vtable.meta.name.into(),
@@ -146,7 +147,7 @@ pub(crate) fn harvest(local: &Local, home: usize) {
     };
     if let Some(peer) = local.node.workers.peer(slot as u32) {
         for there in 0..peer.schedulers() {
-            if let Ok(link) = local.link(&peer, there) {
+            if let Ok(link) = local.links.get(local, &peer, there) {
                 link.harvest(local);
             }
         }
@@ -158,7 +159,7 @@ pub(crate) fn let_go(local: &Local, actor: &ActorCore) {
     let Some(remote) = &actor.remote else {
         return;
     };
-    if let Ok(link) = local.link(&remote.peer, remote.there) {
+    if let Ok(link) = local.links.get(local, &remote.peer, remote.there) {
         let head = Head {
             kind: Kind::Drop,
             flag: 0,

@@ -59,7 +59,13 @@ fn has_failed(call: &InFlight, actor: NonNull<ActorCore>, fault: &Fault) {
     };
     if is_construction {
         let reason = format!("its constructor failed: {}", fault.0);
-        ActorCore::die(actor, Error::ActorDied { actor: name, reason });
+        ActorCore::die(
+            actor,
+            Error::ActorDied {
+                actor: name,
+                reason,
+            },
+        );
     } else if let Error::ActorDied { .. } = &*fault.0 {
         ActorCore::die(actor, fault.to_error());
     }
@@ -92,7 +98,10 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             let (function, number) = split(head.b);
             let actor = link.peer.exports(local).find(number);
             let Some(actor) = actor else {
-                return link.peer.exports(local).keep_early(number, link.clone(), head, body);
+                return link
+                    .peer
+                    .exports(local)
+                    .keep_early(number, link.clone(), head, body);
             };
             let given = invoke(function, body, Some(&actor), ActorOptions::default());
             reply(link, head.a, given, local);
@@ -180,7 +189,11 @@ fn reply(link: &Arc<Link>, ticket: u64, given: Result<Answering, Error>, local: 
 
 /// Answers once all of several results are there.
 fn many(link: Arc<Link>, ticket: u64, answers: Vec<Answer>, local: &Local) {
-    match answers.iter().find(|answer| !is_done(answer)).map(Answer::cell) {
+    match answers
+        .iter()
+        .find(|answer| !is_done(answer))
+        .map(Answer::cell)
+    {
         None => send(&link, ticket, &answers),
         Some(cell) => {
             let shared = local.shared.clone();
@@ -216,7 +229,9 @@ fn run_now(answer: &Answer, local: &Local) {
 /// Sends the outcome of one result, or of several together.
 fn send(link: &Link, ticket: u64, answers: &[Answer]) {
     let mut bytes = link.peer.buffer();
-    let encoded: Outcome<()> = answers.iter().try_for_each(|answer| answer.encode(&mut bytes));
+    let encoded: Outcome<()> = answers
+        .iter()
+        .try_for_each(|answer| answer.encode(&mut bytes));
     match encoded {
         Ok(()) => link.send(answer(ticket, 0), &bytes),
         Err(fault) => fail(link, ticket, &fault.0),

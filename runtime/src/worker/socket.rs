@@ -59,5 +59,8 @@ pub(crate) fn receive<M: DeserializeOwned>(
     }
     let mut bytes = vec![0; length];
     socket.read_exact(&mut bytes)?;
-    Ok(Some((postcard::from_bytes(&bytes).map_err(invalid)?, files)))
+    Ok(Some((
+        postcard::from_bytes(&bytes).map_err(invalid)?,
+        files,
+    )))
 }

@@ -3,7 +3,10 @@
 //!
 //! - VL-1 the arguments stay in the cell while they are encoded, and are dropped once they are; so a
 //!   value that cannot be encoded fails the call as if it had never been sent.
-#![allow(unsafe_code, reason = "type-erased cells: the vtable tells the types behind the pointer")]
+#![allow(
+    unsafe_code,
+    reason = "type-erased cells: the vtable tells the types behind the pointer"
+)]
 
 use crate::error::{Error, Fault, Outcome};
 use crate::object::codec;

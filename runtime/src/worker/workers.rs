@@ -1,6 +1,6 @@
 //! The processes that this one knows of, and how it got to be one of them.
 
-use super::doors::Doors;
+use super::doors::{Doors, OwnDoors};
 use super::hello::{Hello, PROTOCOL};
 use super::keeper::{Errand, Keeper, Start};
 use super::member::Membership;
@@ -11,25 +11,44 @@ use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::node::Node;
 use maser_shm::control::ControlMemory;
+use maser_shm::sync::atomic::{AtomicU32, Ordering};
 use maser_shm::sync::deque::Worker as Queue;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-/// Number of the driver.
-pub(crate) const DRIVER: u32 = 0;
-
 /// See the module's page.
-#[derive(Default)]
 pub(crate) struct Workers {
+    /// Where the schedulers of this process sleep.
+    doors: Option<OwnDoors>,
     /// By number.
     peers: RwLock<Vec<Option<Arc<Peer>>>>,
     keeper: Mutex<Option<Keeper>>,
     /// Of a worker.
     membership: OnceLock<Membership>,
     queue: Mutex<Option<Queue>>,
-    next_number: std::sync::atomic::AtomicU32,
+    next_number: AtomicU32,
 }
 
 impl Workers {
+    /// No other processes, for schedulers with these doors.
+    pub(crate) fn new(doors: Option<OwnDoors>) -> Self {
+        Self {
+            doors,
+            peers: RwLock::default(),
+            keeper: Mutex::default(),
+            membership: OnceLock::new(),
+            queue: Mutex::default(),
+            next_number: AtomicU32::new(0),
+        }
+    }
+
+    /// The memory of the doors of this process.
+    pub(super) fn doors(&self) -> Result<&ControlMemory> {
+        let doors = self.doors.as_ref().ok_or(Error::NotRunning {
+            what: "a worker process",
+        })?;
+        doors.memory()
+    }
+
     fn keeper(&self) -> MutexGuard<'_, Option<Keeper>> {
         self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,10 +58,6 @@ impl Workers {
     pub(crate) fn peer(&self, slot: u32) -> Option<Arc<Peer>> {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         peers.get(slot as usize).cloned().flatten()
-    }
-
-    pub(crate) fn any(&self) -> bool {
-        self.next_number.load(std::sync::atomic::Ordering::Relaxed) > 0 || self.membership.get().is_some()
     }
 
     /// Whether this process is a worker.
@@ -60,18 +75,21 @@ impl Workers {
     }
 
     pub(super) fn take_queue(&self) -> Option<Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// A number for an actor in another process.
     pub(super) fn number(&self) -> u32 {
-        self.next_number
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Starts a worker process.
     pub(crate) fn start(&self, node: &Arc<Node>) -> Result<Arc<Peer>> {
         let schedulers = node.schedulers().len();
+        let doors = self.doors()?.clone();
         let bytes = pair_bytes(schedulers);
         let memory = ControlMemory::create(bytes).map_err(|error| Error::System {
             what: "cannot start a worker".into(),
@@ -89,7 +107,7 @@ impl Workers {
             }
             let id = node.random.next_u64();
             let name = format!("worker {slot}");
-            let doors = super::keeper::unknown_doors();
+            let doors = Doors::unknown(1);
             let memory = memory.clone();
             let peer = Peer::new(slot as u32, id, name, memory, true, schedulers, doors);
             peers[slot] = Some(peer.clone());
@@ -103,7 +121,7 @@ impl Workers {
             driver_pid: node.process.id(),
             driver_schedulers: schedulers as u32,
             pair_bytes: memory.bytes() as u64,
-            doors_bytes: 0,
+            doors_bytes: doors.bytes() as u64,
             cpu: None,
             settings: node.settings.clone(),
         };
@@ -111,7 +129,7 @@ impl Workers {
             let peer = peer.clone();
             let open = letter::closure(move |local: &Local| {
                 // A process that has ended by now needs no link.
-                drop(local.link(&peer, 0));
+                drop(local.links.get(local, &peer, 0));
             });
             node.post_to(index, open);
         }
@@ -123,6 +141,7 @@ impl Workers {
             keeper.ask(Errand::Start(Box::new(Start {
                 peer: peer.clone(),
                 memory,
+                doors,
                 hello,
             })));
         }
@@ -156,9 +175,4 @@ impl Workers {
         let keeper = self.keeper().take();
         drop(keeper);
     }
-}
-
-/// No doors are known.
-pub(super) fn no_doors(count: usize) -> Doors {
-    Doors::new(count)
 }

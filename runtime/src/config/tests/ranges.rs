@@ -3,17 +3,13 @@
 use super::*;
 
 #[test]
-fn process_isolation_is_refused_and_the_one_available_named() {
-    let error = refused(
-        from_builder(Config::new().isolation(Isolation::Process)),
-        "isolation",
-        "not available",
-    );
-    assert!(error.remedy.contains("thread"));
+fn isolation_is_thread_or_process() {
+    let settings = from_env("MASER_ISOLATION", "Process").expect("it is one of the two");
+    assert_eq!(settings.isolation, Isolation::Process);
     refused(
-        from_env("MASER_ISOLATION", "process"),
+        from_env("MASER_ISOLATION", "container"),
         "isolation",
-        "not available",
+        "not an isolation",
     );
 }
 

@@ -1,0 +1,54 @@
+//! The links of one scheduler to other processes.
+
+use super::link::Link;
+use super::peer::Peer;
+use crate::error::Result;
+use crate::executor::local::Local;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// By the process's number, then by its scheduler.
+#[derive(Default)]
+pub(crate) struct Links(RefCell<Vec<Vec<Option<Arc<Link>>>>>);
+
+impl Links {
+    /// The link to scheduler `there` of another process, made at its first use.
+    #[inline]
+    pub(crate) fn get(&self, local: &Local, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
+        let links = self.0.borrow();
+        let known = links.get(peer.slot as usize).and_then(|of| of.get(there));
+        match known {
+            Some(Some(link)) if Arc::ptr_eq(&link.peer, peer) => Ok(link.clone()),
+            _ => {
+                drop(links);
+                self.open(local, peer, there)
+            }
+        }
+    }
+
+    #[cold]
+    fn open(&self, local: &Local, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
+        let link = peer.open(there, local)?;
+        let mut links = self.0.borrow_mut();
+        let slot = peer.slot as usize;
+        if links.len() <= slot {
+            links.resize_with(slot + 1, Vec::new);
+        }
+        links[slot].resize(peer.schedulers(), None);
+        links[slot][there] = Some(link.clone());
+        Ok(link)
+    }
+
+    /// Forgets the links to a process that has ended.
+    pub(crate) fn remove(&self, local: &Local, peer: &Arc<Peer>) {
+        local.remove_graph(peer.id);
+        let is_its = |link: &Option<Arc<Link>>| {
+            let link = link.as_ref();
+            link.is_some_and(|link| Arc::ptr_eq(&link.peer, peer))
+        };
+        let mut links = self.0.borrow_mut();
+        if let Some(of) = links.get_mut(peer.slot as usize) {
+            of.retain(|link| !is_its(link));
+        }
+    }
+}
