@@ -224,3 +224,153 @@ fn a_given_object_is_read_by_its_descriptor_and_stays_until_it_is_given_back() {
     assert_eq!(retired[..], [descriptor.extent]);
     assert!(store.take_back(READER, descriptor, 1).is_err());
 }
+
+#[test]
+fn extents_double_and_a_large_object_gets_one_of_its_own() {
+    let announced = Arc::new(Announced::default());
+    let mut config = config(512 * MIB);
+    config.events = Some(announced.clone());
+    config.extent_bytes_max = 16 * MIB;
+    let store = Store::new(config).unwrap();
+    let mut objects = Vec::new();
+    while store.usage().extents < 6 {
+        objects.push(store.create(100_000).unwrap());
+    }
+    objects.push(store.create(50 * MIB).unwrap());
+    let made = announced.made.lock().unwrap();
+    let sizes: Vec<u64> = made.iter().map(|(_, _, bytes)| bytes >> 20).collect();
+    assert_eq!(sizes, [2, 4, 8, 16, 16, 16, 50]);
+    assert!(made[6].2 - (50 << 20) <= 16 << 10);
+}
+
+#[test]
+fn a_warm_arena_allocates_and_is_written_without_a_page_fault() {
+    let store = store(256 * MIB);
+    let arena = store.arena();
+    let work = || {
+        for bytes in [100, 5000, 100_000, 3 * MIB, 40 * MIB] {
+            let both = [arena.create(bytes).unwrap(), arena.create(bytes).unwrap()];
+            drop(both.map(|object| filled(object, 1).seal()));
+        }
+    };
+    work();
+    store.settle();
+    work();
+    let before = faults();
+    work();
+    assert_eq!(faults(), before);
+}
+
+/// Page faults of this thread so far.
+#[allow(unsafe_code, reason = "a system call")]
+fn faults() -> i64 {
+    // SAFETY: the kernel fills the structure.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage), 0);
+        usage.ru_minflt + usage.ru_majflt
+    }
+}
+
+#[test]
+fn pages_are_faulted_in_before_they_are_used() {
+    let store = store(64 * MIB);
+    let first = store.create(30 * MIB).unwrap();
+    store.settle();
+    let before = faults();
+    drop(filled(first, 1));
+    assert_eq!(faults(), before);
+}
+
+#[test]
+fn whoever_waits_for_memory_is_told_when_some_is_freed() {
+    let store = store(8 * MIB);
+    let arena = store.arena();
+    let mut held = vec![arena.create(5 * MIB).unwrap().seal()];
+    for round in 0..20 {
+        assert!(matches!(
+            store.try_create(5 * MIB),
+            Err(StoreError::Full(_))
+        ));
+        let (told, hears) = std::sync::mpsc::channel();
+        store.when_freed(move || told.send(()).unwrap());
+        assert!(store.try_create(5 * MIB).is_err());
+        assert!(hears.try_recv().is_err(), "nothing was freed yet");
+        let last = held.pop().unwrap();
+        if round % 2 == 0 {
+            drop(last);
+        } else {
+            thread::spawn(move || drop(last)).join().unwrap();
+        }
+        hears.recv().unwrap();
+        held.push(store.try_create(5 * MIB).unwrap().seal());
+    }
+    let (told, hears) = std::sync::mpsc::channel();
+    store.when_freed(move || told.send(()).unwrap());
+    drop(store.try_create(100).unwrap());
+    hears.recv().unwrap();
+}
+
+#[test]
+fn room_in_the_arena_of_another_thread_is_found() {
+    let store = store(4 * MIB);
+    let arena = store.arena();
+    let one = arena.create(MIB).unwrap();
+    let two = arena.create(MIB).unwrap();
+    let three = arena.create(MIB).unwrap_err();
+    assert!(
+        matches!(three, StoreError::Full(_)),
+        "one a MiB each: {three}"
+    );
+    drop(one);
+    thread::scope(|scope| {
+        scope.spawn(|| assert!(store.create(MIB).is_ok()));
+    });
+    drop(two);
+}
+
+#[test]
+fn memory_that_is_charged_is_not_made_into_extents() {
+    let store = store(8 * MIB);
+    let charge = store.charge("extents of worker 4, which is dead", 6 * MIB);
+    let error = store.create(3 * MIB).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("worker 4, which is dead: 6291456 bytes"),
+        "{error}"
+    );
+    let (told, hears) = std::sync::mpsc::channel();
+    store.when_freed(move || told.send(()).unwrap());
+    drop(charge);
+    hears.recv().unwrap();
+    assert!(store.create(3 * MIB).is_ok());
+}
+
+#[test]
+fn threads_that_make_and_drop_what_others_made_lose_and_mix_nothing() {
+    let store = store(64 * MIB);
+    let (sender, receiver) = std::sync::mpsc::channel::<(u8, maser_shm::store::Object)>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    thread::scope(|scope| {
+        for with in 0..3u8 {
+            let (store, sender, receiver) = (&store, sender.clone(), Arc::clone(&receiver));
+            scope.spawn(move || {
+                let arena = store.arena();
+                for step in 0..3000usize {
+                    let bytes = (step * 37 + usize::from(with) * 11) % 3000;
+                    let object = filled(arena.create(bytes).unwrap(), with).seal();
+                    sender.send((with, object)).unwrap();
+                    let received = receiver.lock().unwrap().try_recv();
+                    if let Ok((with, object)) = received {
+                        assert!(object.iter().all(|&byte| byte == with));
+                    }
+                }
+            });
+        }
+    });
+    drop(sender);
+    let rest = receiver.lock().unwrap().iter().count();
+    assert!(rest <= 9000);
+    assert_all_is_back(&store);
+}

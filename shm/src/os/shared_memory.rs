@@ -14,6 +14,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::ptr::NonNull;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
@@ -74,6 +75,46 @@ pub fn create(name: &str, pages: PageKind, bytes: usize) -> io::Result<OwnedFd> 
     };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | kind;
     let file = rustix::fs::memfd_create(name, flags)?;
+    rustix::fs::ftruncate(&file, bytes as u64)?;
+    Ok(file)
+}
+
+/// The size of its pages if a file lies on a file system of huge pages.
+#[must_use]
+pub fn huge_file_pages(file: BorrowedFd<'_>) -> Option<PageKind> {
+    /// `HUGETLBFS_MAGIC`.
+    const HUGE: u64 = 0x9584_58f6;
+    let system = rustix::fs::fstatfs(file).ok()?;
+    // The fields' types differ between architectures.
+    #[allow(clippy::unnecessary_cast, reason = "not the same type everywhere")]
+    let (magic, page_bytes) = (system.f_type as u64, system.f_bsize as u64);
+    let kinds = [PageKind::Huge2MiB, PageKind::Huge1GiB];
+    let kind = kinds
+        .into_iter()
+        .find(|kind| kind.bytes() as u64 == page_bytes);
+    kind.filter(|_| magic == HUGE)
+}
+
+/// Makes a file without a name in a directory, which only this user can read and write. Files there
+/// cannot be sealed.
+///
+/// # Errors
+/// What the kernel said.
+pub fn create_in(directory: &Path, bytes: usize) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = match rustix::fs::open(directory, flags | OFlags::TMPFILE, mode) {
+        // Before Linux 5.14 such a file system knew no files without a name.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR) => {
+            let name = format!("maser-{}-{:p}", std::process::id(), &raw const bytes);
+            let path = directory.join(name);
+            let file = rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+            rustix::fs::unlink(&path)?;
+            file
+        }
+        other => other?,
+    };
     rustix::fs::ftruncate(&file, bytes as u64)?;
     Ok(file)
 }

@@ -1,5 +1,6 @@
 //! What a store may take, and of what kind.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::events::StoreEvents;
@@ -26,8 +27,11 @@ pub struct StoreConfig {
     pub store_bytes: usize,
     /// Whether huge pages are used.
     pub huge_pages: HugePages,
-    /// Which ones: 2 MiB or 1 GiB.
+    /// Which ones: 2 MiB or 1 GiB. Those of `huge_page_dir`, if that is set.
     pub huge_page: PageKind,
+    /// A directory of huge pages (hugetlbfs) that they are taken from, for sites that hand them out
+    /// so. Such files cannot be sealed: whoever was sent one can write and truncate it.
+    pub huge_page_dir: Option<PathBuf>,
     /// The NUMA node whose memory is taken while it has any.
     pub numa_node: Option<u32>,
     /// Bytes of the first extent; each one after it is twice as large.
@@ -56,10 +60,11 @@ impl StoreConfig {
             store_bytes,
             huge_pages: HugePages::Auto,
             huge_page: PageKind::Huge2MiB,
+            huge_page_dir: None,
             numa_node: None,
             extent_bytes_first: 2 << 20,
             extent_bytes_max: 64 << 20,
-            warm_bytes: (256 << 20).min(store_bytes / 4),
+            warm_bytes: (1 << 30).min(store_bytes / 2),
             populate: true,
             events: None,
             spill: None,

@@ -89,7 +89,7 @@ pub fn stream(to: &mut [u8], from: &[u8]) {
 const BLOCK_BYTES: usize = 128;
 /// How far ahead of the copy lines are fetched.
 #[cfg(target_arch = "x86_64")]
-const FETCH_AHEAD_BYTES: usize = 1024;
+const FETCH_AHEAD_BYTES: usize = 2048;
 
 /// # Safety
 /// AVX is there; `to` is aligned to a block, `bytes` are whole blocks, valid on both sides, and the

@@ -10,97 +10,21 @@
 //!   mapped, plain ones are allocated before the extent is handed out.
 //! - EX-3 an extent that arrives from another process is mapped only if it has the seals and the
 //!   size it is said to have, so no peer can take the ground away under a reader.
+//! - EX-4 files of a hugetlbfs directory cannot be sealed: whoever holds a descriptor can write and
+//!   truncate them. They are mapped only where that was asked for, and then a process that truncates
+//!   its extent ends its readers.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::ptr::NonNull;
 
-use crate::os::memory::{self, HugePool};
+use rustix::process::{Resource, getrlimit};
+
+pub use super::extent_error::ExtentError;
+use crate::os::memory;
 use crate::os::numa;
 use crate::os::shared_memory::{self, PageKind, View};
-
-/// Why there is no extent, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExtentError {
-    /// No extent has this size.
-    #[error("an extent of {bytes} bytes cannot be; ask for 1 byte to {max} bytes")]
-    Size {
-        /// Bytes asked for.
-        bytes: usize,
-        /// Bytes of the largest one.
-        max: usize,
-    },
-    /// The machine has no pages of this size.
-    #[error(
-        "this machine has no huge pages of {page_bytes} bytes ({source}); boot it with \
-         hugepagesz={page_bytes}, or use smaller pages (huge_pages = auto)"
-    )]
-    NoHugePages {
-        /// Bytes of a page.
-        page_bytes: usize,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The pool of huge pages is too small.
-    #[error(
-        "{asked} huge pages of {page_bytes} bytes are needed and {free} are free; as root: \
-         echo {total} > /sys/kernel/mm/hugepages/hugepages-{kib}kB/nr_hugepages, or use plain \
-         pages (huge_pages = auto)", kib = page_bytes >> 10
-    )]
-    HugePagesShort {
-        /// Pages asked for.
-        asked: u64,
-        /// Pages that nobody uses or was promised.
-        free: u64,
-        /// Size of a pool that would do.
-        total: u64,
-        /// Bytes of a page.
-        page_bytes: usize,
-    },
-    /// There is not enough memory.
-    #[error(
-        "{asked} bytes of memory are needed and {available} can be had; lower store_bytes, end \
-         other programs, or raise the cgroup's memory.max"
-    )]
-    MemoryShort {
-        /// Bytes asked for.
-        asked: usize,
-        /// Bytes that can be had.
-        available: u64,
-    },
-    /// The kernel refused for another reason.
-    #[error("cannot {what} an extent of {bytes} bytes: {source}{remedy}")]
-    Refused {
-        /// What was to be done.
-        what: &'static str,
-        /// Bytes of the extent.
-        bytes: usize,
-        /// What the kernel said.
-        source: io::Error,
-        /// What to do, if it is known.
-        remedy: &'static str,
-    },
-    /// What arrived is no extent.
-    #[error(
-        "the extent of {from} is not sealed, so its memory could go away under its readers; both \
-         processes must be of the same build"
-    )]
-    NotSealed {
-        /// The process that sent it.
-        from: String,
-    },
-    /// What arrived has another size.
-    #[error("the extent of {from} has {found} bytes and not {claimed}; it is not used")]
-    OtherSize {
-        /// The process that sent it.
-        from: String,
-        /// Bytes it is said to have.
-        claimed: u64,
-        /// Bytes it has.
-        found: u64,
-    },
-}
 
 /// Bytes of the largest extent: offsets in it fit 48 bits.
 pub const BYTES_MAX: usize = 1 << 47;
@@ -131,27 +55,13 @@ impl Extent {
         pages: PageKind,
         node: Option<u32>,
     ) -> Result<Self, ExtentError> {
-        let whole = bytes
-            .checked_next_multiple_of(pages.bytes())
-            .filter(|whole| (1..=BYTES_MAX).contains(whole));
-        let Some(whole) = whole else {
-            let max = BYTES_MAX;
-            return Err(ExtentError::Size { bytes, max });
-        };
-        let refused = |what| {
-            move |source| ExtentError::Refused {
-                what,
-                bytes: whole,
-                source,
-                remedy: remedy(what),
-            }
-        };
+        let whole = whole(bytes, pages)?;
         if pages == PageKind::Plain {
             check_memory(whole)?;
         }
         let file = shared_memory::create("maser-extent", pages, whole).map_err(|source| {
-            if pages == PageKind::Plain {
-                refused("make")(source)
+            if pages == PageKind::Plain || source.raw_os_error() == Some(libc::EMFILE) {
+                refused("make", whole, pages)(source)
             } else {
                 ExtentError::NoHugePages {
                     page_bytes: pages.bytes(),
@@ -159,29 +69,79 @@ impl Extent {
                 }
             }
         })?;
-        let view = View::map(file.as_fd(), whole, true).map_err(|source| {
-            if pages != PageKind::Plain && source.kind() == io::ErrorKind::OutOfMemory {
-                short_of_pages(whole, pages, memory::huge_pool(pages))
-            } else {
-                refused("map")(source)
-            }
-        })?;
+        let extent = Self::map(file, whole, pages, node)?;
+        shared_memory::seal(extent.file()).map_err(refused("seal", whole, pages))?;
+        Ok(extent)
+    }
+
+    /// As [`create_on`](Self::create_on), as a file without a name in a directory of huge pages: for
+    /// sites that hand these out by directories. Such files cannot be sealed (EX-4).
+    ///
+    /// # Errors
+    /// [`ExtentError::NoHugeDirectory`], or as [`create`](Self::create).
+    pub fn create_in(
+        directory: &Path,
+        bytes: usize,
+        node: Option<u32>,
+    ) -> Result<Self, ExtentError> {
+        let unfit = |source| ExtentError::NoHugeDirectory {
+            directory: directory.to_owned(),
+            source,
+        };
+        let probe = std::fs::File::open(directory).map_err(unfit)?;
+        let pages = shared_memory::huge_file_pages(probe.as_fd());
+        let pages = pages.ok_or_else(|| unfit(io::ErrorKind::Unsupported.into()))?;
+        let whole = whole(bytes, pages)?;
+        let file = shared_memory::create_in(directory, whole).map_err(unfit)?;
+        Self::map(file, whole, pages, node)
+    }
+
+    /// Maps a file and makes sure of its pages (EX-2).
+    fn map(
+        file: OwnedFd,
+        whole: usize,
+        pages: PageKind,
+        node: Option<u32>,
+    ) -> Result<Self, ExtentError> {
+        let view =
+            View::map(file.as_fd(), whole, true).map_err(|source| {
+                match memory::huge_pool(pages) {
+                    Some(pool)
+                        if source.kind() == io::ErrorKind::OutOfMemory
+                            && pool.available() < (whole / pages.bytes()) as u64 =>
+                    {
+                        short_of_pages(whole, pages, pool.available(), pool.total)
+                    }
+                    _ => refused("map", whole, pages)(source),
+                }
+            })?;
         if let Some(node) = node {
-            numa::prefer(&view, node).map_err(refused("place"))?;
+            numa::prefer(&view, node).map_err(refused("place", whole, pages))?;
         }
+        let limit = memory::huge_pages_left(pages);
         if pages == PageKind::Plain {
             view.advise_huge();
-            shared_memory::allocate(file.as_fd(), whole).map_err(|source| match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory => {
-                    ExtentError::MemoryShort {
-                        asked: whole,
-                        available: memory::available_bytes().unwrap_or(0),
+        }
+        if pages == PageKind::Plain || limit.is_some() {
+            shared_memory::allocate(file.as_fd(), whole).map_err(|source| {
+                match (source.kind(), limit) {
+                    (io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory, Some(left)) => {
+                        ExtentError::HugePagesLimited {
+                            asked: (whole / pages.bytes()) as u64,
+                            free: left / pages.bytes() as u64,
+                            page_bytes: pages.bytes(),
+                        }
                     }
+                    (io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory, None) => {
+                        ExtentError::MemoryShort {
+                            asked: whole,
+                            available: memory::available_bytes().unwrap_or(0),
+                        }
+                    }
+                    _ => refused("allocate", whole, pages)(source),
                 }
-                _ => refused("allocate")(source),
             })?;
         }
-        shared_memory::seal(file.as_fd()).map_err(refused("seal"))?;
         Ok(Self { file, view, pages })
     }
 
@@ -239,24 +199,37 @@ impl ForeignExtent {
     /// # Errors
     /// [`ExtentError::NotSealed`], [`ExtentError::OtherSize`], or what the kernel said.
     pub fn attach(file: BorrowedFd<'_>, claimed: u64, from: &str) -> Result<Self, ExtentError> {
+        if !shared_memory::is_sealed(file).unwrap_or(false) {
+            let from = from.to_owned();
+            return Err(ExtentError::NotSealed { from });
+        }
+        Self::map(file, claimed, from)
+    }
+
+    /// As [`attach`](Self::attach), but a file of huge pages need not be sealed (EX-4).
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_unsealed(
+        file: BorrowedFd<'_>,
+        claimed: u64,
+        from: &str,
+    ) -> Result<Self, ExtentError> {
+        match shared_memory::huge_file_pages(file) {
+            Some(_) => Self::map(file, claimed, from),
+            None => Self::attach(file, claimed, from),
+        }
+    }
+
+    fn map(file: BorrowedFd<'_>, claimed: u64, from: &str) -> Result<Self, ExtentError> {
         let bytes = usize::try_from(claimed).unwrap_or(usize::MAX);
         if !(1..=BYTES_MAX).contains(&bytes) {
             let max = BYTES_MAX;
             return Err(ExtentError::Size { bytes, max });
         }
-        let refused = |what| {
-            move |source| ExtentError::Refused {
-                what,
-                bytes,
-                source,
-                remedy: remedy(what),
-            }
-        };
+        let refused = |what| refused(what, bytes, PageKind::Plain);
         let from = from.to_owned();
-        if !shared_memory::is_sealed(file).unwrap_or(false) {
-            return Err(ExtentError::NotSealed { from });
-        }
-        // The size cannot change any more.
+        // The size of a sealed file cannot change any more.
         let found = shared_memory::file_bytes(file).map_err(refused("measure"))?;
         if found != claimed {
             return Err(ExtentError::OtherSize {
@@ -289,13 +262,50 @@ impl ForeignExtent {
     }
 }
 
+/// Bytes rounded up to pages.
+fn whole(bytes: usize, pages: PageKind) -> Result<usize, ExtentError> {
+    let whole = bytes.checked_next_multiple_of(pages.bytes());
+    let possible = whole.filter(|whole| (1..=BYTES_MAX).contains(whole));
+    possible.ok_or(ExtentError::Size {
+        bytes,
+        max: BYTES_MAX,
+    })
+}
+
+/// What the kernel's refusal means.
+fn refused(
+    what: &'static str,
+    bytes: usize,
+    pages: PageKind,
+) -> impl FnOnce(io::Error) -> ExtentError {
+    move |source| {
+        let limits = |resource| getrlimit(resource).current;
+        match (source.raw_os_error(), limits(Resource::As)) {
+            (Some(libc::EMFILE), _) => ExtentError::OpenFiles {
+                limit: limits(Resource::Nofile).unwrap_or(u64::MAX),
+            },
+            (Some(libc::ENOMEM), Some(limit)) if what == "map" => ExtentError::AddressSpace {
+                asked: bytes,
+                limit,
+            },
+            _ => ExtentError::Refused {
+                what,
+                bytes,
+                source,
+                remedy: remedy(what, pages),
+            },
+        }
+    }
+}
+
 /// What to do about a refusal.
-fn remedy(what: &str) -> &'static str {
-    match what {
-        "make" => "; raise `ulimit -n`, or let the sandbox pass memfd_create",
-        "map" => "; check `ulimit -v` and `sysctl vm.max_map_count`",
-        "place" => "; see /sys/devices/system/node/has_memory for the nodes there are",
-        "seal" => "; Linux 5.1 or later is needed",
+fn remedy(what: &str, pages: PageKind) -> &'static str {
+    match (what, pages) {
+        ("make", _) => "; let the sandbox pass memfd_create",
+        ("map", PageKind::Plain) => "; check `sysctl vm.max_map_count`",
+        ("map", _) => "; check hugetlb.*.rsvd.max of the cgroup and `sysctl vm.max_map_count`",
+        ("place", _) => "; see /sys/devices/system/node/has_memory for the nodes there are",
+        ("seal", _) => "; Linux 5.1 or later is needed",
         _ => "",
     }
 }
@@ -309,9 +319,8 @@ fn check_memory(asked: usize) -> Result<(), ExtentError> {
     }
 }
 
-fn short_of_pages(bytes: usize, pages: PageKind, pool: Option<HugePool>) -> ExtentError {
+fn short_of_pages(bytes: usize, pages: PageKind, free: u64, total: u64) -> ExtentError {
     let asked = (bytes / pages.bytes()) as u64;
-    let (free, total) = pool.map_or((0, 0), |pool| (pool.available(), pool.total));
     ExtentError::HugePagesShort {
         asked,
         free,

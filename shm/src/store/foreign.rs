@@ -46,6 +46,7 @@ pub struct Foreign(Arc<Shared>);
 struct Shared {
     extents: RwLock<HashMap<(PeerId, u32), Arc<Attached>, KeyHash>>,
     release: Arc<dyn Release>,
+    takes_unsealed: bool,
 }
 
 impl fmt::Debug for Foreign {
@@ -58,8 +59,23 @@ impl Foreign {
     /// Knows no extent yet.
     #[must_use]
     pub fn new(release: Arc<dyn Release>) -> Self {
+        Self::with(release, false)
+    }
+
+    /// As [`new`](Self::new), but maps files of huge pages that are not sealed as well (EX-4): where
+    /// the owners were given a `huge_page_dir`.
+    #[must_use]
+    pub fn with_unsealed(release: Arc<dyn Release>) -> Self {
+        Self::with(release, true)
+    }
+
+    fn with(release: Arc<dyn Release>, takes_unsealed: bool) -> Self {
         let extents = RwLock::default();
-        Self(Arc::new(Shared { extents, release }))
+        Self(Arc::new(Shared {
+            extents,
+            release,
+            takes_unsealed,
+        }))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<(PeerId, u32), Arc<Attached>, KeyHash>> {
@@ -84,7 +100,12 @@ impl Foreign {
         file: BorrowedFd<'_>,
         bytes: u64,
     ) -> Result<(), StoreError> {
-        let mapped = ForeignExtent::attach(file, bytes, &format!("peer {}", owner.0))?;
+        let from = format!("peer {}", owner.0);
+        let mapped = if self.0.takes_unsealed {
+            ForeignExtent::attach_unsealed(file, bytes, &from)?
+        } else {
+            ForeignExtent::attach(file, bytes, &from)?
+        };
         let mut extents = self.write();
         match extents.get(&(owner, extent)) {
             Some(known) if known.extent.file_number() == mapped.file_number() => Ok(()),

@@ -159,10 +159,7 @@ impl Grounds {
         let least = whole(classes::extent_bytes_min(payload_bytes));
         let wanted = whole(self.state().extent_bytes_next);
         let own = least > self.config.extent_bytes_max / 2; // GRD-3
-        if !own
-            && wanted > least
-            && let Ok(Some(ground)) = self.make_sized(kind, wanted)
-        {
+        if !own && let Ok(Some(ground)) = self.make_sized(kind, wanted.max(least)) {
             let mut state = self.state();
             let next = state.extent_bytes_next.saturating_mul(2);
             state.extent_bytes_next = next.min(self.config.extent_bytes_max);
@@ -181,7 +178,11 @@ impl Grounds {
             }
         }
         // Outside of the lock: it may take a while.
-        let made = Extent::create_on(bytes, kind, self.config.numa_node);
+        let node = self.config.numa_node;
+        let made = match &self.config.huge_page_dir {
+            Some(directory) if kind != PageKind::Plain => Extent::create_in(directory, bytes, node),
+            _ => Extent::create_on(bytes, kind, node),
+        };
         let mut state = self.state();
         let extent = made.inspect_err(|_| state.used -= bytes)?;
         let id = state.id_next;

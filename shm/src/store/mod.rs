@@ -28,6 +28,7 @@ pub mod error;
 #[cfg(not(loom))]
 pub mod events;
 pub mod extent;
+mod extent_error;
 #[cfg(not(loom))]
 pub mod foreign;
 #[cfg(not(loom))]
@@ -62,6 +63,7 @@ pub use self::{
     descriptor::Descriptor,
     error::{Holder, HolderKind, StoreError, StoreFull},
     events::StoreEvents,
+    extent::ExtentError,
     foreign::{Foreign, ForeignObject, Release},
     handle::{Charge, Store, Usage},
     object::{Object, ObjectMut},

@@ -219,6 +219,12 @@ impl Shared {
 fn is_shortage(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::Extent(ExtentError::MemoryShort { .. } | ExtentError::HugePagesShort { .. })
+        StoreError::Extent(
+            ExtentError::MemoryShort { .. }
+                | ExtentError::HugePagesShort { .. }
+                | ExtentError::HugePagesLimited { .. }
+                | ExtentError::OpenFiles { .. }
+                | ExtentError::AddressSpace { .. }
+        )
     )
 }
