@@ -1,5 +1,6 @@
 //! The store of one process: objects are written in place, shared, counted, and all goes back.
 #![cfg(not(any(loom, miri)))]
+#![allow(unsafe_code, reason = "a system call")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
@@ -262,7 +263,6 @@ fn a_warm_arena_allocates_and_is_written_without_a_page_fault() {
 }
 
 /// Page faults of this thread so far.
-#[allow(unsafe_code, reason = "a system call")]
 fn faults() -> i64 {
     // SAFETY: the kernel fills the structure.
     unsafe {

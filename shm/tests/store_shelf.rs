@@ -44,6 +44,8 @@ fn store(bytes: usize) -> (Store, Arc<Disk>) {
     let disk = Arc::new(Disk::default());
     let mut config = StoreConfig::new(bytes);
     config.huge_pages = HugePages::Off;
+    // An extent for each object, so that what fits can be counted.
+    (config.extent_bytes_first, config.extent_bytes_max) = (MIB, MIB);
     config.spill = Some(disk.clone());
     (Store::new(config).unwrap(), disk)
 }
