@@ -124,16 +124,16 @@ fn more_than_fits_memory_is_all_there_again_byte_by_byte() {
 
 #[test]
 fn a_full_disk_and_a_broken_one_lose_nothing() {
-    let (store, disk) = store(10 * MIB);
+    let (store, disk) = store(6 * MIB);
     let shelved: Vec<_> = (0..4)
         .map(|i| shelve(&store, MIB, i, Leave::ToDisk))
         .collect();
     *disk.refuses.lock().unwrap() = true;
-    let error = store.create(5 * MIB).unwrap_err();
+    let error = store.create(2 * MIB).unwrap_err();
     assert!(error.to_string().contains("the disk is full"), "{error}");
     assert_eq!(here(&shelved), [true; 4]);
     *disk.refuses.lock().unwrap() = false;
-    drop(store.create(6 * MIB).unwrap());
+    drop(store.create(4 * MIB).unwrap());
     *disk.refuses.lock().unwrap() = true;
     let away = shelved.iter().find(|shelved| !shelved.is_here()).unwrap();
     let error = away.get().unwrap_err();
