@@ -24,6 +24,8 @@ const READER: PeerId = PeerId(5);
 
 /// A kind of store.
 trait Kind {
+    /// Whether it may take huge pages.
+    const HUGE: bool;
     /// Makes it so; why not, if the machine cannot.
     fn set(config: &mut StoreConfig) -> Result<(), String>;
 }
@@ -31,6 +33,7 @@ trait Kind {
 /// The machine's own pages.
 struct Plain;
 impl Kind for Plain {
+    const HUGE: bool = false;
     fn set(config: &mut StoreConfig) -> Result<(), String> {
         config.huge_pages = HugePages::Off;
         Ok(())
@@ -40,6 +43,7 @@ impl Kind for Plain {
 /// Pages that are faulted in by whoever uses them.
 struct Unpopulated;
 impl Kind for Unpopulated {
+    const HUGE: bool = false;
     fn set(config: &mut StoreConfig) -> Result<(), String> {
         config.populate = false;
         Plain::set(config)
@@ -49,6 +53,7 @@ impl Kind for Unpopulated {
 /// Whatever pages there are.
 struct Automatic;
 impl Kind for Automatic {
+    const HUGE: bool = true;
     fn set(config: &mut StoreConfig) -> Result<(), String> {
         config.huge_pages = HugePages::Auto;
         Ok(())
@@ -72,6 +77,7 @@ fn reserved(config: &mut StoreConfig, kind: PageKind, least: usize) -> Result<()
 /// Reserved pages of 2 MiB.
 struct Huge2MiB;
 impl Kind for Huge2MiB {
+    const HUGE: bool = true;
     fn set(config: &mut StoreConfig) -> Result<(), String> {
         reserved(config, PageKind::Huge2MiB, 32 * MIB)
     }
@@ -80,6 +86,7 @@ impl Kind for Huge2MiB {
 /// Reserved pages of 1 GiB.
 struct Huge1GiB;
 impl Kind for Huge1GiB {
+    const HUGE: bool = true;
     fn set(config: &mut StoreConfig) -> Result<(), String> {
         reserved(config, PageKind::Huge1GiB, 2 << 30)
     }
@@ -88,7 +95,7 @@ impl Kind for Huge1GiB {
 /// A store, and the right to use huge pages alone.
 struct Alone {
     store: Store,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Deref for Alone {
@@ -113,7 +120,7 @@ fn lock_huge_pages() -> File {
 
 /// A store of this kind, or the reason why there is none on the output.
 fn store<K: Kind>(bytes: usize) -> Option<Alone> {
-    let lock = lock_huge_pages();
+    let lock = K::HUGE.then(lock_huge_pages);
     let mut config = StoreConfig::new(bytes);
     let io = file_io::recommended(|_| {});
     let spill = SpillFile::create(&std::env::temp_dir(), io).unwrap();
@@ -133,9 +140,12 @@ fn store<K: Kind>(bytes: usize) -> Option<Alone> {
 
 /// Bytes that tell one object from another and from itself shifted.
 fn pattern(bytes: usize, seed: usize) -> Vec<u8> {
-    (0..bytes)
-        .map(|at| (at.wrapping_mul(31) + at / 251 + seed * 7) as u8)
-        .collect()
+    let period: Vec<u8> = (0..=250u8)
+        .map(|at| at.wrapping_mul(31) ^ seed as u8)
+        .collect();
+    let mut pattern = period.repeat(bytes / period.len() + 1);
+    pattern.truncate(bytes);
+    pattern
 }
 
 fn assert_all_is_back(store: &Store) {
