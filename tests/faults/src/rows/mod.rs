@@ -5,9 +5,14 @@
 //! | [`extents`] | `A1.extent`, `A1.map`: memory between an owner and a reader |
 //! | [`objects`] | `A1.alloc`, `A1.seal`, `A1.get`, `A1.release`, `A1.send_ref`, `A1.receive_ref`: the store |
 //! | [`rings`] | `A1.channel_write`, `A1.call_slot`, `A1.attach` and their kin: rings and their ends |
+//! | [`huge_pages`], [`limits`] | `B1.huge_pages`, `B2.limits`: what runs short |
+//! | [`hostile`] | `B3.hostile_holder`, `E3.scribbler`: neighbours |
 //! | [`zombie`] | `A5.zombie`: who is dead |
 
 mod extents;
+mod hostile;
+mod huge_pages;
+mod limits;
 mod objects;
 mod rings;
 mod zombie;
@@ -16,7 +21,13 @@ use crate::row::Row;
 
 /// All rows.
 pub fn all() -> Vec<Row> {
-    let lists = [&extents::ROWS[..], &zombie::ROWS[..]];
+    let lists = [
+        &extents::ROWS[..],
+        &zombie::ROWS[..],
+        &huge_pages::ROWS[..],
+        &limits::ROWS[..],
+        &hostile::ROWS[..],
+    ];
     let listed = lists.into_iter().flatten().copied();
     objects::rows().chain(rings::rows()).chain(listed).collect()
 }
