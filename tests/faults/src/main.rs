@@ -8,10 +8,10 @@
 //! process of its own, prints one line and, with `--json`, appends one record. A row that this
 //! machine cannot try is skipped with the reason.
 //!
-//! - FM-1 every row has a canary, a bug that is planted by `--canaries`; a row whose canary is not
+//! - PV-1 every row has a canary, a bug that is planted by `--canaries`; a row whose canary is not
 //!   caught proves nothing, and is a failure.
-//! - FM-2 what is drawn by chance follows from the seed, which is printed.
-//! - FM-3 a row that does not come back within its limit is killed and has failed.
+//! - PV-2 what is drawn by chance follows from the seed, which is printed.
+//! - PV-3 a row that does not come back within its limit is killed and has failed.
 //!
 //! | file | holds |
 //! |---|---|
@@ -120,7 +120,7 @@ fn prove(arguments: &Arguments, rows: &[Row]) -> Outcome<bool> {
     Ok(report.end())
 }
 
-/// Runs the row in a process of its own (FM-3), which its own deaths and leaks stay in.
+/// Runs the row in a process of its own (PV-3), which its own deaths and leaks stay in.
 fn apart(row: &Row, run: &Run, limit: Duration) -> Outcome<Tally> {
     let said = child::in_a_child(limit, || {
         let tally = (row.run)(run)?;

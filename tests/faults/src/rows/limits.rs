@@ -22,7 +22,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The rows of this file.
 pub const ROWS: [Row; 1] = [Row {
     name: "B2.limits",
-    claim: "too few descriptors, too little address space, memory or locked memory: an error of its own with what to do, nothing half made, no signal",
+    claim: "too few descriptors, too little address space, memory or locked memory: an error of \
+            its own with what to do, nothing half made, no signal",
     canary: "an error of the kernel is passed on bare",
     run,
 }];
@@ -112,6 +113,13 @@ fn address_space(_planted: bool) -> Outcome<()> {
     limit(Resource::As, used + (24 << 20))?;
     says(Extent::create(64 << 20, PageKind::Plain), "ulimit -v")?;
     says(ControlMemory::create(64 << 20), "ulimit -v")?;
+    // Enough huge pages, and no room to map them: the pool is not to blame.
+    let pages = 16;
+    let enough = |pool: memory::HugePool| pool.available() >= pages + 16;
+    if memory::huge_pool(PageKind::Huge2MiB).is_some_and(enough) {
+        let bytes = pages as usize * PageKind::Huge2MiB.bytes();
+        says(Extent::create(bytes, PageKind::Huge2MiB), "ulimit -v")?;
+    }
     level.is_back()
 }
 
