@@ -4,7 +4,7 @@
 use crate::actor::registry::Names;
 use crate::actor::stalled::StalledForeign;
 use crate::clock::{Clock, MonotonicClock};
-use crate::config::{Mode, Settings};
+use crate::config::{Isolation, Mode, Settings};
 use crate::error::{Error, Result};
 use crate::error_log::ErrorLog;
 use crate::executor::idle::{FutexParker, Idle, Parker};
@@ -21,6 +21,7 @@ use crate::task::raw::Header;
 use crate::topology::Topology;
 use crate::wait_graph::WaitGraph;
 use crate::worker::doors::OwnDoors;
+use crate::worker::pool::Stays;
 use crate::worker::workers::Workers;
 use maser_shm::os::membarrier;
 use maser_shm::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -239,6 +240,23 @@ impl Node {
         self.settings.mode == Mode::Inline
     }
 
+    /// Whether tasks run in processes of their own.
+    pub(crate) fn isolates(&self) -> bool {
+        self.settings.isolation == Isolation::Process && !self.runs_inline()
+    }
+
+    /// Whether tasks that are made on this thread now go to another process.
+    pub(crate) fn tasks_leave(&self) -> bool {
+        let stays = Local::current().map_or(Stays::No, |local| local.stays.get());
+        self.isolates() && stays != Stays::Here
+    }
+
+    /// Whether a task that is about to be queued goes to another process.
+    pub(crate) fn leaves(&self, cell: NonNull<Header>) -> bool {
+        // SAFETY: TC-1, the caller has the right to start it, so it is alive.
+        self.tasks_leave() && unsafe { cell.as_ref() }.meta().entry.is_some()
+    }
+
     #[inline(always)]
     pub(crate) fn is_closing(&self) -> bool {
         self.state.load(Ordering::Acquire) != OPEN
@@ -327,6 +345,9 @@ impl Node {
             // SAFETY: TC-1, the caller hands the right to start over.
             return unsafe { Header::run(cell, local) };
         }
+        if self.leaves(cell) {
+            return self.workers.submit(cell);
+        }
         self.start_anywhere(cell);
         if self.runs_inline() {
             // SAFETY: the caller of `remote` holds a handle until it got its ref.
@@ -355,6 +376,7 @@ impl Node {
             }
         };
         match scheduler {
+            _ if self.leaves(cell) => self.workers.submit(cell),
             Some(index) => self.start_task_on(cell, index),
             None => self.start_anywhere(cell),
         }

@@ -25,7 +25,10 @@ pub use linkme;
 
 use crate::actor::call::{CallOptions, call};
 use crate::actor::handle::{Actor, ActorType};
+use crate::executor::letter;
+use crate::node::Node;
 use crate::object::reference::Ref;
+use crate::object::when_done::when_done;
 use crate::task::args::Params;
 use crate::task::options::TaskOptions;
 use crate::task::portable;
@@ -83,6 +86,12 @@ where
     F: FnOnce(P) -> Result<R, Failure> + Send + 'static,
 {
     let (promises, refs) = R::promise();
+    if Node::current("starting a task").is_ok_and(|node| node.tasks_leave())
+        && M::META.entry.is_some()
+    {
+        settle_when_done(spawn_with::<M, P, R, _>(options, params, run), promises);
+        return refs;
+    }
     drop(spawn_with::<M, P, (), _>(options, params, move |params| {
         let outcome = settled::<M, R>(|| run(params));
         let result = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -90,6 +99,19 @@ where
         result.map_err(|fault| Failure(crate::task::failure::Kind::Runtime(fault)))
     }));
     refs
+}
+
+/// The parts of a result that comes from another process in one piece.
+fn settle_when_done<R: Returns>(whole: Ref<R>, promises: R::Promises) {
+    let cell = whole.cell();
+    when_done(cell, move || {
+        // Not inside of the completion, which still has the cell. Without a runtime the promises
+        // end with an error.
+        if let Ok(node) = Node::current("a result of several parts") {
+            let parts = letter::closure(move |_| settle(promises, whole.into_value_once()));
+            node.post_to(0, parts);
+        }
+    });
 }
 
 /// The outcome of `run`, panics included.
@@ -170,6 +192,10 @@ where
     F: FnOnce(&mut A, P) -> Result<R, Failure> + Send + 'static,
 {
     let (promises, refs) = R::promise();
+    if actor.block().remote.is_some() {
+        settle_when_done(call::<M, A, P, R, _>(actor, params, ByMut(run)), promises);
+        return refs;
+    }
     let many = move |this: &mut A, params: P| {
         let outcome = settled::<M, R>(|| run(this, params));
         let result = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -190,6 +216,10 @@ where
     F: FnOnce(&A, P) -> Result<R, Failure> + Send + 'static,
 {
     let (promises, refs) = R::promise();
+    if actor.block().remote.is_some() {
+        settle_when_done(call::<M, A, P, R, _>(actor, params, ByRef(run)), promises);
+        return refs;
+    }
     let many = move |this: &A, params: P| {
         let outcome = settled::<M, R>(|| run(this, params));
         let result = outcome.as_ref().map(|_| ()).map_err(Clone::clone);

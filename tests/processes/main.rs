@@ -1,3 +1,4 @@
 //! Actors and tasks in processes of their own.
 
 mod actors;
+mod tasks;

@@ -218,6 +218,7 @@ impl ActorCore {
         local.residents.borrow_mut().remove(&core);
         // SAFETY: AC-4, nobody can reach the block any more.
         unsafe { Self::free(core) };
+        crate::worker::member::an_actor_is_gone(local);
         true
     }
 

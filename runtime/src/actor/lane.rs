@@ -74,7 +74,7 @@ pub(crate) struct Ticket<'a> {
     open: Cell<bool>,
 }
 
-pub(super) fn shut_down() -> Error {
+pub(crate) fn shut_down() -> Error {
     Error::ShutDown {
         what: "an actor call".into(),
     }

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::task::failure::discard;
 use crate::worker::links::Links;
+use crate::worker::pool::Stays;
 use maser_shm::sync::deque::Worker;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -65,6 +66,8 @@ pub(crate) struct Local {
     pub(crate) blocked: Cell<usize>,
     /// Tasks and calls made here are queued: not in inline mode, not during shutdown.
     pub(crate) is_open: IsOpen,
+    /// Whether tasks made here now leave the process.
+    pub(crate) stays: Cell<Stays>,
     /// The root task unwinds from a panic and runs the other tasks to their ends meanwhile.
     pub(crate) root_panics: Cell<bool>,
     /// Set at shutdown: the loop ends once nothing is blocked.
@@ -87,7 +90,7 @@ thread_local! {
 
 impl Local {
     pub(crate) fn new(node: Arc<Node>, shared: Arc<Shared>, tasks: Worker) -> Self {
-        let is_open = IsOpen::new(shared.clone(), !node.runs_inline());
+        let is_open = IsOpen::new(shared.clone(), !node.runs_inline(), !node.isolates());
         let lanes = Lanes::new(node.schedulers_planned());
         let inline_margin = node.settings.stack_bytes + rustix::param::page_size();
         Self {
@@ -108,6 +111,7 @@ impl Local {
             inline_margin,
             blocked: Cell::new(0),
             is_open,
+            stays: Cell::default(),
             root_panics: Cell::new(false),
             stopping: Cell::new(false),
             handovers: Cell::new(0),

@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) index: usize,
     /// See [`IsOpen`]. Written at the start and at the end, so its line stays with its reader.
     is_open: AtomicBool,
+    /// As `is_open`, for tasks: not where they run in other processes.
+    queues_tasks: AtomicBool,
     /// Notified after anything was made visible to this scheduler.
     pub(crate) event: Door,
     mailbox: CachePadded<Mailbox>,
@@ -31,6 +33,7 @@ impl Shared {
         Self {
             index,
             is_open: AtomicBool::new(true),
+            queues_tasks: AtomicBool::new(true),
             event,
             mailbox: CachePadded::new(Mailbox::new()),
             stealer,
@@ -42,6 +45,7 @@ impl Shared {
     /// What its thread makes is not queued any more. Any thread.
     pub(crate) fn close(&self) {
         self.is_open.store(false, Ordering::Relaxed);
+        self.queues_tasks.store(false, Ordering::Relaxed);
     }
 
     /// Puts `letter` into the mailbox and wakes the scheduler if it is parked.
@@ -93,9 +97,17 @@ impl Shared {
 pub(crate) struct IsOpen(Arc<Shared>);
 
 impl IsOpen {
-    pub(crate) fn new(shared: Arc<Shared>, is_open: bool) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, is_open: bool, queues_tasks: bool) -> Self {
         shared.is_open.store(is_open, Ordering::Relaxed);
+        let queues_tasks = is_open && queues_tasks;
+        shared.queues_tasks.store(queues_tasks, Ordering::Relaxed);
         Self(shared)
+    }
+
+    /// Whether tasks made on the thread go straight into its queue.
+    #[inline(always)]
+    pub(crate) fn queues_tasks(&self) -> bool {
+        self.0.queues_tasks.load(Ordering::Relaxed)
     }
 
     #[inline(always)]

@@ -187,6 +187,15 @@ impl<T: Clone> Ref<T> {
 }
 
 impl<T: Send + Sync + 'static> Ref<T> {
+    /// The outcome, of the only handle of a value that is there.
+    pub(crate) fn into_value_once(self) -> Outcome<T> {
+        self.move_out().unwrap_or_else(|shared| {
+            Err(Fault::new(Error::ValueShared {
+                what: shared.made_by().into(),
+            }))
+        })
+    }
+
     /// A value that is there already.
     #[inline]
     pub(crate) fn done(outcome: Outcome<T>) -> Self {

@@ -134,6 +134,10 @@ pub(crate) struct Extra {
     pub(crate) name: Option<String>,
     /// Where it is to run.
     pub(crate) scheduler: Option<usize>,
+    /// Runs after the death of a worker, if the call says so.
+    pub(crate) max_retries: Option<i32>,
+    /// Calls after which its worker is recycled, if the call says so.
+    pub(crate) max_calls: Option<u32>,
 }
 
 const PAYLOAD: usize = size_of::<Header>();

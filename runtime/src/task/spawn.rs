@@ -242,7 +242,7 @@ where
 #[inline(always)]
 fn start_fresh(cell: NonNull<Header>) {
     match Local::current() {
-        Some(local) if local.is_open.get() => {
+        Some(local) if local.is_open.queues_tasks() => {
             local.tasks.push(cell.cast());
             local.node.work_was_pushed();
         }
@@ -262,7 +262,7 @@ fn start_fresh_slow(cell: NonNull<Header>) {
 /// Queues a cell whose arguments are there.
 pub(crate) fn start(cell: NonNull<Header>) {
     match Local::current() {
-        Some(local) if local.is_open.get() => {
+        Some(local) if local.is_open.queues_tasks() => {
             local.tasks.push(cell.cast());
             local.node.work_was_pushed();
         }
@@ -336,6 +336,8 @@ where
                     grant,
                     name: options.name,
                     scheduler: options.scheduler,
+                    max_retries: options.max_retries,
+                    max_calls: options.max_calls,
                 }));
                 let waits = super::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0);
                 super::dependencies::when_ready(waits, cell, Box::new(start_admitted));
@@ -372,7 +374,7 @@ fn start_admitted(cell: NonNull<Header>) {
 
 fn start_placed(cell: NonNull<Header>, scheduler: Option<usize>) {
     match (scheduler, Node::current("starting a task")) {
-        (Some(index), Ok(node)) => node.start_task_on(cell, index),
+        (Some(index), Ok(node)) if !node.leaves(cell) => node.start_task_on(cell, index),
         _ => start(cell),
     }
 }

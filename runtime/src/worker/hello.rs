@@ -34,6 +34,8 @@ pub(super) struct Hello {
     pub(super) pair_bytes: u64,
     /// Bytes of the driver's doors.
     pub(super) doors_bytes: u64,
+    /// Whether it runs tasks; else it lives as long as the actor that is made in it.
+    pub(super) pool: bool,
     /// The CPU to run on.
     pub(super) cpu: Option<u32>,
     /// What holds for the whole node.

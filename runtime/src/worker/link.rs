@@ -16,6 +16,7 @@
 use super::death::Death;
 use super::message::{self, Assembly, Frame, Head, Kind};
 use super::peer::Peer;
+use super::pool::Job;
 use super::serve;
 use crate::actor::core::ActorCore;
 use crate::error::Fault;
@@ -40,6 +41,8 @@ pub(crate) struct InFlight {
     pub(crate) cell: NonNull<Header>,
     /// The proxy of its actor, if it is a method; a counted handle.
     pub(crate) actor: Option<NonNull<ActorCore>>,
+    /// If it is a task: what to do when its worker dies.
+    pub(crate) job: Option<Box<Job>>,
 }
 
 struct Place {

@@ -4,20 +4,23 @@
 //!   (`PR_SET_PDEATHSIG`, set by the keeper's child before it looks whether its parent still is
 //!   who it was), and the end of the socket tells it too.
 //! - WM-2 a worker of another build is refused before any call is made.
+#![allow(unsafe_code, reason = "hands type-erased cells on")]
 
 use super::doors::{Doors, OwnDoors};
 use super::hello::{FromWorker, Hello, PROTOCOL, ToWorker};
 use super::peer::Peer;
-use super::{registry, socket};
+use super::{registry, remote, socket};
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::executor::{letter, overflow, thread};
 use crate::node::Node;
+use crate::task::raw::Header;
 use crate::topology::Topology;
 use maser_shm::control::ControlMemory;
 use maser_shm::sync::deque;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// What stands in the way of being a worker, in words.
@@ -28,9 +31,36 @@ pub(crate) struct Membership {
     socket: UnixStream,
     /// The driver.
     pub(crate) driver: Arc<Peer>,
+    pool: bool,
 }
 
 impl Membership {
+    /// Asks the driver to run a task (PO-2). The caller hands the right to start over.
+    pub(crate) fn submit(&self, cell: NonNull<Header>) {
+        match Local::current() {
+            Some(local) => remote::ask(local, &self.driver, cell),
+            None => {
+                let node = match Node::current("starting a task") {
+                    Ok(node) => node,
+                    // SAFETY: TC-1, the caller's right.
+                    Err(error) => return unsafe { Header::fail(cell, error) },
+                };
+                let cell = remote::Unsent(cell);
+                let driver = self.driver.clone();
+                let errand = letter::closure(move |local| {
+                    let whole = cell;
+                    remote::ask(local, &driver, whole.0);
+                });
+                node.post_to(0, errand);
+            }
+        }
+    }
+
+    /// Whether it lives as long as the actor that was made in it.
+    pub(crate) fn is_for_an_actor(&self) -> bool {
+        !self.pool
+    }
+
     /// Tells the keeper that nobody holds anything of this worker any more.
     pub(crate) fn is_unused(&self) {
         // If the driver is gone this process ends by itself (WM-1).
@@ -118,6 +148,7 @@ fn start_node(hello: &Hello, socket: &UnixStream, driver: Arc<Peer>) -> crate::R
     let membership = Membership {
         socket: UnixStream::from(socket.as_fd().try_clone_to_owned().map_err(system)?),
         driver,
+        pool: hello.pool,
     };
     let (worker, stealer) = deque::new();
     let overflows = settings.name_stack_overflows;
@@ -177,4 +208,16 @@ fn run(node: &Arc<Node>, driver: &Arc<Peer>, links: usize, cpu: Option<u32>) {
     node.errors.finish();
     node.ended();
     node.finish_closing();
+}
+
+/// An actor of this process has ended: if it was the last, and the process is there for it alone,
+/// the process is not needed any more.
+pub(crate) fn an_actor_is_gone(local: &Local) {
+    if let Some(membership) = local.node.workers.membership()
+        && membership.is_for_an_actor()
+        && local.residents.borrow().is_empty()
+        && membership.driver.holds_nothing()
+    {
+        membership.is_unused();
+    }
 }

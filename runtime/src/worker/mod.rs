@@ -12,6 +12,7 @@
 //! | `link`, `links`, `message` | calls and answers between two schedulers, in shared rings |
 //! | `serve`, `incoming`, `exports` | calls that came, and the actors they are for |
 //! | `remote` | actors of another process, as this one sees them |
+//! | `pool` | tasks in worker processes |
 //! | `values`, `wire_error` | values and errors as bytes |
 //! | `death` | how a process ended |
 //! | `doors` | where the schedulers of another process sleep |
@@ -28,6 +29,7 @@ pub(crate) mod links;
 pub(crate) mod member;
 mod message;
 pub(crate) mod peer;
+pub(crate) mod pool;
 pub(crate) mod registry;
 pub(crate) mod remote;
 mod serve;

@@ -53,7 +53,7 @@ impl Remote {
 
 /// Starts a process for an actor.
 pub(crate) fn place(node: &Arc<Node>) -> Result<Remote, Error> {
-    let peer = node.workers.start(node)?;
+    let peer = node.workers.start(node, false)?;
     Ok(Remote::new(peer, 0, node.workers.number()))
 }
 
@@ -129,12 +129,54 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
             let call = InFlight {
                 cell,
                 actor: Some(core),
+                job: None,
             };
             if let Err(call) = link.call(head, &bytes, call) {
                 let death = link.peer.death().cloned();
                 serve::orphaned(call, &death.unwrap_or(super::death::Death::ShutDown));
             }
         }
+    }
+    link.peer.give_buffer(bytes);
+}
+
+/// A task that was not sent yet.
+pub(super) struct Unsent(pub(super) NonNull<Header>);
+
+// SAFETY: it is the right to start the task (TC-1), which any thread may use.
+unsafe impl Send for Unsent {}
+
+/// Asks `driver` to run a task. The caller hands the right to start over.
+pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
+    // SAFETY: TC-1, the caller's right; a cell that is not DONE is alive.
+    let vtable = unsafe { cell.as_ref() }.vtable();
+    let link = local.links.get(local, driver, 0);
+    let (Some(entry), Ok(link)) = (vtable.meta.entry, link) else {
+        let what = vtable.meta.name.into();
+        // SAFETY: TC-1, not sent.
+        return unsafe { Header::fail(cell, Error::ShutDown { what }) };
+    };
+    let mut bytes = link.peer.buffer();
+    // SAFETY: TC-1, the arguments are there.
+    if let Err(fault) = unsafe { (vtable.travel.encode)(cell, &mut bytes) } {
+        // SAFETY: TC-1, not sent.
+        return unsafe { (vtable.fail)(cell, fault) };
+    }
+    // SAFETY: VL-1.
+    unsafe { (vtable.travel.depart)(cell) };
+    let head = Head {
+        kind: Kind::Task,
+        flag: 0,
+        a: 0,
+        b: serve::joined(registry::place_of(entry), 0),
+    };
+    let call = InFlight {
+        cell,
+        actor: None,
+        job: None,
+    };
+    if let Err(call) = link.call(head, &bytes, call) {
+        serve::orphaned(call, &super::death::Death::ShutDown);
     }
     link.peer.give_buffer(bytes);
 }

@@ -6,6 +6,7 @@ use super::death::Death;
 use super::incoming::{Answer, Answering, HeldActor, Incoming, Kind as Given};
 use super::link::{InFlight, Link, complete_with};
 use super::message::{Head, Kind};
+use super::pool::Stays;
 use super::{registry, wire_error};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::create::ActorOptions;
@@ -32,6 +33,9 @@ pub(super) fn joined(function: u32, actor: u64) -> u64 {
 
 /// A call of this process was answered.
 pub(super) fn answered(call: InFlight, flag: u8, body: &[u8]) {
+    if let Some(job) = &call.job {
+        job.answered();
+    }
     if flag == FAILED {
         let fault = Fault::new(wire_error::decode(body));
         if let Some(actor) = call.actor {
@@ -72,7 +76,10 @@ fn has_failed(call: &InFlight, actor: NonNull<ActorCore>, fault: &Fault) {
 }
 
 /// A call of this process will never be answered.
-pub(super) fn orphaned(call: InFlight, death: &Death) {
+pub(super) fn orphaned(mut call: InFlight, death: &Death) {
+    if let Some(job) = call.job.take() {
+        return job.lost(death);
+    }
     // SAFETY: a call that is not done is alive; its actor is held by the call.
     let error = unsafe {
         let what = call.cell.as_ref().meta().name;
@@ -91,7 +98,13 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     match head.kind {
         Kind::Task => {
             let (function, _) = split(head.b);
+            // In a worker it runs here; in the driver, which a worker asked, in the pool.
+            let nested = local.node.workers.membership().is_none();
+            let outer = local
+                .stays
+                .replace(if nested { Stays::Nested } else { Stays::Here });
             let given = invoke(function, body, None, ActorOptions::default());
+            local.stays.set(outer);
             reply(link, head.a, given, local);
         }
         Kind::Call => {

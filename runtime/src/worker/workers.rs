@@ -1,18 +1,22 @@
 //! The processes that this one knows of, and how it got to be one of them.
+#![allow(unsafe_code, reason = "hands type-erased cells on")]
 
 use super::doors::{Doors, OwnDoors};
 use super::hello::{Hello, PROTOCOL};
 use super::keeper::{Errand, Keeper, Start};
 use super::member::Membership;
 use super::peer::{Peer, pair_bytes};
+use super::pool::Pool;
 use super::registry;
 use crate::error::{Error, Result};
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::node::Node;
+use crate::task::raw::Header;
 use maser_shm::control::ControlMemory;
 use maser_shm::sync::atomic::{AtomicU32, Ordering};
 use maser_shm::sync::deque::Worker as Queue;
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// See the module's page.
@@ -26,6 +30,8 @@ pub(crate) struct Workers {
     membership: OnceLock<Membership>,
     queue: Mutex<Option<Queue>>,
     next_number: AtomicU32,
+    /// Of the driver.
+    pool: OnceLock<Arc<Pool>>,
 }
 
 impl Workers {
@@ -38,6 +44,7 @@ impl Workers {
             membership: OnceLock::new(),
             queue: Mutex::default(),
             next_number: AtomicU32::new(0),
+            pool: OnceLock::new(),
         }
     }
 
@@ -86,8 +93,24 @@ impl Workers {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Starts a worker process.
-    pub(crate) fn start(&self, node: &Arc<Node>) -> Result<Arc<Peer>> {
+    /// Sends a task to another process; the caller hands the right to start over.
+    pub(crate) fn submit(&self, cell: NonNull<Header>) {
+        if let Some(membership) = self.membership() {
+            return membership.submit(cell);
+        }
+        match (self.pool.get(), Node::current("starting a task")) {
+            (Some(pool), _) => pool.submit(cell),
+            (None, Ok(node)) => {
+                let pool = Pool::new(&node, node.settings.num_cpus);
+                self.pool.get_or_init(|| pool).submit(cell);
+            }
+            // SAFETY: TC-1, the caller's right.
+            (None, Err(error)) => unsafe { Header::fail(cell, error) },
+        }
+    }
+
+    /// Starts a worker process: for tasks of the pool, or for one actor.
+    pub(crate) fn start(&self, node: &Arc<Node>, pool: bool) -> Result<Arc<Peer>> {
         let schedulers = node.schedulers().len();
         let doors = self.doors()?.clone();
         let bytes = pair_bytes(schedulers);
@@ -122,6 +145,7 @@ impl Workers {
             driver_schedulers: schedulers as u32,
             pair_bytes: memory.bytes() as u64,
             doors_bytes: doors.bytes() as u64,
+            pool,
             cpu: None,
             settings: node.settings.clone(),
         };
@@ -172,6 +196,9 @@ impl Workers {
 
     /// The runtime ends: so do the workers.
     pub(crate) fn end(&self) {
+        if let Some(pool) = self.pool.get() {
+            pool.close();
+        }
         let keeper = self.keeper().take();
         drop(keeper);
     }
