@@ -9,7 +9,7 @@
 //!
 //! A call with small arguments, and its answer, are one line each.
 //!
-//! - FM-1 every word of a frame is input: an unknown kind, or a body longer than [`BODY_BYTES_MAX`],
+//! - FR-1 every word of a frame is input: an unknown kind, or a body longer than [`BODY_BYTES_MAX`],
 //!   ends the link with an error that names the peer. Memory for a body grows with what has come.
 
 /// What a line carries.
@@ -66,7 +66,7 @@ pub(crate) struct Head {
     pub(crate) b: u64,
 }
 
-/// Why what a peer sent is no message (FM-1).
+/// Why what a peer sent is no message (FR-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Garbled {
     #[error("a message of unknown kind {0}")]
@@ -127,7 +127,7 @@ impl Assembly {
     /// [`body`](Self::body) until the next frame.
     ///
     /// # Errors
-    /// [`Garbled`] (FM-1); the link is of no use then.
+    /// [`Garbled`] (FR-1); the link is of no use then.
     #[inline]
     pub(crate) fn push(&mut self, frame: Frame) -> Result<Option<Head>, Garbled> {
         match self.head {
