@@ -35,7 +35,7 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Asks the driver to run a task (PL-2). The caller hands the right to start over.
+    /// Asks the driver to run a task (WP-2). The caller hands the right to start over.
     pub(crate) fn submit(&self, cell: NonNull<Header>) {
         match Local::current() {
             Some(local) => remote::ask(local, &self.driver, cell),

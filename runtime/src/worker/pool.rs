@@ -1,14 +1,14 @@
 //! Tasks in worker processes: which worker runs which task, and what becomes of those of a worker
 //! that dies.
 //!
-//! - PL-1 the runtime with `Isolation::Process` has a place for each of its CPUs; the worker of a
+//! - WP-1 the runtime with `Isolation::Process` has a place for each of its CPUs; the worker of a
 //!   place is started when a task needs it. A place runs one task at a time; tasks that find none
 //!   free wait in the order in which they were made.
-//! - PL-2 a task that a task of a worker made goes to the place with the fewest at once: its parent
+//! - WP-2 a task that a task of a worker made goes to the place with the fewest at once: its parent
 //!   may wait for it, and keeps its place meanwhile.
-//! - PL-3 a task keeps its arguments' bytes until it is answered. If its worker dies it runs again,
+//! - WP-3 a task keeps its arguments' bytes until it is answered. If its worker dies it runs again,
 //!   as often as `max_retries` says, and may then have had effects more than once.
-//! - PL-4 with `max_calls` a worker that has run a function that often gets no more tasks, and ends
+//! - WP-4 with `max_calls` a worker that has run a function that often gets no more tasks, and ends
 //!   when it has answered those it has.
 #![allow(unsafe_code, reason = "type-erased cells of tasks")]
 
@@ -38,7 +38,7 @@ pub(crate) enum Stays {
     No,
     /// It runs here: this process was asked to run it.
     Here,
-    /// It goes to a worker on behalf of another (PL-2).
+    /// It goes to a worker on behalf of another (WP-2).
     Nested,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Job {
     /// Runs that are left after this one; negative is no limit.
     retries: i32,
     max_calls: u32,
-    /// PL-2.
+    /// WP-2.
     is_nested: bool,
     /// The place it asked for.
     wanted: Option<usize>,
@@ -65,7 +65,7 @@ unsafe impl Send for Job {}
 struct Place {
     worker: Option<Arc<Peer>>,
     running: usize,
-    /// PL-4, by function.
+    /// WP-4, by function.
     calls: HashMap<u32, u32>,
     leaves: bool,
 }
@@ -139,7 +139,7 @@ impl Pool {
         });
     }
 
-    /// Gives a job its place, or lets it wait (PL-1).
+    /// Gives a job its place, or lets it wait (WP-1).
     fn place(self: &Arc<Self>, job: Job) {
         let mut state = self.lock();
         if state.closed {
@@ -243,7 +243,7 @@ impl Pool {
 
 impl State {
     /// The place for a job: the one it asked for, one that is free, one that is not made yet, or
-    /// for a nested one (PL-2) the one with the fewest.
+    /// for a nested one (WP-2) the one with the fewest.
     fn choose(&self, job: &Job) -> Option<usize> {
         let load = |place: &Place| if place.is_alive() { place.running } else { 0 };
         let open = |place: &Place| !(place.leaves && place.running > 0);
@@ -318,7 +318,7 @@ impl Job {
         self.pool.clone().frees(self);
     }
 
-    /// Its worker died (PL-3).
+    /// Its worker died (WP-3).
     pub(super) fn lost(mut self, death: &Death) {
         let pool = self.pool.clone();
         pool.frees(&self);
