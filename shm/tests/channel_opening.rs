@@ -66,6 +66,24 @@ fn an_end_is_opened_once() {
 }
 
 #[test]
+fn a_region_that_was_wiped_holds_another_channel() {
+    let region = region();
+    let mut sender = line_sender_in::<u64>(&region, 4).unwrap();
+    sender.try_send(1).unwrap();
+    drop(sender);
+    region.wipe();
+    let mut sender = sender_in::<Order>(&region, 8).unwrap();
+    let mut receiver = receiver_in::<Order>(&region, 8).unwrap();
+    assert!(!receiver.is_ready() && !sender.is_closed());
+    let order = Order {
+        number: 2,
+        price: 0.5,
+    };
+    sender.try_send(order).unwrap();
+    assert_eq!(receiver.try_recv(), Ok(order));
+}
+
+#[test]
 fn sides_that_mean_different_channels_are_told_both() {
     let region = region();
     let _sender = line_sender_in::<u64>(&region, 8).unwrap();

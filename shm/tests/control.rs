@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use maser_shm::control::{BYTES_MAX, ControlError, ControlMemory, REGION_ALIGN, Region};
+use maser_shm::control::{BYTES_MAX, Carver, ControlError, ControlMemory, REGION_ALIGN, Region};
 use maser_shm::os::shared_memory::{self, PageKind};
 use rustix::io::Errno;
 
@@ -128,6 +128,39 @@ fn a_region_lies_inside_on_its_boundary_and_keeps_the_memory() {
     unsafe {
         byte(&part, 255).write_volatile(7);
         assert_eq!(byte(&part, 255).read_volatile(), 7);
+    }
+}
+
+#[test]
+fn pieces_are_dealt_out_apart_and_as_long_as_there_are_any() {
+    let sizes = [1, 128, 300];
+    assert_eq!(Carver::bytes(&sizes), 128 + 128 + 384);
+    assert_eq!(Carver::bytes(&[usize::MAX, 1]), usize::MAX);
+    let memory = ControlMemory::create(BYTES).unwrap();
+    let region = memory.region(256, Carver::bytes(&sizes)).unwrap();
+    let mut carver = Carver::new(region);
+    let pieces = sizes.map(|bytes| carver.take(bytes).unwrap());
+    let at = pieces
+        .each_ref()
+        .map(|piece| (piece.offset(), piece.bytes()));
+    assert_eq!(at, [(256, 1), (384, 128), (512, 300)]);
+    assert!(carver.take(1).is_err() && carver.take(usize::MAX).is_err());
+}
+
+#[test]
+fn a_wiped_region_is_fresh_and_what_lies_beside_it_stays() {
+    let memory = ControlMemory::create(BYTES).unwrap();
+    let region = memory.region(256, 1024).unwrap();
+    let whole = memory.whole();
+    for at in 0..BYTES {
+        // SAFETY: inside; this thread alone uses the memory.
+        unsafe { byte(&whole, at).write_volatile(9) };
+    }
+    region.wipe();
+    for at in 0..BYTES {
+        let wiped = (256..256 + 1024).contains(&at);
+        // SAFETY: as above.
+        assert_eq!(unsafe { byte(&whole, at).read_volatile() } == 0, wiped);
     }
 }
 

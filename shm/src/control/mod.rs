@@ -23,7 +23,7 @@ mod region;
 
 pub use error::ControlError;
 pub use plain::Plain;
-pub use region::{REGION_ALIGN, Region};
+pub use region::{Carver, REGION_ALIGN, Region};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,8 +1,16 @@
-//! A part of control memory.
+//! A part of control memory, and how it is dealt out.
+//!
+//! - RG-1 whoever deals memory out tells the other processes the offsets, or deals out the same sizes
+//!   in the same order ([`Carver`]). Regions of two channels that overlap spoil each other's values,
+//!   which are bytes, and break no rule of memory: all words are atomics or copies (CM-3).
+//! - RG-2 a region is used again only after it was wiped, when no end of what was in it is open.
+#![allow(unsafe_code, reason = "words of a mapping")]
 
 use std::ptr::NonNull;
 
 use super::{ControlError, ControlMemory};
+#[cfg(not(loom))]
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Every region begins at a multiple of this: lines that are prefetched in pairs stay together.
 pub const REGION_ALIGN: usize = 128;
@@ -65,6 +73,55 @@ impl Region {
             offset: self.offset + offset,
             bytes,
         })
+    }
+}
+
+impl Region {
+    /// Makes it zero again, so that it can hold something new (RG-2). Bytes behind the last whole
+    /// word of 8 stay.
+    #[cfg(not(loom))]
+    pub fn wipe(&self) {
+        for index in 0..self.bytes / size_of::<AtomicU64>() {
+            // SAFETY: CM-4: inside the mapping and aligned; any bytes are an atomic word (CM-3).
+            let word = unsafe { self.start().cast::<AtomicU64>().add(index).as_ref() };
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Deals a region out, piece by piece (RG-1).
+#[derive(Clone, Debug)]
+pub struct Carver {
+    region: Region,
+    dealt: usize,
+}
+
+impl Carver {
+    /// Nothing of `region` is dealt out yet.
+    #[must_use]
+    pub fn new(region: Region) -> Self {
+        Self { region, dealt: 0 }
+    }
+
+    /// Bytes that so many pieces of such sizes need together.
+    #[must_use]
+    pub fn bytes(sizes: &[usize]) -> usize {
+        let whole = |bytes: &usize| bytes.checked_next_multiple_of(REGION_ALIGN);
+        let sum = sizes
+            .iter()
+            .map(whole)
+            .try_fold(0_usize, |sum, bytes| sum.checked_add(bytes?));
+        sum.unwrap_or(usize::MAX)
+    }
+
+    /// The next `bytes`.
+    ///
+    /// # Errors
+    /// [`ControlError::Region`] if they are none, or more than are left.
+    pub fn take(&mut self, bytes: usize) -> Result<Region, ControlError> {
+        let piece = self.region.part(self.dealt, bytes)?;
+        self.dealt = (self.dealt + bytes).next_multiple_of(REGION_ALIGN);
+        Ok(piece)
     }
 }
 

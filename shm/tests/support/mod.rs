@@ -6,6 +6,8 @@
 //!   between a keeper and its workers.
 //! - SE-3 a process whose handle is dropped is killed and waited for, so that none is left over.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,9 +23,15 @@ pub struct Process(Child);
 impl Process {
     /// Starts `part` of `test` over `memory`.
     pub fn start(test: &str, part: &str, memory: &ControlMemory) -> Self {
+        Self::start_with(test, part, memory, &[])
+    }
+
+    /// As [`start`](Self::start), with more arguments for the test program.
+    pub fn start_with(test: &str, part: &str, memory: &ControlMemory, more: &[&str]) -> Self {
         let (here, there) = UnixStream::pair().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
+            .args(more)
             .env(VARIABLE, part)
             .stdin(Stdio::from(OwnedFd::from(there)))
             .stdout(Stdio::null())
