@@ -1,9 +1,9 @@
 //! A part of control memory, and how it is dealt out.
 //!
-//! - RG-1 whoever deals memory out tells the other processes the offsets, or deals out the same sizes
+//! - CV-1 whoever deals memory out tells the other processes the offsets, or deals out the same sizes
 //!   in the same order ([`Carver`]). Regions of two channels that overlap spoil each other's values,
 //!   which are bytes, and break no rule of memory: all words are atomics or copies (CM-3).
-//! - RG-2 a region is used again only after it was wiped, when no end of what was in it is open.
+//! - CV-2 a region is used again only after it was wiped, when no end of what was in it is open.
 #![allow(unsafe_code, reason = "words of a mapping")]
 
 use std::ptr::NonNull;
@@ -77,7 +77,7 @@ impl Region {
 }
 
 impl Region {
-    /// Makes it zero again, so that it can hold something new (RG-2). Bytes behind the last whole
+    /// Makes it zero again, so that it can hold something new (CV-2). Bytes behind the last whole
     /// word of 8 stay.
     #[cfg(not(loom))]
     pub fn wipe(&self) {
@@ -89,7 +89,7 @@ impl Region {
     }
 }
 
-/// Deals a region out, piece by piece (RG-1).
+/// Deals a region out, piece by piece (CV-1).
 #[derive(Clone, Debug)]
 pub struct Carver {
     region: Region,
