@@ -11,7 +11,9 @@ use maser_shm::os::file_io::plain::PlainFileIo;
 use maser_shm::os::file_io::uring::UringFileIo;
 use maser_shm::os::file_io::{FileIo, ReadPart, WritePart, recommended};
 use maser_shm::os::uring::availability;
-use maser_tests::sandbox::without_io_uring;
+use maser_shm::os::uring::{Buffer, FileOperation, Operation, Ring};
+use maser_tests::sandbox::{IO_URING, refuse_from_now_on, without_io_uring};
+use maser_tests::{part, rerun};
 
 const MIB: usize = 1 << 20;
 
@@ -237,6 +239,84 @@ fn the_choice_follows_the_probe_and_is_told_once() {
     };
     assert_eq!(names, [name; 3]);
     assert_eq!(NOTICES.load(Ordering::Relaxed), notices, "FO-3");
+}
+
+/// Plays `body` in a process of its own, where rings can be had; the process lasts no longer.
+#[track_caller]
+fn in_a_process_of_its_own(test: &str, body: impl FnOnce()) {
+    if part().is_some() {
+        body();
+        println!("played to the end");
+    } else if let Err(refusal) = availability() {
+        // Counted with those of the suite by who looks for them.
+        println!("not run: {refusal}");
+    } else {
+        let output = rerun(test, "play");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && text.contains("played to the end"),
+            "{text}{errors}"
+        );
+    }
+}
+
+#[test]
+fn a_filter_that_comes_late_turns_rings_into_plain_calls() {
+    let test = "a_filter_that_comes_late_turns_rings_into_plain_calls";
+    in_a_process_of_its_own(test, || {
+        let io = UringFileIo::new();
+        a_few_bytes_come_back(&io);
+        assert!(
+            format!("{io:?}").contains("1 idle"),
+            "a ring was used: {io:?}"
+        );
+        refuse_from_now_on(&IO_URING, libc::EPERM).expect("a filter");
+        every_size_comes_back_as_it_was_written(&io);
+        a_full_disk_and_a_wrong_mode_are_told_apart(&io);
+        assert!(format!("{io:?}").contains("0 idle"), "FO-5: {io:?}");
+    });
+}
+
+#[test]
+fn a_refused_ring_gives_back_what_is_queued_and_leaks_what_is_under_way() {
+    let test = "a_refused_ring_gives_back_what_is_queued_and_leaks_what_is_under_way";
+    in_a_process_of_its_own(test, || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let reader: Arc<OwnedFd> = Arc::new(reader.into());
+        let file = Arc::new(file());
+        let read = FileOperation::Read {
+            file: reader.clone(),
+            buffer: Buffer::new(16),
+            offset: 0,
+        };
+        let write = FileOperation::Write {
+            file: file.clone(),
+            buffer: Buffer::copy_of(b"never"),
+            offset: 0,
+        };
+        let mut ring = Ring::new(4).expect("a ring");
+        ring.try_push(1, Operation::File(read)).expect("room");
+        ring.submit().expect("no refusal yet");
+        refuse_from_now_on(&IO_URING, libc::EPERM).expect("a filter");
+        ring.try_push(2, Operation::File(write)).expect("room");
+        assert!(ring.submit().is_err());
+        let back = ring.try_complete().expect("UR-7");
+        let error = back.result.expect_err("never seen by the kernel");
+        assert_eq!((back.tag, error.raw_os_error()), (2, Some(libc::EPERM)));
+        assert_eq!(&back.operation.into_buffer().expect("UR-1")[..], b"never");
+        let error = ring.wait().expect_err("it cannot wait any more");
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+        drop(ring);
+        assert_eq!(
+            Arc::strong_count(&reader),
+            2,
+            "UR-2: leaked, not freed under the kernel"
+        );
+        assert_eq!(Arc::strong_count(&file), 1);
+        assert_eq!(rustix::fs::fstat(&*file).expect("a file").st_size, 0);
+        drop(writer);
+    });
 }
 
 /// Runs all the other tests of this program where io_uring is answered with `errno`.

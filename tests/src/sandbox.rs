@@ -15,7 +15,7 @@ use std::process::Command;
 use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog};
 
 /// The calls of io_uring.
-const IO_URING: [c_long; 3] = [
+pub const IO_URING: [c_long; 3] = [
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
@@ -40,30 +40,41 @@ pub fn without_io_uring(errno: i32, command: &mut Command) -> &mut Command {
 /// Lets the command's process run where these system calls are answered with `errno`.
 pub fn refuse<'a>(command: &'a mut Command, calls: &[c_long], errno: i32) -> &'a mut Command {
     let filter = filter(calls, errno);
-    let install = move || {
-        // SAFETY: WU-1, no pointers are passed.
-        let locked = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-        let program = sock_fprog {
-            len: filter.len() as u16,
-            filter: filter.as_ptr().cast_mut(),
-        };
-        // SAFETY: WU-1, the kernel copies the filter, which outlives the call.
-        let installed = unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                0,
-                &raw const program,
-            )
-        };
-        if locked == 0 && installed == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
-    };
     // SAFETY: WU-1.
-    unsafe { command.pre_exec(install) }
+    unsafe { command.pre_exec(move || install(&filter)) }
+}
+
+/// Has these system calls of this thread, and of those that it starts, answered with `errno` from
+/// now on: for processes that were started for one test (WU-2).
+///
+/// # Errors
+/// What the kernel said.
+pub fn refuse_from_now_on(calls: &[c_long], errno: i32) -> io::Result<()> {
+    install(&filter(calls, errno))
+}
+
+/// Puts a filter before the system calls of this thread.
+fn install(filter: &[sock_filter]) -> io::Result<()> {
+    // SAFETY: WU-1, no pointers are passed.
+    let locked = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    let program = sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_ptr().cast_mut(),
+    };
+    // SAFETY: WU-1, the kernel copies the filter, which outlives the call.
+    let installed = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
+    if locked == 0 && installed == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Lets the command's process run with both limits of a resource (`RLIMIT_*`) at `limit`.

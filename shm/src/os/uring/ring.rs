@@ -29,7 +29,8 @@ struct Slot {
 
 /// A submission queue and a completion queue shared with the kernel.
 ///
-/// Belongs to one thread at a time; it may move between threads.
+/// Belongs to one thread at a time; it may move between threads, but the kernel cancels what a thread
+/// has submitted when that thread ends.
 pub struct Ring {
     ring: IoUring,
     slots: Vec<Slot>,
