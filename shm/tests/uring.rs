@@ -136,6 +136,21 @@ fn a_dropped_ring_ends_what_is_under_way_first() {
 }
 
 #[test]
+fn a_dropped_ring_waits_for_what_cannot_be_cancelled_any_more() {
+    let Some(mut ring) = ring(4) else { return };
+    let file = file("waits");
+    let bytes = vec![7; 16 << 20];
+    for tag in 0..4 {
+        let offset = tag * bytes.len() as u64;
+        ring.try_push(tag, write(&file, &bytes, offset))
+            .expect("room");
+    }
+    ring.submit().expect("no refusal");
+    drop(ring);
+    assert_eq!(Arc::strong_count(&file), 1, "UR-2: waited, not leaked");
+}
+
+#[test]
 fn a_full_ring_gives_the_operation_back() {
     let Some(mut ring) = ring(2) else { return };
     let file = file("full");

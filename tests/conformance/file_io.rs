@@ -266,7 +266,7 @@ fn a_filter_that_comes_late_turns_rings_into_plain_calls() {
     let test = "a_filter_that_comes_late_turns_rings_into_plain_calls";
     in_a_process_of_its_own(test, || {
         let io = UringFileIo::new();
-        a_few_bytes_come_back(&io);
+        every_size_comes_back_as_it_was_written(&io);
         assert!(
             format!("{io:?}").contains("1 idle"),
             "a ring was used: {io:?}"

@@ -4,6 +4,9 @@
 //!   do not wait for each other.
 //! - FO-5 a call that gets no ring, or whose ring is refused on the way (a filter that came late, a
 //!   limit), is done by plain calls instead: writing or reading the same bytes again changes nothing.
+//! - FO-6 so is a call that a ring would only make slower: a single chunk, which has nothing to be in
+//!   flight beside, and small writes, which end in the page cache sooner than a ring hears of them
+//!   (measured: parts of 4 KiB 0.8 GB/s plain and 0.4 by a ring; of 1 MiB 0.5 and 2.8).
 
 use std::fmt;
 use std::io;
@@ -13,9 +16,13 @@ use std::sync::{Mutex, PoisonError};
 use super::plain::PlainFileIo;
 use super::{FileIo, ReadPart, WritePart};
 use crate::os::uring::Ring;
+use crate::os::uring::batch::CHUNK_BYTES;
 
 /// Chunks under way for one call.
 const DEPTH: u32 = 16;
+
+/// From this size on parts of a batch are worth a ring.
+const LARGE_PART_BYTES: usize = 128 << 10;
 
 /// Rings that are kept while nobody uses them.
 const IDLE_RINGS: usize = 4;
@@ -76,11 +83,20 @@ impl FileIo for UringFileIo {
     }
 
     fn write_batch(&self, file: BorrowedFd<'_>, parts: &[WritePart<'_>]) -> io::Result<()> {
+        let bytes: usize = parts.iter().map(|part| part.bytes.len()).sum();
+        if bytes <= CHUNK_BYTES || bytes / parts.len() < LARGE_PART_BYTES {
+            return PlainFileIo.write_batch(file, parts);
+        }
         self.on_ring(|ring| ring.write_batch(file, parts))
             .unwrap_or_else(|| PlainFileIo.write_batch(file, parts))
     }
 
     fn read_batch(&self, file: BorrowedFd<'_>, parts: &mut [ReadPart<'_>]) -> io::Result<()> {
+        if let [part] = &parts
+            && part.bytes.len() <= CHUNK_BYTES
+        {
+            return PlainFileIo.read_batch(file, parts);
+        }
         self.on_ring(|ring| ring.read_batch(file, parts))
             .unwrap_or_else(|| PlainFileIo.read_batch(file, parts))
     }

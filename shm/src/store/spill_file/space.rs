@@ -21,6 +21,8 @@ pub struct Space {
     /// Length and offset, for the smallest that fits.
     by_bytes: BTreeSet<(u64, u64)>,
     end: u64,
+    /// The largest `end` there ever was: what lies between may still take up room.
+    end_max: u64,
 }
 
 impl Space {
@@ -33,6 +35,7 @@ impl Space {
         let Some(&(free, offset)) = self.by_bytes.range((bytes, 0)..).next() else {
             let offset = self.end;
             self.end += bytes;
+            self.end_max = self.end_max.max(self.end);
             return offset;
         };
         self.remove(offset, free);
@@ -63,6 +66,18 @@ impl Space {
         } else {
             self.insert(offset, bytes);
         }
+    }
+
+    /// Takes all that is free out, also what was taken once and lies beyond the end now; each range is
+    /// given back by [`Self::give`].
+    pub fn take_free(&mut self) -> Vec<(u64, u64)> {
+        self.by_bytes.clear();
+        let mut ranges: Vec<_> = std::mem::take(&mut self.by_offset).into_iter().collect();
+        if self.end < self.end_max {
+            ranges.push((self.end, self.end_max - self.end));
+            self.end = self.end_max;
+        }
+        ranges
     }
 
     /// Where the last taken range ends.
@@ -98,6 +113,26 @@ mod tests {
         assert_eq!(space.take(pages(3)), taken[4]);
         assert_eq!(space.take(pages(1)), taken[2]);
         assert_eq!(space.take(pages(6)), pages(13), "none fits: at the end");
+    }
+
+    #[test]
+    fn all_that_is_free_can_be_taken_out_and_given_back() {
+        let mut space = Space::default();
+        let pages = |count: u64| count * PAGE_BYTES;
+        let taken = [2, 3, 4].map(|count| space.take(pages(count)));
+        space.give(taken[0], pages(2));
+        space.give(taken[2], pages(4));
+        let free = space.take_free();
+        assert_eq!(free, [(0, pages(2)), (pages(5), pages(4))]);
+        assert_eq!(space.take(pages(1)), pages(9), "nothing is free meanwhile");
+        for (offset, bytes) in free {
+            space.give(offset, bytes);
+        }
+        assert_eq!(space.take(pages(4)), pages(5));
+        space.give(pages(9), pages(1));
+        space.give(pages(5), pages(4));
+        assert_eq!(space.end(), pages(5));
+        assert_eq!(space.take_free().last(), Some(&(pages(5), pages(5))));
     }
 
     proptest! {
