@@ -1,15 +1,18 @@
 //! What a spill file promises, with io_uring and without, and on disks that are full or broken.
 
-use std::io::{self, BufRead, BufReader};
-use std::os::fd::BorrowedFd;
+mod disks;
+mod processes;
+mod store;
+
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use maser_shm::os::file_io::FileIo;
 use maser_shm::os::file_io::plain::PlainFileIo;
 use maser_shm::os::file_io::uring::UringFileIo;
-use maser_shm::os::file_io::{FileIo, ReadPart, WritePart};
 use maser_shm::os::uring::availability;
 use maser_shm::store::spill_file::SpillFile;
 use maser_shm::store::spill_file::error::SpillError;
@@ -17,6 +20,12 @@ use maser_shm::store::{HugePages, Leave, Shelved, Store, StoreConfig};
 use maser_tests::part;
 use maser_tests::sandbox::without_io_uring;
 use proptest::prelude::*;
+
+use disks::{BadDisk, CountedHoles};
+use store::{
+    a_store_names_the_full_disk_and_loses_nothing,
+    a_store_of_8_mib_holds_40_and_its_file_is_empty_afterwards,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -167,69 +176,6 @@ fn many_rounds_leave_no_more_on_the_disk_than_is_held(io: &Arc<dyn FileIo>) {
     assert_nothing_is_left(file);
 }
 
-/// Does as another does, and counts holes.
-#[derive(Debug)]
-struct CountedHoles {
-    good: Arc<dyn FileIo>,
-    calls: Arc<AtomicUsize>,
-}
-
-impl FileIo for CountedHoles {
-    fn name(&self) -> &'static str {
-        "counted holes"
-    }
-    fn write_batch(&self, file: BorrowedFd<'_>, parts: &[WritePart<'_>]) -> io::Result<()> {
-        self.good.write_batch(file, parts)
-    }
-    fn read_batch(&self, file: BorrowedFd<'_>, parts: &mut [ReadPart<'_>]) -> io::Result<()> {
-        self.good.read_batch(file, parts)
-    }
-    fn punch_hole(&self, file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io::Result<()> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.good.punch_hole(file, offset, bytes)
-    }
-}
-
-/// Does as another does, but has room for so many bytes only and may change what is read.
-#[derive(Debug)]
-struct BadDisk {
-    good: Arc<dyn FileIo>,
-    room: u64,
-    is_full_late: bool,
-    flips: bool,
-}
-
-impl FileIo for BadDisk {
-    fn name(&self) -> &'static str {
-        "bad disk"
-    }
-    fn write_batch(&self, file: BorrowedFd<'_>, parts: &[WritePart<'_>]) -> io::Result<()> {
-        let end = parts.iter().map(|p| p.offset + p.bytes.len() as u64).max();
-        if self.is_full_late && end.unwrap_or(0) > self.room {
-            self.good.write_batch(file, &parts[..parts.len() / 2])?;
-            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
-        }
-        self.good.write_batch(file, parts)
-    }
-    fn read_batch(&self, file: BorrowedFd<'_>, parts: &mut [ReadPart<'_>]) -> io::Result<()> {
-        self.good.read_batch(file, parts)?;
-        if self.flips {
-            let middle = parts[0].bytes.len() / 2;
-            parts[0].bytes[middle] ^= 1;
-        }
-        Ok(())
-    }
-    fn allocate(&self, file: BorrowedFd<'_>, offset: u64, bytes: u64) -> io::Result<()> {
-        if self.is_full_late {
-            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
-        }
-        if offset + bytes > self.room {
-            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
-        }
-        self.good.allocate(file, offset, bytes)
-    }
-}
-
 fn a_full_disk_is_told_with_figures_and_leaves_nothing(io: &Arc<dyn FileIo>) {
     for is_full_late in [false, true] {
         let disk: Arc<dyn FileIo> = Arc::new(BadDisk {
@@ -275,68 +221,6 @@ fn a_bit_that_flips_is_found(io: &Arc<dyn FileIo>) {
         panic!("{error}");
     };
     assert_ne!(expected, found);
-}
-
-fn a_store_of_8_mib_holds_40_and_its_file_is_empty_afterwards(io: &Arc<dyn FileIo>) {
-    let folder = Folder::new();
-    let file = Arc::new(SpillFile::create(&folder.0, io.clone()).expect("a spill file"));
-    let mut config = StoreConfig::new(8 * MIB);
-    config.huge_pages = HugePages::Off;
-    config.spill = Some(file.clone());
-    let store = Store::new(config).expect("a store");
-    let shelved: Vec<Shelved> = (0..40)
-        .map(|seed| {
-            let mut made = store.create(MIB).expect("room, after spilling");
-            made.copy_from_slice(&object(MIB, seed));
-            store.shelve(made.seal(), Leave::ToDisk).expect("spillable")
-        })
-        .collect();
-    assert!(file.usage().objects >= 32, "{:?}", file.usage());
-    for (seed, shelved) in (0..40).zip(&shelved) {
-        let back = shelved.get().expect("restored");
-        assert!(back[..] == object(MIB, seed)[..], "{seed}");
-    }
-    drop(shelved);
-    assert_eq!((file.usage().objects, file.usage().disk_bytes), (0, 0));
-}
-
-fn a_store_names_the_full_disk_and_loses_nothing(io: &Arc<dyn FileIo>) {
-    let disk: Arc<dyn FileIo> = Arc::new(BadDisk {
-        good: io.clone(),
-        room: 4 * MIB as u64,
-        is_full_late: false,
-        flips: false,
-    });
-    let (folder, file) = spill_file(&disk);
-    let mut config = StoreConfig::new(8 * MIB);
-    config.huge_pages = HugePages::Off;
-    config.spill = Some(Arc::new(file));
-    let store = Store::new(config).expect("a store");
-    let mut shelved = Vec::new();
-    let error = loop {
-        assert!(shelved.len() < 20, "12 MiB are all there is");
-        match store.create(MIB) {
-            Ok(mut made) => {
-                made.copy_from_slice(&object(MIB, shelved.len() as u8));
-                shelved.push(store.shelve(made.seal(), Leave::ToDisk).expect("spillable"));
-            }
-            Err(error) => break error.to_string(),
-        }
-    };
-    let directory = folder.0.to_str().expect("text");
-    assert!(
-        error.contains("no room to spill") && error.contains(directory),
-        "{error}"
-    );
-    // Memory and disk are both full; those that are here make room for those that are away.
-    let (here, away): (Vec<_>, Vec<_>) = (0..)
-        .zip(shelved)
-        .partition(|(_, shelved)| shelved.is_here());
-    assert_eq!(away.len(), 4);
-    for (seed, shelved) in here.into_iter().chain(away) {
-        let back = shelved.get().expect("here, or room for it");
-        assert!(back[..] == object(MIB, seed)[..], "{seed}");
-    }
 }
 
 macro_rules! spill_suite {
@@ -416,97 +300,6 @@ fn a_directory_that_is_not_there_is_named() {
     let text = error.to_string();
     assert!(
         text.contains("/nowhere/at/all") && text.contains("`spill_directory`"),
-        "{text}"
-    );
-}
-
-/// This test again, in a process that [`part`] tells what to play.
-fn again(test: &str, play: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env("MASER_TEST_PART", play)
-        .stdin(Stdio::null());
-    command
-}
-
-#[test]
-fn a_killed_process_leaves_nothing_in_the_directory() {
-    if let Some(directory) = part() {
-        let io: Arc<dyn FileIo> = Arc::new(UringFileIo::new());
-        let file = SpillFile::create(Path::new(&directory), io).expect("a spill file");
-        let _ticket = file.write(&object(4 * MIB, 1)).expect("room");
-        println!("\nwritten");
-        loop {
-            std::thread::park();
-        }
-    }
-    let folder = Folder::new();
-    let test = "a_killed_process_leaves_nothing_in_the_directory";
-    let mut child = again(test, folder.0.to_str().expect("text"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let is_written = lines.any(|line| line.expect("text") == "written");
-    child.kill().expect("alive");
-    child.wait().expect("it ends");
-    assert!(is_written);
-    assert_eq!(folder.names(), 0);
-}
-
-#[test]
-fn a_real_disk_of_4_mib_is_full_with_figures_and_without_a_signal() {
-    if let Some(directory) = part() {
-        for io in [
-            Arc::new(UringFileIo::new()) as Arc<dyn FileIo>,
-            Arc::new(PlainFileIo),
-        ] {
-            let file = SpillFile::create(Path::new(&directory), io).expect("a spill file");
-            assert!(file.is_in_memory());
-            let held = file.write(&object(3 * MIB, 1)).expect("room");
-            match file.write(&object(3 * MIB, 2)).expect_err("3 of 1 MiB") {
-                SpillError::DiskFull { asked, free, .. } => {
-                    assert_eq!(asked, 3 * MIB as u64);
-                    assert!(free <= MIB as u64, "{free}");
-                }
-                other => panic!("{other}"),
-            }
-            file.discard(held).expect("an object");
-            file.write(&object(3 * MIB, 2)).expect("the room is back");
-        }
-        println!("\nfull");
-        return;
-    }
-    let folder = Folder::new();
-    let test = "a_real_disk_of_4_mib_is_full_with_figures_and_without_a_signal";
-    let inner = again(test, folder.0.to_str().expect("text"));
-    let mut command = Command::new("unshare");
-    command
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
-        .arg("mount -t tmpfs -o size=4m tmpfs \"$0\" || exit 99; exec \"$@\"")
-        .arg(&folder.0)
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .env("MASER_TEST_PART", &folder.0)
-        .stdin(Stdio::null());
-    let output = match command.output() {
-        Ok(output) if output.status.code() == Some(99) || output.status.code() == Some(1) => {
-            println!(
-                "skipped: no tmpfs of our own: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            return;
-        }
-        Ok(output) => output,
-        Err(error) => {
-            println!("skipped: no unshare: {error}");
-            return;
-        }
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("\nfull\n"),
         "{text}"
     );
 }
