@@ -11,6 +11,7 @@
 //! | [`arena`] | pools of small blocks that cost no system call and no lock when warm |
 //! | [`liveness`] | who is alive, and who is known to be dead |
 //! | [`store`] | memory for objects that several processes see |
+//! | [`tensor`] | types, shapes and strides of numbers in memory, and DLPack |
 #![deny(unsafe_code)]
 
 pub mod arena;
@@ -20,3 +21,5 @@ pub mod liveness;
 pub mod os;
 pub mod store;
 pub mod sync;
+#[cfg(not(loom))]
+pub mod tensor;
