@@ -1,5 +1,6 @@
 //! DLPack both ways: what comes back is what went out, and deleters are called once.
 #![cfg(not(loom))]
+#![allow(unsafe_code, reason = "plays a producer of C structs")]
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -46,7 +47,9 @@ fn elements(imported: &Imported) -> Vec<u64> {
     let bytes = imported.bytes();
     let element = |place: usize| bytes[place * 8..][..8].try_into().unwrap();
     let places = imported.layout().places();
-    places.map(|place| u64::from_ne_bytes(element(place))).collect()
+    places
+        .map(|place| u64::from_ne_bytes(element(place)))
+        .collect()
 }
 
 proptest! {
@@ -150,13 +153,22 @@ fn a_refused_tensor_goes_back_to_its_producer_once() {
         error
     };
     let error = refused(|producer| producer.managed.tensor.device.kind = 2);
-    assert!(error.to_string().contains("device type 2 (number 0)"), "{error}");
+    assert!(
+        error.to_string().contains("device type 2 (number 0)"),
+        "{error}"
+    );
     let error = refused(|producer| producer.managed.version.major = 2);
     assert_eq!(error, TensorError::DlVersion { major: 2, minor: 9 });
     let error = refused(|producer| producer.managed.tensor.dtype.bits = 4);
-    assert!(matches!(error, TensorError::DlType { bits: 4, .. }), "{error}");
+    assert!(
+        matches!(error, TensorError::DlType { bits: 4, .. }),
+        "{error}"
+    );
     let error = refused(|producer| producer.managed.tensor.dtype.lanes = 4);
-    assert!(matches!(error, TensorError::DlType { lanes: 4, .. }), "{error}");
+    assert!(
+        matches!(error, TensorError::DlType { lanes: 4, .. }),
+        "{error}"
+    );
     let error = refused(|producer| producer.managed.tensor.ndim = -1);
     assert!(matches!(error, TensorError::DlDamaged { .. }), "{error}");
     let error = refused(|producer| producer.managed.tensor.ndim = 1 << 20);
@@ -170,7 +182,10 @@ fn a_refused_tensor_goes_back_to_its_producer_once() {
     let error = refused(|producer| producer.managed.tensor.data = std::ptr::null_mut());
     assert!(matches!(error, TensorError::DlDamaged { .. }), "{error}");
     let error = refused(|producer| producer.managed.tensor.byte_offset = 3);
-    assert!(matches!(error, TensorError::Misaligned { align: 8, .. }), "{error}");
+    assert!(
+        matches!(error, TensorError::Misaligned { align: 8, .. }),
+        "{error}"
+    );
     let error = refused(|producer| producer.managed.tensor.shape = std::ptr::null_mut());
     assert!(matches!(error, TensorError::DlDamaged { .. }), "{error}");
 
@@ -181,7 +196,11 @@ fn a_refused_tensor_goes_back_to_its_producer_once() {
     }));
     let imported = imported.unwrap();
     assert!(imported.is_read_only());
-    assert_eq!(elements(&imported), [2, 3, 4, 5, 6, 7], "it begins at the byte offset");
+    assert_eq!(
+        elements(&imported),
+        [2, 3, 4, 5, 6, 7],
+        "it begins at the byte offset"
+    );
     assert_eq!(DELETED.load(Ordering::Relaxed), before);
     drop(imported);
     assert_eq!(DELETED.load(Ordering::Relaxed), before + 1);
@@ -202,6 +221,9 @@ fn a_tensor_that_is_given_away_is_freed_by_its_deleter() {
     assert_eq!(drops.load(Ordering::Relaxed), 1);
     let (memory, drops) = counted(3);
     let error = DlTensor::export_plain(memory, DType::U64, &layout).unwrap_err();
-    assert!(matches!(error, TensorError::Bytes { buffer: 24, .. }), "{error}");
+    assert!(
+        matches!(error, TensorError::Bytes { buffer: 24, .. }),
+        "{error}"
+    );
     assert_eq!(drops.load(Ordering::Relaxed), 1);
 }

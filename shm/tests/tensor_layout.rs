@@ -27,7 +27,9 @@ impl Model {
 
     /// What each index of `shape` maps to here.
     fn view(&self, shape: Vec<usize>, map: impl Fn(&[usize]) -> Vec<usize>) -> Self {
-        let places = indices(&shape).into_iter().map(|index| self.at(&map(&index)));
+        let places = indices(&shape)
+            .into_iter()
+            .map(|index| self.at(&map(&index)));
         let places = places.collect();
         Self { shape, places }
     }
@@ -35,9 +37,8 @@ impl Model {
 
 fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
     shape.iter().fold(vec![Vec::new()], |all, length| {
-        let longer = |index: Vec<usize>| {
-            (0..*length).map(move |at| [index.clone(), vec![at]].concat())
-        };
+        let longer =
+            |index: Vec<usize>| (0..*length).map(move |at| [index.clone(), vec![at]].concat());
         all.into_iter().flat_map(longer).collect()
     })
 }
@@ -58,7 +59,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0..4_usize, 0..9_usize, 0..9_usize, -3..4_isize)
             .prop_map(|(axis, a, b, step)| Step::Slice(axis, a.min(b), a.max(b), step)),
         (0..4_usize, 0..6_usize).prop_map(|(axis, at)| Step::Select(axis, at)),
-        Just(vec![0, 1, 2, 3]).prop_shuffle().prop_map(Step::Permute),
+        Just(vec![0, 1, 2, 3])
+            .prop_shuffle()
+            .prop_map(Step::Permute),
         Just(Step::Transpose),
         prop::collection::vec(1..7_usize, 1..4).prop_map(Step::Reshape),
         (0..4_usize).prop_map(Step::Axis),

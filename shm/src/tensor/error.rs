@@ -151,7 +151,9 @@ pub enum TensorError {
         buffer: u64,
     },
     /// An address that elements of this type cannot have.
-    #[error("{dtype} elements cannot lie at {address:#x}: the address must be a multiple of {align}")]
+    #[error(
+        "{dtype} elements cannot lie at {address:#x}: the address must be a multiple of {align}"
+    )]
     Misaligned {
         /// The type.
         dtype: DType,
@@ -161,7 +163,9 @@ pub enum TensorError {
         align: usize,
     },
     /// A tensor of DLPack that is of another kind.
-    #[error("the DLPack tensor is of type {code} with {bits} bits and {lanes} lanes, which no DType is")]
+    #[error(
+        "the DLPack tensor is of type {code} with {bits} bits and {lanes} lanes, which no DType is"
+    )]
     DlType {
         /// `DLDataTypeCode`.
         code: u8,

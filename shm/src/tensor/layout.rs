@@ -191,7 +191,10 @@ impl Layout {
     /// [`TensorError::Index`].
     pub fn place(&self, index: &[usize]) -> Result<usize, TensorError> {
         let within = index.len() == self.rank()
-            && index.iter().zip(&self.shape).all(|(at, length)| at < length);
+            && index
+                .iter()
+                .zip(&self.shape)
+                .all(|(at, length)| at < length);
         if !within {
             return Err(TensorError::Index {
                 index: index.to_vec(),

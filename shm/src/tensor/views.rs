@@ -40,7 +40,11 @@ impl Layout {
             return Err(wrong);
         }
         let taken = (end - start).div_ceil(step.unsigned_abs());
-        let first = if step < 0 && end > start { end - 1 } else { start };
+        let first = if step < 0 && end > start {
+            end - 1
+        } else {
+            start
+        };
         let mut view = self.clone();
         view.shape[axis] = taken;
         // With one element or none the step leads nowhere, so any will do where it does not fit.
@@ -57,7 +61,7 @@ impl Layout {
     /// # Errors
     /// [`TensorError::Axis`], [`TensorError::Slice`].
     pub fn select(&self, axis: usize, at: usize) -> Result<Self, TensorError> {
-        let end = at.checked_add(1).unwrap_or(usize::MAX);
+        let end = at.saturating_add(1);
         let mut view = self.slice(axis, at..end, 1)?;
         view.shape.remove(axis);
         view.strides.remove(axis);
