@@ -229,11 +229,18 @@ fn a_reader_keeps_reading_when_the_owner_is_gone() {
     let opened = foreign.open(OWNER, descriptor).unwrap();
     let (count, bytes) = foreign.mapped(OWNER);
     assert!(count == 1 && bytes >= 3000);
+    foreign.populate(OWNER, descriptor.extent).unwrap();
     foreign.remove_peer(OWNER);
     drop(object);
     drop(store);
     assert_eq!(opened.len(), 3000);
-    assert_eq!(foreign.mapped(OWNER), (0, 0));
+    assert_eq!(
+        foreign.mapped(OWNER),
+        (count, bytes),
+        "an open object keeps it"
+    );
     let error = foreign.open(OWNER, descriptor).unwrap_err();
     assert!(matches!(error, StoreError::UnknownExtent { .. }), "{error}");
+    drop(opened);
+    assert_eq!(foreign.mapped(OWNER), (0, 0));
 }

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn every_payload_fits_its_class_and_no_smaller_one() {
-        for bytes in 0..=SMALL_BYTES_MAX {
+        for bytes in (0..=SMALL_BYTES_MAX).step_by(if cfg!(miri) { 509 } else { 1 }) {
             let class = class_of(bytes).unwrap();
             let payload = |class| (slot_units(class) - HEADER_UNITS) as usize * UNIT_BYTES;
             assert!(payload(class) >= bytes, "{bytes}"); // SZ-2

@@ -3,6 +3,8 @@
 //! - RUN-1 a set bit is a free granule. Bits past the end are never set.
 //! - RUN-2 `longest` is no less than the longest free run; a search that fails lowers it, so that the
 //!   next one of that length costs nothing.
+//! - RUN-3 a run that takes nearly all of an empty extent takes it `whole`, and no bit is touched: the
+//!   time it takes does not depend on its size.
 
 const BITS: u32 = u64::BITS;
 
@@ -13,6 +15,7 @@ pub struct Runs {
     granules: u32,
     free: u32,
     longest: u32,
+    whole: bool,
 }
 
 impl Runs {
@@ -28,6 +31,7 @@ impl Runs {
             granules,
             free: granules,
             longest: granules,
+            whole: false,
         }
     }
 
@@ -60,6 +64,10 @@ impl Runs {
         if count == 0 || !self.may_fit(count) {
             return None;
         }
+        if self.is_empty() && self.granules - count <= self.granules / 8 {
+            (self.whole, self.free, self.longest) = (true, 0, 0); // RUN-3
+            return Some(0);
+        }
         let mut at = 0;
         let mut longest = 0;
         while let Some(start) = self.next(at, true) {
@@ -86,7 +94,14 @@ impl Runs {
                 .checked_add(count)
                 .is_some_and(|end| end <= self.granules)
         );
-        let taken = count == 0 || self.next(start, true).is_none_or(|at| at >= start + count);
+        if std::mem::replace(&mut self.whole, false) {
+            assert!(start == 0, "granules {start}+{count} were not taken");
+            (self.free, self.longest) = (self.granules, self.granules); // RUN-3
+            return;
+        }
+        // Looking at all of them would cost more than the rest; a run is given back as it was taken.
+        let free = |at: u32| self.words[(at / BITS) as usize] >> (at % BITS) & 1 == 1;
+        let taken = count == 0 || !(free(start) || free(start + count - 1));
         assert!(taken, "granules {start}+{count} were given back twice");
         self.put(start, count, true);
         self.free += count;
@@ -148,6 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_nearly_everything_takes_it_whole() {
+        let mut runs = Runs::new(160);
+        for count in [140, 160] {
+            assert_eq!(runs.take(count), Some(0));
+            assert_eq!((runs.free(), runs.take(1)), (0, None));
+            runs.give(0, count);
+            assert!(runs.is_empty());
+        }
+        assert_eq!((runs.take(139), runs.take(21)), (Some(0), Some(139)));
+    }
+
+    #[test]
     fn nothing_and_more_than_there_is_are_not_taken() {
         let mut runs = Runs::new(64);
         assert_eq!((runs.take(0), runs.take(65)), (None, None));
@@ -159,6 +186,7 @@ mod tests {
     fn giving_back_twice_is_noticed() {
         let mut runs = Runs::new(8);
         runs.take(4);
+        runs.take(1);
         runs.give(0, 4);
         runs.give(2, 1);
     }

@@ -249,14 +249,29 @@ impl View {
         };
     }
 
+    /// Keeps the range out of core dumps, which it would make as large as itself; advice only.
+    pub fn leave_out_of_dumps(&self) {
+        // SAFETY: SF-4; the advice changes no contents.
+        let _advised = unsafe {
+            rustix::mm::madvise(
+                self.start.as_ptr().cast(),
+                self.bytes,
+                Advice::LinuxDontDump,
+            )
+        };
+    }
+
     /// Faults the pages of `from..from + bytes` in, so that no later touch of them does.
     ///
     /// # Errors
     /// `ENOMEM` or `EFAULT` where there is no page to be had; `InvalidInput` outside of the range.
     pub fn populate(&self, from: usize, bytes: usize) -> io::Result<()> {
-        let inside = from
-            .checked_add(bytes)
-            .is_some_and(|end| end <= self.bytes && self.writable);
+        let inside = from.checked_add(bytes).is_some_and(|end| end <= self.bytes);
+        let advice = if self.writable {
+            Advice::LinuxPopulateWrite
+        } else {
+            Advice::LinuxPopulateRead
+        };
         if !inside {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -264,7 +279,7 @@ impl View {
             // SAFETY: SF-4, inside the range; the contents stay.
             let populated = unsafe {
                 let start = self.start.as_ptr().add(from).cast();
-                rustix::mm::madvise(start, bytes, Advice::LinuxPopulateWrite)
+                rustix::mm::madvise(start, bytes, advice)
             };
             match populated {
                 Err(Errno::INTR | Errno::AGAIN) => {}

@@ -30,7 +30,8 @@ pub fn copy(to: &mut [u8], from: &[u8]) {
 
 #[cold]
 fn copy_large(to: &mut [u8], from: &[u8]) {
-    if to.len() < last_cache_bytes() {
+    // Both sides pass through it.
+    if to.len() < last_cache_bytes() / 2 {
         return to.copy_from_slice(from);
     }
     stream(to, from);

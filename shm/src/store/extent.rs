@@ -115,6 +115,7 @@ impl Extent {
                     _ => refused("map", whole, pages)(source),
                 }
             })?;
+        view.leave_out_of_dumps();
         if let Some(node) = node {
             numa::prefer(&view, node).map_err(refused("place", whole, pages))?;
         }
@@ -169,13 +170,7 @@ impl Extent {
     /// # Errors
     /// [`ExtentError::Refused`] outside of the extent.
     pub fn populate(&self, from: usize, bytes: usize) -> Result<(), ExtentError> {
-        let populated = self.view.populate(from, bytes);
-        populated.map_err(|source| ExtentError::Refused {
-            what: "populate a part of",
-            bytes: self.bytes(),
-            source,
-            remedy: "",
-        })
+        populated(&self.view, from, bytes)
     }
 
     /// The descriptor to send to readers.
@@ -239,8 +234,17 @@ impl ForeignExtent {
             });
         }
         let view = View::map(file, bytes, false).map_err(refused("map"))?;
+        view.leave_out_of_dumps();
         let file_number = shared_memory::file_number(file).map_err(refused("measure"))?;
         Ok(Self { view, file_number })
+    }
+
+    /// As [`Extent::populate`], for its readers.
+    ///
+    /// # Errors
+    /// As [`Extent::populate`].
+    pub fn populate(&self, from: usize, bytes: usize) -> Result<(), ExtentError> {
+        populated(&self.view, from, bytes)
     }
 
     /// What tells its memory from that of every other extent that is there.
@@ -269,6 +273,16 @@ fn whole(bytes: usize, pages: PageKind) -> Result<usize, ExtentError> {
     possible.ok_or(ExtentError::Size {
         bytes,
         max: BYTES_MAX,
+    })
+}
+
+fn populated(view: &View, from: usize, bytes: usize) -> Result<(), ExtentError> {
+    let populated = view.populate(from, bytes);
+    populated.map_err(|source| ExtentError::Refused {
+        what: "populate a part of",
+        bytes: view.bytes(),
+        source,
+        remedy: "",
     })
 }
 

@@ -17,7 +17,9 @@ use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 
 use super::descriptor::Descriptor;
 use super::error::StoreError;
@@ -44,6 +46,8 @@ struct Attached {
 pub struct Foreign(Arc<Shared>);
 
 struct Shared {
+    /// Extents that were taken off the list while objects of them were open, and others.
+    taken_off: Mutex<Vec<(PeerId, Weak<Attached>)>>,
     extents: RwLock<HashMap<(PeerId, u32), Arc<Attached>, KeyHash>>,
     release: Arc<dyn Release>,
     takes_unsealed: bool,
@@ -72,6 +76,7 @@ impl Foreign {
     fn with(release: Arc<dyn Release>, takes_unsealed: bool) -> Self {
         let extents = RwLock::default();
         Self(Arc::new(Shared {
+            taken_off: Mutex::default(),
             extents,
             release,
             takes_unsealed,
@@ -124,7 +129,35 @@ impl Foreign {
     /// The owner gave an extent back to the system.
     pub fn remove_extent(&self, owner: PeerId, extent: u32) {
         let removed = self.write().remove(&(owner, extent));
-        drop(removed);
+        self.take_off(owner, removed);
+    }
+
+    fn take_off(&self, owner: PeerId, removed: impl IntoIterator<Item = Arc<Attached>>) {
+        let mut taken_off = self.taken_off();
+        taken_off.retain(|(_, attached)| attached.strong_count() > 0);
+        for attached in removed {
+            taken_off.push((owner, Arc::downgrade(&attached)));
+        }
+    }
+
+    fn taken_off(&self) -> MutexGuard<'_, Vec<(PeerId, Weak<Attached>)>> {
+        let taken_off = self.0.taken_off.lock();
+        taken_off.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Faults the pages of an extent in, so that reading objects of it costs no fault. For a thread
+    /// that has time.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownExtent`], and what the kernel said.
+    pub fn populate(&self, owner: PeerId, extent: u32) -> Result<(), StoreError> {
+        let attached = self.read().get(&(owner, extent)).cloned();
+        let unknown = StoreError::UnknownExtent {
+            peer: owner,
+            extent,
+        };
+        let attached = attached.ok_or(unknown)?;
+        Ok(attached.extent.populate(0, attached.extent.bytes())?)
     }
 
     /// Forgets all extents of a process; what is open stays (FRN-2).
@@ -137,17 +170,24 @@ impl Foreign {
             }
             stays
         });
+        self.take_off(owner, gone);
     }
 
-    /// Extents of a process that are mapped here, also those that are kept by open objects alone:
-    /// how many are on the list, and their bytes.
+    /// Extents of a process that are mapped here, also those that open objects alone keep: how many,
+    /// and their bytes. Those of a dead process count for nobody else (`Store::charge`).
     #[must_use]
     pub fn mapped(&self, owner: PeerId) -> (usize, u64) {
         let extents = self.read();
         let of_owner = extents.iter().filter(|(key, _)| key.0 == owner);
-        of_owner.fold((0, 0), |(count, bytes), (_, attached)| {
-            (count + 1, bytes + attached.extent.bytes() as u64)
-        })
+        let listed = of_owner.map(|(_, attached)| Arc::clone(attached));
+        let mut mapped: Vec<_> = listed.collect();
+        drop(extents);
+        let taken_off = self.taken_off();
+        let kept = taken_off.iter().filter(|(of, _)| *of == owner);
+        mapped.extend(kept.filter_map(|(_, attached)| attached.upgrade()));
+        drop(taken_off);
+        let bytes = mapped.iter().map(|attached| attached.extent.bytes() as u64);
+        (mapped.len(), bytes.sum())
     }
 
     /// Opens an object that its owner gave to this process.

@@ -1,12 +1,15 @@
 //! The thread that faults pages in before they are used.
 //!
 //! - PO-1 it starts with the first extent and ends with the store; between extents it sleeps.
+//!   It may use the cores that the store's maker could, not the one that the thread is pinned to which
+//!   needed an extent.
 //! - PO-2 it holds an extent only while it faults one part of it in, so that it keeps none alive.
 //!   Parts go from the first byte on, as arenas fill them.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::ground::Ground;
+use crate::os::affinity;
 
 /// Bytes that are faulted in at a time: some hundred microseconds of work.
 const PART_BYTES: usize = 4 << 20;
@@ -21,6 +24,8 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Cores that may be used.
+    cpus: Vec<usize>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -42,7 +47,12 @@ pub(super) struct Populator(Arc<Shared>);
 
 impl Populator {
     pub(super) fn new() -> Self {
-        Self(Arc::default())
+        // Where that cannot be read it stays on the core it starts on.
+        let cpus = affinity::current().unwrap_or_default();
+        Self(Arc::new(Shared {
+            cpus,
+            ..Shared::default()
+        }))
     }
 
     /// Has the pages of an extent faulted in.
@@ -79,6 +89,7 @@ impl Drop for Populator {
 }
 
 fn run(shared: &Shared) {
+    let _stays = affinity::set(&shared.cpus); // PO-1
     loop {
         let mut state = shared.state();
         state.busy = false;
