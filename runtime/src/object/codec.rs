@@ -5,15 +5,30 @@
 //! ref never becomes a number that somebody could guess or keep.
 
 use super::reference::Ref;
+use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Result};
+use crate::worker::handles;
+use crate::worker::parcel::{Parcel, Thing};
+use crate::worker::peer::Peer;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::any::{Any, type_name};
 use std::cell::RefCell;
+use std::sync::Arc;
 
 thread_local! {
-    static SCOPE: RefCell<Option<Vec<Box<dyn Any + Send>>>> = const { RefCell::new(None) };
+    static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+/// Where refs and handles of the value that is encoded or decoded on this thread go.
+enum Scope {
+    /// Beside the bytes, in this process.
+    Table(Vec<Box<dyn Any + Send>>),
+    /// To another process.
+    Out(Vec<Box<dyn Thing>>),
+    /// From this one.
+    In(Arc<Peer>),
 }
 
 /// A value as bytes, and the refs it holds.
@@ -23,7 +38,7 @@ pub struct Encoded {
 }
 
 /// Puts the scope of an outer value back, also when a `Serialize` panics.
-struct Outer(Option<Vec<Box<dyn Any + Send>>>);
+struct Outer(Option<Scope>);
 
 impl Drop for Outer {
     fn drop(&mut self) {
@@ -32,15 +47,27 @@ impl Drop for Outer {
     }
 }
 
+fn in_scope<R>(scope: Scope, body: impl FnOnce() -> R) -> (R, Option<Scope>) {
+    let outer = Outer(SCOPE.with(|now| now.borrow_mut().replace(scope)));
+    let result = body();
+    let scope = SCOPE.with(|now| now.borrow_mut().take());
+    drop(outer);
+    (result, scope)
+}
+
 fn with_scope<R>(
     table: Vec<Box<dyn Any + Send>>,
     body: impl FnOnce() -> R,
 ) -> (R, Vec<Box<dyn Any + Send>>) {
-    let outer = Outer(SCOPE.with(|scope| scope.borrow_mut().replace(table)));
-    let result = body();
-    let table = SCOPE.with(|scope| scope.borrow_mut().take());
-    drop(outer);
-    (result, table.unwrap_or_default())
+    match in_scope(Scope::Table(table), body) {
+        (result, Some(Scope::Table(table))) => (result, table),
+        (result, _) => (result, Vec::new()),
+    }
+}
+
+/// Runs `body`, which decodes what came from `peer`.
+pub(crate) fn from_peer<R>(peer: &Arc<Peer>, body: impl FnOnce() -> R) -> R {
+    in_scope(Scope::In(peer.clone()), body).0
 }
 
 /// What stands in the way of a value, in words.
@@ -96,21 +123,23 @@ fn try_decode<T: for<'a> Deserialize<'a>>(encoded: Encoded) -> std::result::Resu
     }
 }
 
-/// Appends the bytes of `value`, refs included, or says what stands in the way.
+/// Appends a value that goes to another process, or says what stands in the way.
 pub(crate) fn write<T: Serialize>(
     value: &T,
-    bytes: &mut Vec<u8>,
+    parcel: &mut Parcel,
 ) -> std::result::Result<(), Problem> {
-    let before = bytes.len();
-    match postcard::to_extend(value, std::mem::take(bytes)) {
-        Ok(written) => {
-            *bytes = written;
+    let things = std::mem::take(&mut parcel.things);
+    let bytes = std::mem::take(&mut parcel.bytes);
+    let (written, scope) = in_scope(Scope::Out(things), || postcard::to_extend(value, bytes));
+    if let Some(Scope::Out(things)) = scope {
+        parcel.things = things;
+    }
+    match written {
+        Ok(bytes) => {
+            parcel.bytes = bytes;
             Ok(())
         }
-        Err(error) => {
-            bytes.truncate(before);
-            Err(format!("{} cannot be encoded: {error}", type_name::<T>()))
-        }
+        Err(error) => Err(format!("{} cannot be encoded: {error}", type_name::<T>())),
     }
 }
 
@@ -163,7 +192,9 @@ where
 fn put<E: Send + 'static>(entry: E) -> Option<u32> {
     SCOPE.with(|scope| {
         let mut scope = scope.borrow_mut();
-        let table = scope.as_mut()?;
+        let Some(Scope::Table(table)) = scope.as_mut() else {
+            return None;
+        };
         table.push(Box::new(entry));
         u32::try_from(table.len() - 1).ok()
     })
@@ -172,39 +203,72 @@ fn put<E: Send + 'static>(entry: E) -> Option<u32> {
 fn get<E: Clone + 'static>(index: u32) -> Option<E> {
     SCOPE.with(|scope| {
         let scope = scope.borrow();
-        scope
-            .as_ref()?
-            .get(index as usize)?
-            .downcast_ref::<E>()
-            .cloned()
+        let Some(Scope::Table(table)) = scope.as_ref() else {
+            return None;
+        };
+        table.get(index as usize)?.downcast_ref::<E>().cloned()
+    })
+}
+
+/// Whether the value that is encoded on this thread goes to another process.
+pub(crate) fn goes_out() -> bool {
+    SCOPE.with(|scope| matches!(*scope.borrow(), Some(Scope::Out(_))))
+}
+
+/// Puts something that the value refers to into its parcel.
+pub(crate) fn take_along(thing: Box<dyn Thing>) {
+    SCOPE.with(|scope| {
+        if let Some(Scope::Out(things)) = scope.borrow_mut().as_mut() {
+            things.push(thing);
+        }
+    });
+}
+
+/// The process that the value came from which is decoded on this thread.
+pub(crate) fn comes_from() -> Option<Arc<Peer>> {
+    SCOPE.with(|scope| match scope.borrow().as_ref() {
+        Some(Scope::In(peer)) => Some(peer.clone()),
+        _ => None,
     })
 }
 
 const OUTSIDE: &str = "a ref or actor handle can only be encoded by maser itself, inside a value that is passed to a task, method or graph";
 
-impl<T: Send + Sync + 'static> Serialize for Ref<T> {
+impl<T: crate::Value> Serialize for Ref<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if goes_out() {
+            return handles::write_ref(self, take_along, serializer);
+        }
         let index = put(self.clone()).ok_or_else(|| S::Error::custom(OUTSIDE))?;
         index.serialize(serializer)
     }
 }
 
-impl<'de, T: Send + Sync + 'static> Deserialize<'de> for Ref<T> {
+impl<'de, T: crate::Value> Deserialize<'de> for Ref<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        if let Some(peer) = comes_from() {
+            return handles::read_ref(&peer, deserializer);
+        }
         let index = u32::deserialize(deserializer)?;
         get(index).ok_or_else(|| D::Error::custom(OUTSIDE))
     }
 }
 
-impl<A: crate::actor::handle::ActorType> Serialize for crate::actor::handle::Actor<A> {
+impl<A: ActorType> Serialize for Actor<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if goes_out() {
+            return handles::write_actor(self, take_along, serializer);
+        }
         let index = put(self.clone()).ok_or_else(|| S::Error::custom(OUTSIDE))?;
         index.serialize(serializer)
     }
 }
 
-impl<'de, A: crate::actor::handle::ActorType> Deserialize<'de> for crate::actor::handle::Actor<A> {
+impl<'de, A: ActorType> Deserialize<'de> for Actor<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        if let Some(peer) = comes_from() {
+            return handles::read_actor(&peer, deserializer);
+        }
         let index = u32::deserialize(deserializer)?;
         get(index).ok_or_else(|| D::Error::custom(OUTSIDE))
     }

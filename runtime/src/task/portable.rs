@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::executor::local::Local;
 use crate::node::Node;
 use crate::object::codec::{self, round_trip};
+use crate::worker::parcel::Parcel;
 use std::any::Any;
 
 /// How the values of one function travel.
@@ -42,7 +43,7 @@ pub struct ValueCodec {
 }
 
 /// Appends the bytes of a value of the erased type.
-type Encode = fn(&dyn Any, &mut Vec<u8>) -> Result<(), String>;
+type Encode = fn(&dyn Any, &mut Parcel) -> Result<(), String>;
 /// Puts the value that the bytes are into an `Option` of the erased type.
 type Decode = fn(&[u8], &mut dyn Any) -> Result<(), String>;
 
@@ -55,8 +56,8 @@ impl ValueCodec {
                 let value = value.downcast_ref::<T>()?;
                 Some(round_trip(value).map(|value| Box::new(value) as Box<dyn Any>))
             },
-            encode: |value, bytes| match value.downcast_ref::<T>() {
-                Some(value) => codec::write(value, bytes),
+            encode: |value, parcel| match value.downcast_ref::<T>() {
+                Some(value) => codec::write(value, parcel),
                 None => Err(codec::other_type::<T>()),
             },
             decode: |mut bytes, slot| {
@@ -76,9 +77,9 @@ impl ValueCodec {
         self.name
     }
 
-    /// Appends the bytes of `value`, or says what stands in the way.
-    pub(crate) fn encode(&self, value: &dyn Any, bytes: &mut Vec<u8>) -> Result<(), String> {
-        (self.encode)(value, bytes)
+    /// Appends `value`, or says what stands in the way.
+    pub(crate) fn encode(&self, value: &dyn Any, parcel: &mut Parcel) -> Result<(), String> {
+        (self.encode)(value, parcel)
     }
 
     /// Puts the value that the whole of `bytes` is into `slot`, an `Option` of its type.

@@ -1,114 +1,147 @@
-//! Actors of this process that another process made here or was given.
+//! What of this process another one holds: actors and values that are to come.
 //!
-//! - XP-1 an actor is known to its peer by a number that the peer chose (it made the actor). Calls
-//!   come over several links, so one may come before the message that makes the actor: it is kept
-//!   until then.
-//! - XP-2 the handle that the peer's handles stand for is given back when the peer's last one is
-//!   gone and every call that was sent before has come: the peer says how many there were.
+//! - XP-1 an actor is known to its peer by a number that the peer chose (it made the actor), or that
+//!   this process chose ([`OWN`]). Calls come over several links, so one may come before the message
+//!   that makes the actor: it is kept until then.
+//! - XP-2 the handle that the peer's handles stand for is given back when the peer has dropped as many
+//!   as it was given, and every call that it sent before has come: the peer says how many there were.
+//!   Numbers are sums over the whole life of the link, so it does not matter in which order news
+//!   come over several links.
+//! - XP-3 a value that is to come is asked for once by the peer that got its number.
 
-use super::incoming::HeldActor;
+use super::incoming::{Answer, HeldActor};
 use super::link::Link;
 use super::message::Head;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Numbers from here on are chosen by the process that has the actor.
+pub(crate) const OWN: u32 = 1 << 31;
+
 /// A call that came before its actor: the link, the message, its body.
 pub(super) type Early = (Arc<Link>, Head, Vec<u8>);
 
-enum Exported {
+/// XP-2.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    /// Handles given to the peer, and dropped by it.
+    given: u64,
+    dropped: u64,
+    /// Calls that came, and that the peer says it sent.
+    came: u64,
+    sent: u64,
+}
+
+impl Sums {
+    fn are_even(&self) -> bool {
+        self.given == self.dropped && self.came == self.sent
+    }
+}
+
+#[derive(Default)]
+struct Exported {
+    actor: Option<Arc<HeldActor>>,
+    sums: Sums,
     /// XP-1.
-    Awaited(Vec<Early>),
-    Here {
-        actor: Arc<HeldActor>,
-        /// Calls that came.
-        came: u64,
-        /// XP-2: how many there are in all, once it is known.
-        all: Option<u64>,
-    },
+    early: Vec<Early>,
     /// It could not be made.
-    Failed,
+    failed: bool,
+}
+
+#[derive(Default)]
+struct State {
+    actors: HashMap<u32, Exported>,
+    /// XP-3.
+    values: HashMap<u64, Arc<Answer>>,
 }
 
 /// See the module's page.
 #[derive(Default)]
-pub(crate) struct Exports(Mutex<HashMap<u64, Exported>>);
+pub(crate) struct Exports(Mutex<State>);
 
 impl Exports {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Exported>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The actor of this number, if it is here.
-    pub(super) fn find(&self, number: u64) -> Option<Arc<HeldActor>> {
-        match self.lock().get(&number) {
-            Some(Exported::Here { actor, .. }) => Some(actor.clone()),
-            _ => None,
-        }
+    pub(crate) fn find(&self, number: u32) -> Option<Arc<HeldActor>> {
+        self.lock().actors.get(&number)?.actor.clone()
     }
 
     /// XP-1.
-    pub(super) fn keep_early(&self, number: u64, link: Arc<Link>, head: Head, body: &[u8]) {
-        let mut exports = self.lock();
-        let awaited = exports
-            .entry(number)
-            .or_insert(Exported::Awaited(Vec::new()));
-        if let Exported::Awaited(early) = awaited {
-            early.push((link, head, body.to_vec()));
+    pub(super) fn keep_early(&self, number: u32, link: Arc<Link>, head: Head, body: &[u8]) {
+        let mut state = self.lock();
+        let exported = state.actors.entry(number).or_default();
+        if !exported.failed {
+            exported.early.push((link, head, body.to_vec()));
         }
     }
 
     /// The actor was made, or not; gives the calls that waited for it.
-    pub(super) fn add(&self, number: u64, made: Option<HeldActor>) -> Vec<Early> {
-        let made = match made {
-            Some(actor) => Exported::Here {
-                actor: Arc::new(actor),
-                came: 0,
-                all: None,
-            },
-            None => Exported::Failed,
+    pub(super) fn add(&self, number: u32, made: Option<HeldActor>) -> Vec<Early> {
+        let mut state = self.lock();
+        let exported = state.actors.entry(number).or_default();
+        exported.failed = made.is_none();
+        exported.actor = made.map(Arc::new);
+        exported.sums.given += 1;
+        std::mem::take(&mut exported.early)
+    }
+
+    /// A handle of an actor of this process goes to the peer.
+    pub(super) fn give(&self, number: u32, actor: &Arc<HeldActor>) {
+        let mut state = self.lock();
+        let exported = state.actors.entry(number).or_default();
+        exported.actor = Some(actor.clone());
+        exported.sums.given += 1;
+    }
+
+    /// A call of it was made here, or a handle of it came back (XP-2).
+    pub(crate) fn was_called(&self, number: u32) {
+        self.count(number, |sums| sums.came += 1);
+    }
+
+    /// The peer has no handle any more (XP-2).
+    pub(super) fn dropped(&self, number: u32, handles: u64, calls: u64) {
+        self.count(number, |sums| {
+            sums.dropped += handles;
+            sums.sent += calls;
+        });
+    }
+
+    fn count(&self, number: u32, with: impl FnOnce(&mut Sums)) {
+        let mut state = self.lock();
+        let Some(exported) = state.actors.get_mut(&number) else {
+            return;
         };
-        match self.lock().insert(number, made) {
-            Some(Exported::Awaited(early)) => early,
-            _ => Vec::new(),
-        }
-    }
-
-    /// A call of it was made here (XP-2).
-    pub(super) fn was_called(&self, number: u64) {
-        let mut exports = self.lock();
-        if let Some(Exported::Here { came, .. }) = exports.get_mut(&number) {
-            *came += 1;
-        }
-        self.settle(exports, number);
-    }
-
-    /// XP-2.
-    pub(super) fn last_handle_is_gone(&self, number: u64, calls: u64) {
-        let mut exports = self.lock();
-        if let Some(Exported::Here { all, .. }) = exports.get_mut(&number) {
-            *all = Some(calls);
-        }
-        self.settle(exports, number);
-    }
-
-    fn settle(&self, mut exports: MutexGuard<'_, HashMap<u64, Exported>>, number: u64) {
-        let over = match exports.get(&number) {
-            Some(Exported::Here { came, all, .. }) => all.is_some_and(|all| *came >= all),
-            _ => false,
+        with(&mut exported.sums);
+        let gone = match exported.sums.are_even() {
+            true => state.actors.remove(&number),
+            false => None,
         };
-        let gone = if over { exports.remove(&number) } else { None };
-        drop(exports);
+        drop(state);
         drop(gone);
     }
 
-    /// Whether nothing of this process is held by others.
+    /// A value that is to come was promised to the peer (XP-3).
+    pub(super) fn promise(&self, number: u64, value: &Arc<Answer>) {
+        self.lock().values.insert(number, value.clone());
+    }
+
+    /// The peer asks for it.
+    pub(super) fn asked_for(&self, number: u64) -> Option<Arc<Answer>> {
+        self.lock().values.remove(&number)
+    }
+
+    /// Whether nothing of this process is held by the peer.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        let state = self.lock();
+        state.values.is_empty() && state.actors.is_empty()
     }
 
     /// The peer is dead: its handles are gone.
     pub(super) fn clear(&self) {
-        let exports = std::mem::take(&mut *self.lock());
-        drop(exports);
+        let state = std::mem::take(&mut *self.lock());
+        drop(state);
     }
 }

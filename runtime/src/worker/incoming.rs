@@ -4,6 +4,7 @@
     reason = "holds counted pointers to cells and reads their outcomes"
 )]
 
+use super::parcel::Parcel;
 use crate::actor::core::ActorCore;
 use crate::actor::create::ActorOptions;
 use crate::actor::handle::{Actor, ActorType};
@@ -103,22 +104,24 @@ impl<'a> Incoming<'a> {
 /// A result that will be sent back: a counted cell, and how its outcome becomes bytes.
 pub(crate) struct Answer {
     cell: NonNull<Header>,
-    encode: unsafe fn(NonNull<Header>, &mut Vec<u8>) -> Outcome<()>,
+    encode: unsafe fn(NonNull<Header>, &mut Parcel) -> Outcome<()>,
 }
 
 // SAFETY: it owns a handle of a cell whose value is `Send + Sync` (`Value`).
 unsafe impl Send for Answer {}
+// SAFETY: as above.
+unsafe impl Sync for Answer {}
 
 impl Answer {
-    fn of<T: crate::Value>(result: Ref<T>) -> Self {
+    pub(crate) fn of<T: crate::Value>(result: Ref<T>) -> Self {
         unsafe fn encode<T: crate::Value>(
             cell: NonNull<Header>,
-            bytes: &mut Vec<u8>,
+            parcel: &mut Parcel,
         ) -> Outcome<()> {
             // SAFETY: the caller's promise; the handle stays the caller's.
             let result = ManuallyDrop::new(unsafe { Ref::<T>::from_cell(cell) });
             let value = result.outcome_ref()?;
-            codec::write(value, bytes).map_err(|problem| {
+            codec::write(value, parcel).map_err(|problem| {
                 Fault::new(Error::NotPortable {
                     function: result.made_by().into(),
                     value: "the result".into(),
@@ -137,10 +140,10 @@ impl Answer {
         self.cell
     }
 
-    /// Appends the value's bytes, or gives the error; it must be there.
-    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) -> Outcome<()> {
+    /// Appends the value, or gives the error; it must be there.
+    pub(crate) fn encode(&self, parcel: &mut Parcel) -> Outcome<()> {
         // SAFETY: made with the function for its type; it holds a handle.
-        unsafe { (self.encode)(self.cell, bytes) }
+        unsafe { (self.encode)(self.cell, parcel) }
     }
 }
 

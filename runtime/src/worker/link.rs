@@ -258,7 +258,7 @@ impl Link {
                     // The body is handed out of the lock and its memory given back after.
                     std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
-                    serve::answered(call, flag, &scratch);
+                    serve::answered(&self.peer, call, flag, &scratch);
                 }
                 Step::Serve(head) => {
                     std::mem::swap(&mut scratch, inside.assembly.body());

@@ -34,12 +34,17 @@ pub(crate) enum Kind {
     Create = 3,
     /// Completes a call: `a` ticket, flag 1 for an error; the outcome.
     Answer = 4,
-    /// The last handle of actor `a` is gone; `b` calls were sent before.
+    /// The last handle of an actor is gone: its number and how many handles came (`a`, two halves),
+    /// and how many calls were sent (`b`).
     Drop = 5,
     /// Ends actor `a` at once.
     Kill = 6,
     /// The caller of ticket `a` has given up on it.
     Cancel = 7,
+    /// Asks for the value `a`, which is to come.
+    Ask = 8,
+    /// The value `a`, flag 1 for an error; the outcome.
+    Value = 9,
 }
 
 impl Kind {
@@ -52,6 +57,8 @@ impl Kind {
             Self::Drop,
             Self::Kill,
             Self::Cancel,
+            Self::Ask,
+            Self::Value,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

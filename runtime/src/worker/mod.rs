@@ -13,7 +13,8 @@
 //! | `serve`, `incoming`, `exports` | calls that came, and the actors they are for |
 //! | `remote` | actors of another process, as this one sees them |
 //! | `pool` | tasks in worker processes |
-//! | `values`, `wire_error` | values and errors as bytes |
+//! | `values`, `parcel`, `handles` | values as bytes, and the refs and actors in them |
+//! | `wire_error` | errors as bytes |
 //! | `death` | how a process ended |
 //! | `doors` | where the schedulers of another process sleep |
 
@@ -21,6 +22,7 @@ pub(crate) mod death;
 pub(crate) mod doors;
 mod entry;
 pub(crate) mod exports;
+pub(crate) mod handles;
 mod hello;
 pub(crate) mod incoming;
 pub(crate) mod keeper;
@@ -28,6 +30,7 @@ pub(crate) mod link;
 pub(crate) mod links;
 pub(crate) mod member;
 mod message;
+pub(crate) mod parcel;
 pub(crate) mod peer;
 pub(crate) mod pool;
 pub(crate) mod registry;

@@ -9,14 +9,19 @@
 
 use super::death::Death;
 use super::exports::Exports;
+use super::handles::{self, Awaited};
 use super::link::{Link, LinkSource};
-use super::message::Frame;
+use super::message::{Frame, Head};
 use crate::actor::address::{HeldCore, SendCore};
 use crate::actor::core::ActorCore;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
+use crate::executor::letter;
 use crate::executor::local::Local;
+use crate::node::Node;
 use maser_shm::channel::spsc::{line_bytes, line_receiver_in, line_sender_in};
 use maser_shm::control::ControlMemory;
+use std::any::TypeId;
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -52,6 +57,8 @@ pub(crate) struct Peer {
     proxies: Mutex<Vec<SendCore>>,
     doors: super::doors::Doors,
     exports: Exports,
+    /// Values that it was asked for, and how they are to arrive.
+    awaited: Mutex<HashMap<u64, Awaited>>,
     death: OnceLock<Death>,
     buffers: Mutex<Vec<Vec<u8>>>,
     distrusted: OnceLock<String>,
@@ -78,6 +85,7 @@ impl Peer {
             proxies: Mutex::default(),
             doors,
             exports: Exports::default(),
+            awaited: Mutex::default(),
             death: OnceLock::new(),
             buffers: Mutex::default(),
             distrusted: OnceLock::new(),
@@ -104,7 +112,7 @@ impl Peer {
     }
 
     /// What of this process it holds.
-    pub(super) fn exports(&self, _: &Local) -> &Exports {
+    pub(crate) fn exports(&self) -> &Exports {
         &self.exports
     }
 
@@ -204,6 +212,58 @@ impl Peer {
             link.peer_died(death);
         }
         self.exports.clear();
+        let awaited = {
+            let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *awaited)
+        };
+        for awaited in awaited.into_values() {
+            let reason = match death {
+                Death::Process { who, how } => format!("its owner, {who}, {how}"),
+                Death::ShutDown => "maser was shut down".into(),
+            };
+            let what = "a task or actor of another process".into();
+            (awaited.arrive)(Err(Fault::new(Error::ObjectLost { what, reason })));
+        }
+    }
+
+    /// Asks it for a value that is to come, with the message `head`.
+    pub(super) fn await_value(self: &Arc<Self>, number: u64, awaited: Awaited, head: Head) {
+        {
+            let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(number, awaited);
+        }
+        if let Some(death) = self.death() {
+            return self.died(death.clone());
+        }
+        let send = move |peer: &Arc<Self>, local: &Local| {
+            // A peer that has died meanwhile has ended the wait.
+            if let Ok(link) = local.links.get(local, peer, 0) {
+                link.send(head, &[]);
+            }
+        };
+        match Local::current() {
+            Some(local) => send(self, local),
+            None => {
+                if let Ok(node) = Node::current("asking for a value") {
+                    let peer = self.clone();
+                    let errand = letter::closure(move |local| send(&peer, local));
+                    node.post_to(0, errand);
+                }
+            }
+        }
+    }
+
+    /// A value that it was asked for has come.
+    pub(super) fn value_came(&self, number: u64) -> Option<Awaited> {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        awaited.remove(&number)
+    }
+
+    /// A handle of the block that stands for its actor `number`, if there is one.
+    pub(super) fn proxy(&self, number: u32, class: TypeId) -> Option<NonNull<ActorCore>> {
+        let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blocks = proxies.iter().map(SendCore::get);
+        blocks.find(|core| handles::stands_for(*core, number, class))
     }
 
     /// A block of one of its actors was made here.

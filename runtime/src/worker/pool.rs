@@ -15,6 +15,7 @@
 use super::death::Death;
 use super::link::InFlight;
 use super::message::{Head, Kind};
+use super::parcel::Parcel;
 use super::peer::Peer;
 use super::{registry, serve};
 use crate::actor::lane::shut_down;
@@ -46,7 +47,7 @@ pub(crate) enum Stays {
 pub(crate) struct Job {
     cell: NonNull<Header>,
     function: u32,
-    bytes: Vec<u8>,
+    parcel: Parcel,
     /// Runs that are left after this one; negative is no limit.
     retries: i32,
     max_calls: u32,
@@ -115,9 +116,9 @@ impl Pool {
         let Some(entry) = vtable.meta.entry else {
             unreachable!("a `local` task stays in its process");
         };
-        let mut bytes = Vec::new();
+        let mut parcel = Parcel::default();
         // SAFETY: as above.
-        if let Err(fault) = unsafe { (vtable.travel.encode)(cell, &mut bytes) } {
+        if let Err(fault) = unsafe { (vtable.travel.encode)(cell, &mut parcel) } {
             // SAFETY: TC-1, not sent.
             return unsafe { (vtable.fail)(cell, fault) };
         }
@@ -129,7 +130,7 @@ impl Pool {
         self.place(Job {
             cell,
             function: registry::place_of(entry),
-            bytes,
+            parcel,
             retries: retries.or(defaults.max_retries).unwrap_or(MAX_RETRIES),
             max_calls: max_calls.unwrap_or(defaults.max_calls),
             is_nested,
@@ -279,7 +280,8 @@ fn go(local: &Local, job: Job, worker: &Arc<Peer>) {
     };
     match local.links.get(local, worker, 0) {
         Ok(link) => {
-            let bytes = job.bytes.clone();
+            job.parcel.give(worker, local);
+            let bytes = job.parcel.bytes.clone();
             let call = InFlight {
                 cell: job.cell,
                 actor: None,

@@ -8,6 +8,7 @@
 
 use super::link::InFlight;
 use super::message::{Head, Kind};
+use super::parcel::Parcel;
 use super::peer::Peer;
 use super::{registry, serve};
 use crate::actor::core::{Access, ActorCore};
@@ -33,6 +34,8 @@ pub(crate) struct Remote {
     pub(crate) number: u32,
     /// Calls that were sent to it (`exports` rule XP-2).
     sent: AtomicU64,
+    /// Handles that came for it.
+    handles: AtomicU64,
 }
 
 impl Remote {
@@ -42,7 +45,23 @@ impl Remote {
             there,
             number,
             sent: AtomicU64::new(0),
+            handles: AtomicU64::new(1),
         }
+    }
+
+    /// Of an actor whose handle came from its process.
+    pub(super) fn received(peer: Arc<Peer>, there: usize, number: u32) -> Self {
+        Self::new(peer, there, number)
+    }
+
+    /// A call, or a handle, goes to its process (XP-2).
+    pub(super) fn count_call(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Another handle came.
+    pub(super) fn count_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The home of its block.
@@ -101,22 +120,23 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
         Ok(link) => link,
         Err(error) => return refuse(Fault::new(error)),
     };
-    let mut bytes = link.peer.buffer();
+    let mut parcel = Parcel::in_buffer(link.peer.buffer());
     if is_construction {
-        actor.encode_options(&mut bytes);
+        actor.encode_options(&mut parcel.bytes);
     }
     // SAFETY: TC-1, the arguments are there.
-    match unsafe { (vtable.travel.encode)(cell, &mut bytes) } {
+    match unsafe { (vtable.travel.encode)(cell, &mut parcel) } {
         Err(fault) => refuse(fault),
         Ok(()) => {
             // SAFETY: VL-1.
             unsafe { (vtable.travel.depart)(cell) };
+            parcel.give(&link.peer, local);
             // RA-2.
             actor.retain();
             let kind = match is_construction {
                 true => Kind::Create,
                 false => {
-                    remote.sent.fetch_add(1, Ordering::Relaxed);
+                    remote.count_call();
                     Kind::Call
                 }
             };
@@ -124,20 +144,20 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
                 kind,
                 flag: 0,
                 a: 0,
-                b: serve::joined(function, u64::from(remote.number)),
+                b: serve::joined(function, remote.number),
             };
             let call = InFlight {
                 cell,
                 actor: Some(core),
                 job: None,
             };
-            if let Err(call) = link.call(head, &bytes, call) {
+            if let Err(call) = link.call(head, &parcel.bytes, call) {
                 let death = link.peer.death().cloned();
                 serve::orphaned(call, &death.unwrap_or(super::death::Death::ShutDown));
             }
         }
     }
-    link.peer.give_buffer(bytes);
+    link.peer.give_buffer(parcel.bytes);
 }
 
 /// A task that was not sent yet.
@@ -156,9 +176,9 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
         // SAFETY: TC-1, not sent.
         return unsafe { Header::fail(cell, Error::ShutDown { what }) };
     };
-    let mut bytes = link.peer.buffer();
+    let mut parcel = Parcel::in_buffer(link.peer.buffer());
     // SAFETY: TC-1, the arguments are there.
-    if let Err(fault) = unsafe { (vtable.travel.encode)(cell, &mut bytes) } {
+    if let Err(fault) = unsafe { (vtable.travel.encode)(cell, &mut parcel) } {
         // SAFETY: TC-1, not sent.
         return unsafe { (vtable.fail)(cell, fault) };
     }
@@ -175,10 +195,11 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
         actor: None,
         job: None,
     };
-    if let Err(call) = link.call(head, &bytes, call) {
+    parcel.give(&link.peer, local);
+    if let Err(call) = link.call(head, &parcel.bytes, call) {
         serve::orphaned(call, &super::death::Death::ShutDown);
     }
-    link.peer.give_buffer(bytes);
+    link.peer.give_buffer(parcel.bytes);
 }
 
 /// Takes the answers that are there from the process that is the home `home`.
@@ -205,7 +226,7 @@ pub(crate) fn let_go(local: &Local, actor: &ActorCore) {
         let head = Head {
             kind: Kind::Drop,
             flag: 0,
-            a: u64::from(remote.number),
+            a: u64::from(remote.number) | remote.handles.load(Ordering::Relaxed) << 32,
             b: remote.sent.load(Ordering::Relaxed),
         };
         link.send(head, &[]);

@@ -6,6 +6,8 @@ use super::death::Death;
 use super::incoming::{Answer, Answering, HeldActor, Incoming, Kind as Given};
 use super::link::{InFlight, Link, complete_with};
 use super::message::{Head, Kind};
+use super::parcel::Parcel;
+use super::peer::Peer;
 use super::pool::Stays;
 use super::{registry, wire_error};
 use crate::actor::core::{Access, ActorCore};
@@ -13,6 +15,7 @@ use crate::actor::create::ActorOptions;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter;
 use crate::executor::local::Local;
+use crate::object::codec;
 use crate::object::when_done::when_done;
 use crate::task::raw::Header;
 use std::ptr::NonNull;
@@ -21,18 +24,38 @@ use std::sync::Arc;
 /// Flag of an answer: the body is an error.
 const FAILED: u8 = 1;
 
+/// Gives a value that the peer asked for, now or when it is there.
+fn give(link: &Arc<Link>, number: u64, value: Arc<Answer>, local: &Local) {
+    if is_done(&value) {
+        let head = Head {
+            kind: Kind::Value,
+            flag: 0,
+            a: number,
+            b: 0,
+        };
+        return send(link, head, &[&value], local);
+    }
+    let link = link.clone();
+    let shared = local.shared.clone();
+    when_done(value.cell(), move || {
+        let errand = letter::closure(move |local| give(&link, number, value, local));
+        // SAFETY: LT-1, a fresh letter.
+        unsafe { shared.post(errand) };
+    });
+}
+
 /// Splits the second operand of a call: the function, and the actor's number.
-pub(super) fn split(b: u64) -> (u32, u64) {
-    (b as u32, b >> 32)
+pub(super) fn split(b: u64) -> (u32, u32) {
+    (b as u32, (b >> 32) as u32)
 }
 
 /// The second operand of a call.
-pub(super) fn joined(function: u32, actor: u64) -> u64 {
-    u64::from(function) | actor << 32
+pub(super) fn joined(function: u32, actor: u32) -> u64 {
+    u64::from(function) | u64::from(actor) << 32
 }
 
 /// A call of this process was answered.
-pub(super) fn answered(call: InFlight, flag: u8, body: &[u8]) {
+pub(super) fn answered(peer: &Arc<Peer>, call: InFlight, flag: u8, body: &[u8]) {
     if let Some(job) = &call.job {
         job.answered();
     }
@@ -46,7 +69,7 @@ pub(super) fn answered(call: InFlight, flag: u8, body: &[u8]) {
     // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
     unsafe {
         let vtable = call.cell.as_ref().vtable();
-        (vtable.travel.arrive)(call.cell, Ok(body));
+        codec::from_peer(peer, || (vtable.travel.arrive)(call.cell, Ok(body)));
         if let Some(actor) = call.actor {
             ActorCore::release(actor);
         }
@@ -103,28 +126,54 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             let outer = local
                 .stays
                 .replace(if nested { Stays::Nested } else { Stays::Here });
-            let given = invoke(function, body, None, ActorOptions::default());
+            let given = invoke(&link.peer, function, body, None, ActorOptions::default());
             local.stays.set(outer);
             reply(link, head.a, given, local);
         }
         Kind::Call => {
             let (function, number) = split(head.b);
-            let actor = link.peer.exports(local).find(number);
+            let actor = link.peer.exports().find(number);
             let Some(actor) = actor else {
                 return link
                     .peer
-                    .exports(local)
+                    .exports()
                     .keep_early(number, link.clone(), head, body);
             };
-            let given = invoke(function, body, Some(&actor), ActorOptions::default());
+            let given = invoke(
+                &link.peer,
+                function,
+                body,
+                Some(&actor),
+                ActorOptions::default(),
+            );
             reply(link, head.a, given, local);
-            link.peer.exports(local).was_called(number);
+            link.peer.exports().was_called(number);
         }
         Kind::Create => create(link, head, body, local),
-        Kind::Drop => link.peer.exports(local).last_handle_is_gone(head.a, head.b),
+        Kind::Drop => {
+            let (number, handles) = split(head.a);
+            link.peer
+                .exports()
+                .dropped(number, u64::from(handles), head.b);
+            super::member::an_actor_is_gone(local);
+        }
         Kind::Kill => {
-            if let Some(actor) = link.peer.exports(local).find(head.a) {
+            if let Some(actor) = link.peer.exports().find(head.a as u32) {
                 ActorCore::kill(actor.core());
+            }
+        }
+        Kind::Ask => {
+            if let Some(value) = link.peer.exports().asked_for(head.a) {
+                give(link, head.a, value, local);
+            }
+        }
+        Kind::Value => {
+            if let Some(awaited) = link.peer.value_came(head.a) {
+                let outcome = match head.flag {
+                    FAILED => Err(Fault::new(wire_error::decode(body))),
+                    _ => Ok(body),
+                };
+                codec::from_peer(&link.peer, || (awaited.arrive)(outcome));
             }
         }
         Kind::Cancel => {}
@@ -133,6 +182,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
 }
 
 fn invoke(
+    peer: &Arc<Peer>,
     function: u32,
     body: &[u8],
     actor: Option<&HeldActor>,
@@ -141,13 +191,13 @@ fn invoke(
     let entry = registry::at(function)?;
     let core = actor.map(HeldActor::core);
     let mut incoming = Incoming::new((entry.meta)().name, body, core, options);
-    (entry.invoke)(&mut incoming)
+    codec::from_peer(peer, || (entry.invoke)(&mut incoming))
 }
 
 fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     let (function, number) = split(head.b);
     let made = ActorOptions::decode(body).and_then(|(options, arguments)| {
-        match invoke(function, arguments, None, options)?.0 {
+        match invoke(&link.peer, function, arguments, None, options)?.0 {
             Given::Actor(actor, end) => Ok((actor, end)),
             _ => Err(Error::InvalidArgument {
                 argument: "function",
@@ -160,7 +210,7 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
         Ok((actor, end)) => (Some(actor), Ok(end)),
         Err(error) => (None, Err(error)),
     };
-    let early = link.peer.exports(local).add(number, actor);
+    let early = link.peer.exports().add(number, actor);
     match end {
         Ok(Some(end)) => reply(link, head.a, Ok(Answering(Given::One(end))), local),
         Ok(None) => link.send(answer(head.a, 0), &[]),
@@ -177,12 +227,14 @@ fn reply(link: &Arc<Link>, ticket: u64, given: Result<Answering, Error>, local: 
         Ok(Given::One(answer)) => {
             run_now(&answer, local);
             if is_done(&answer) {
-                return send(link, ticket, &[answer]);
+                return send(link, self::answer(ticket, 0), &[&answer], local);
             }
             let link = link.clone();
             let shared = local.shared.clone();
             when_done(answer.cell(), move || {
-                let errand = letter::closure(move |_| send(&link, ticket, &[answer]));
+                let errand = letter::closure(move |local| {
+                    send(&link, self::answer(ticket, 0), &[&answer], local);
+                });
                 // SAFETY: LT-1, a fresh letter.
                 unsafe { shared.post(errand) };
             });
@@ -207,7 +259,10 @@ fn many(link: Arc<Link>, ticket: u64, answers: Vec<Answer>, local: &Local) {
         .find(|answer| !is_done(answer))
         .map(Answer::cell)
     {
-        None => send(&link, ticket, &answers),
+        None => {
+            let answers: Vec<&Answer> = answers.iter().collect();
+            send(&link, answer(ticket, 0), &answers, local);
+        }
         Some(cell) => {
             let shared = local.shared.clone();
             when_done(cell, move || {
@@ -240,16 +295,22 @@ fn run_now(answer: &Answer, local: &Local) {
 }
 
 /// Sends the outcome of one result, or of several together.
-fn send(link: &Link, ticket: u64, answers: &[Answer]) {
-    let mut bytes = link.peer.buffer();
+fn send(link: &Link, mut head: Head, answers: &[&Answer], local: &Local) {
+    let mut parcel = Parcel::in_buffer(link.peer.buffer());
     let encoded: Outcome<()> = answers
         .iter()
-        .try_for_each(|answer| answer.encode(&mut bytes));
+        .try_for_each(|answer| answer.encode(&mut parcel));
     match encoded {
-        Ok(()) => link.send(answer(ticket, 0), &bytes),
-        Err(fault) => fail(link, ticket, &fault.0),
+        Ok(()) => {
+            parcel.give(&link.peer, local);
+            link.send(head, &parcel.bytes);
+        }
+        Err(fault) => {
+            head.flag = FAILED;
+            link.send(head, &wire_error::encode(&fault.0));
+        }
     }
-    link.peer.give_buffer(bytes);
+    link.peer.give_buffer(parcel.bytes);
 }
 
 fn fail(link: &Link, ticket: u64, error: &Error) {

@@ -14,12 +14,13 @@ use crate::task::args::Params;
 use crate::task::failure::{Failure, discard};
 use crate::task::meta::Function;
 use crate::task::raw::Header;
+use crate::worker::parcel::Parcel;
 use std::ptr::NonNull;
 
 /// How the values of one cell travel; types as in its vtable (TC-3).
 pub(crate) struct Travel {
     /// Appends the bytes of the arguments, which are there and stay (VL-1).
-    pub(crate) encode: unsafe fn(NonNull<Header>, &mut Vec<u8>) -> Result<(), Fault>,
+    pub(crate) encode: unsafe fn(NonNull<Header>, &mut Parcel) -> Result<(), Fault>,
     /// Drops the arguments (VL-1): from now on only `arrive` may be called.
     pub(crate) depart: unsafe fn(NonNull<Header>),
     /// Completes the cell with the result's bytes, or with an error.
@@ -33,7 +34,7 @@ pub(crate) const NEVER: Travel = Travel {
     arrive: never_arrive,
 };
 
-unsafe fn never_encode(_: NonNull<Header>, _: &mut Vec<u8>) -> Result<(), Fault> {
+unsafe fn never_encode(_: NonNull<Header>, _: &mut Parcel) -> Result<(), Fault> {
     unreachable!("a cell of this kind never leaves its process");
 }
 
@@ -67,7 +68,7 @@ fn not_portable(function: &str, value: String, problem: String) -> Fault {
 /// TC-3; the arguments are there and nobody else's.
 unsafe fn encode<M: Function, P: Params, F>(
     cell: NonNull<Header>,
-    bytes: &mut Vec<u8>,
+    parcel: &mut Parcel,
 ) -> Result<(), Fault> {
     let Some(codec) = M::META.codec else {
         let problem = "the function is `local`".to_owned();
@@ -79,7 +80,7 @@ unsafe fn encode<M: Function, P: Params, F>(
         let Some(arg) = codec.args.get(index) else {
             return Ok(());
         };
-        arg.encode(value, bytes).map_err(|problem| {
+        arg.encode(value, parcel).map_err(|problem| {
             let which = format!("argument `{}`", arg.name());
             Failure::runtime(Error::NotPortable {
                 function: M::META.name.into(),
