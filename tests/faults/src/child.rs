@@ -10,7 +10,7 @@
 use std::any::Any;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maser_shm::liveness::ProcessHandle;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -195,6 +195,40 @@ pub fn signal_name(signal: i32) -> &'static str {
         libc::SIGXFSZ => "SIGXFSZ",
         libc::SIGILL => "SIGILL",
         _ => "another",
+    }
+}
+
+/// Stops a child, and waits until it is stopped.
+pub fn stop(victim: &Child) -> Outcome<()> {
+    victim.signal(Signal::STOP);
+    let path = format!("/proc/{}/stat", victim.pid().as_raw_nonzero());
+    loop {
+        let stat = std::fs::read_to_string(&path).map_err(broken)?;
+        if stat
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('T'))
+        {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Waits for the children of dead children, until there are none.
+pub fn wait_for_orphans(limit: Duration) -> Outcome<()> {
+    let began = Instant::now();
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::CHILD) => return Ok(()),
+            Err(error) => return Err(broken(error)),
+            Ok(None) if began.elapsed() > limit => {
+                return Err(broken(format!(
+                    "a process lives on {limit:?} after its parent"
+                )));
+            }
+            Ok(None) => std::thread::yield_now(),
+        }
     }
 }
 

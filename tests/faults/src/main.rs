@@ -17,14 +17,17 @@
 //! |---|---|
 //! | [`row`], [`rows`], [`report`] | the statements, and what is printed of them |
 //! | [`stepper`], [`trace`], [`path`], [`marks`], [`wire`] | kills at every instruction |
+//! | [`load`], [`pattern`] | processes that give each other objects |
 //! | [`child`], [`namespace`], [`level`] | processes, their own worlds, and what they hold |
 #![deny(unsafe_code)]
 
 mod child;
 mod level;
+mod load;
 mod marks;
 mod namespace;
 mod path;
+mod pattern;
 mod random;
 mod report;
 mod row;

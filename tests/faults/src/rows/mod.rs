@@ -7,11 +7,13 @@
 //! | [`rings`] | `A1.channel_write`, `A1.call_slot`, `A1.attach` and their kin: rings and their ends |
 //! | [`huge_pages`], [`limits`] | `B1.huge_pages`, `B2.limits`: what runs short |
 //! | [`hostile`] | `B3.hostile_holder`, `E3.scribbler`: neighbours |
+//! | [`kills`] | `A2.random_kills`, `A4.stopped`, `A6.kill_all`: everything at once |
 //! | [`zombie`] | `A5.zombie`: who is dead |
 
 mod extents;
 mod hostile;
 mod huge_pages;
+mod kills;
 mod limits;
 mod objects;
 mod rings;
@@ -23,6 +25,7 @@ use crate::row::Row;
 pub fn all() -> Vec<Row> {
     let lists = [
         &extents::ROWS[..],
+        &kills::ROWS[..],
         &zombie::ROWS[..],
         &huge_pages::ROWS[..],
         &limits::ROWS[..],

@@ -44,7 +44,7 @@ fn zombies(run: &Run) -> Outcome<Tally> {
             || "a living process was taken for dead".into(),
         )?;
         if round % 4 == 0 {
-            stop(&victim)?;
+            child::stop(&victim)?;
             check(
                 !is_dead(&handle, &identity, victim.pid(), run.planted)?,
                 || "a stopped process was taken for dead".into(),
@@ -89,21 +89,6 @@ fn is_dead(
 
 fn identity(pid: Pid) -> Outcome<ProcessIdentity> {
     ProcessIdentity::of(pid.as_raw_nonzero().get().unsigned_abs()).map_err(broken)
-}
-
-fn stop(victim: &Child) -> Outcome<()> {
-    victim.signal(Signal::STOP);
-    let path = format!("/proc/{}/stat", victim.pid().as_raw_nonzero());
-    loop {
-        let stat = fs::read_to_string(&path).map_err(broken)?;
-        if stat
-            .rsplit_once(") ")
-            .is_some_and(|(_, rest)| rest.starts_with('T'))
-        {
-            return Ok(());
-        }
-        std::thread::yield_now();
-    }
 }
 
 /// The fork of a victim, which holds the other end of a socket.

@@ -13,6 +13,7 @@ use std::os::unix::net::UnixStream;
 
 use maser_shm::store::{Foreign, HugePages, PeerId, Store, StoreConfig};
 
+use crate::pattern::{fill, number_in};
 use crate::row::{Outcome, Row, broken, check};
 use crate::wire::{self, Message};
 
@@ -36,35 +37,6 @@ fn small_store() -> Outcome<Store> {
         ..StoreConfig::new(8 << 20)
     };
     Store::new(config).map_err(broken)
-}
-
-/// Writes bytes that show whether they are whole. All are odd, so no line of them looks like the mark
-/// of a sealed object.
-fn fill(bytes: &mut [u8], number: usize) {
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = pattern(number, at);
-    }
-}
-
-fn pattern(number: usize, at: usize) -> u8 {
-    0x81 | ((at.wrapping_mul(31).wrapping_add(number) & 0x3f) as u8) << 1
-}
-
-/// The number that was written, if the bytes are whole.
-fn number_in(bytes: &[u8]) -> Outcome<usize> {
-    let first = bytes.first().ok_or_else(|| broken("no bytes"))?;
-    let number = usize::from((first & 0x7e) >> 1);
-    match bytes
-        .iter()
-        .enumerate()
-        .find(|&(at, &byte)| byte != pattern(number, at))
-    {
-        None => Ok(number),
-        Some((at, byte)) => Err(broken(format!(
-            "byte {at} of {} of object {number} is {byte:#x}",
-            bytes.len()
-        ))),
-    }
 }
 
 /// Makes a sealed object with this number in it, gives it to the reader and sends it.
