@@ -58,6 +58,9 @@ struct Arguments {
     /// No more points a row than this.
     #[arg(long, default_value_t = u64::MAX)]
     points: u64,
+    /// No more points a row than cost so many single steps.
+    #[arg(long, default_value_t = u64::MAX)]
+    steps: u64,
     /// What is drawn by chance follows from it.
     #[arg(long)]
     seed: Option<u64>,
@@ -114,6 +117,7 @@ fn prove(arguments: &Arguments, rows: &[Row]) -> Outcome<bool> {
             planted: arguments.canaries,
             sample: arguments.sample,
             points_max: arguments.points,
+            steps_max: arguments.steps,
             seed,
         };
         let began = Instant::now();

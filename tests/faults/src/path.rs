@@ -54,6 +54,17 @@ impl Path {
         self.places.len() as u64
     }
 
+    /// Steps and arrivals that a point costs on average.
+    pub fn mean_cost(&self) -> f64 {
+        const LOOKS: u64 = 64;
+        let cost_of = |look: u64| {
+            let k = self.steps() * look / LOOKS;
+            let cut = self.shortcut(k);
+            cut.map_or(k, |cut| u64::from(cut.passes) + k - cut.steps)
+        };
+        (0..LOOKS).map(cost_of).sum::<u64>() as f64 / LOOKS as f64
+    }
+
     /// The cheapest way to step `k` (PT-1); `None` if stepping is as cheap.
     pub fn shortcut(&self, k: u64) -> Option<Shortcut> {
         let end = usize::try_from(k)
@@ -92,6 +103,7 @@ mod tests {
         let times = stood.filter(|&&place| place == cut.place).count();
         assert_eq!(times as u32, cut.passes + 1);
         assert!(path.shortcut(0).is_none() && path.shortcut(3).is_none());
+        assert!((1.0..20.0).contains(&path.mean_cost()));
         assert!(path.shortcut(u64::MAX).unwrap().steps <= 1400);
     }
 }

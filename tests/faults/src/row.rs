@@ -24,6 +24,8 @@ pub struct Run {
     pub sample: f64,
     /// No more points than this.
     pub points_max: u64,
+    /// No more points than cost so many single steps in all.
+    pub steps_max: u64,
     /// Decides which points, and everything else that is drawn.
     pub seed: u64,
 }

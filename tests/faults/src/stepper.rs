@@ -33,7 +33,7 @@ use crate::row::{Outcome, Run, Stop, Tally, broken, check};
 use crate::trace::{self, Stopped};
 
 /// After this long without an answer a process is said to hang.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rounds before the first kill inside of an operation (KS-2).
 const WARM_ROUNDS: u64 = 4;
@@ -61,7 +61,8 @@ pub struct Victim<'a> {
 impl Victim<'_> {
     /// Waits until it is dead, as in life.
     pub fn wait_for_death(&self) -> Outcome<()> {
-        let dead = self.handle.wait(Some(PATIENCE)).map_err(broken)?;
+        // Stepping through it takes as long as it takes; the row as a whole has a limit.
+        let dead = self.handle.wait(None).map_err(broken)?;
         check(dead, || "the victim has not died".into())
     }
 
@@ -94,7 +95,8 @@ impl Stepped {
         let length = stage.round(Until::Written)?.steps;
         let mut random = run.random();
         let stride = 1.0 / run.sample.clamp(1e-6, 1.0);
-        let stride = stride.max(length as f64 / run.points_max as f64);
+        let affordable = (run.steps_max as f64 / stage.path.mean_cost().max(1.0)).max(1.0);
+        let stride = stride.max(length as f64 / affordable.min(run.points_max as f64));
         let phase = (random.below(1 << 32) as f64 / (1u64 << 32) as f64) * stride;
         let mut tally = Tally::default();
         loop {

@@ -21,12 +21,12 @@ fn prove(arguments: &[&str]) {
 
 #[test]
 fn every_row_holds_on_a_sample_of_its_points() {
-    prove(&["--sample", "0.2", "--points", "100"]);
+    prove(&["--sample", "0.2", "--points", "100", "--steps", "40000"]);
 }
 
 #[test]
 fn every_planted_bug_is_caught() {
-    prove(&["--canaries", "--points", "1000"]);
+    prove(&["--canaries", "--points", "1000", "--steps", "400000"]);
 }
 
 #[test]

@@ -103,19 +103,21 @@ fn beyond_the_pool(kind: PageKind, random: &mut Random) -> Outcome<()> {
 /// As much as there may be: others use the pool as well, so either answer is right.
 fn within_the_pool(random: &mut Random) -> Outcome<()> {
     let pages = 1 + random.below(PAGES_MAX);
-    match Extent::create(
-        pages as usize * PageKind::Huge2MiB.bytes(),
-        PageKind::Huge2MiB,
-    ) {
-        Ok(extent) => {
-            touch(extent.start(), extent.bytes());
-            Ok(())
-        }
-        Err(ExtentError::HugePagesShort { asked, free, .. }) => check(free < asked, || {
-            format!("{free} of {asked} pages are free, and none came")
-        }),
-        Err(ExtentError::NoHugePages { .. }) => Ok(()),
-        Err(error) => Err(broken(error)),
+    let mut tries = 0;
+    loop {
+        let bytes = pages as usize * PageKind::Huge2MiB.bytes();
+        let error = match Extent::create(bytes, PageKind::Huge2MiB) {
+            Ok(extent) => {
+                touch(extent.start(), extent.bytes());
+                return Ok(());
+            }
+            Err(ExtentError::NoHugePages { .. }) => return Ok(()),
+            Err(ExtentError::HugePagesShort { asked, free, .. }) if free < asked => return Ok(()),
+            Err(error) => error,
+        };
+        // Pages may have come back between the refusal and the look at the pool.
+        tries += 1;
+        check(tries < 20, || format!("{pages} pages: {error}"))?;
     }
 }
 
