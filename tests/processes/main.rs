@@ -2,4 +2,5 @@
 
 mod actors;
 mod handles;
+mod streams;
 mod tasks;

@@ -134,12 +134,7 @@ impl<T> Ref<T> {
     /// free scheduler, as soon as that one takes it. What runs ends at its next `get`, `sleep` or
     /// `yield_now`.
     pub fn cancel(&self) -> bool {
-        let pending = self.completion().request_cancel();
-        if pending && let Ok(node) = crate::node::Node::current("cancelling a task") {
-            crate::task::cancel::if_unstarted(self.cell, &node);
-            node.wake_blocked();
-        }
-        pending
+        crate::task::cancel::give_up(self.cell)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::node::Node;
+use crate::worker::remote::FIRST_HOME;
 use maser_shm::sync::atomic::Ordering;
 use std::ptr::NonNull;
 
@@ -37,11 +38,26 @@ impl Drop for Handle {
     }
 }
 
+/// Asks the producer of `cell` to give up; true if it was not done. The caller has a handle.
+pub(crate) fn give_up(cell: NonNull<Header>) -> bool {
+    // SAFETY: the caller's handle.
+    let pending = unsafe { cell.as_ref() }.completion.request_cancel();
+    if pending && let Ok(node) = Node::current("cancelling a task") {
+        if_unstarted(cell, &node);
+        node.wake_blocked();
+    }
+    pending
+}
+
 /// `cell` was asked to give up, and the caller has a handle: if it waits to start, it is over.
-pub(crate) fn if_unstarted(cell: NonNull<Header>, node: &Node) {
+fn if_unstarted(cell: NonNull<Header>, node: &Node) {
     // SAFETY: the caller's handle.
     let header = unsafe { cell.as_ref() };
     let waited = dependencies::claim(cell);
+    let is_elsewhere = header.actor.home() >= FIRST_HOME || node.isolates();
+    if is_elsewhere && !waited {
+        node.workers.cancel(cell);
+    }
     if header.actor.core().is_null() {
         if waited || node.resources.withdraw(cell, node) {
             fail(cell);

@@ -29,6 +29,7 @@ use crate::actor::lane::{Answer, Question};
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::Local;
+use crate::worker::stream::{Producer, Sink};
 use crate::worker::values::{self, Travel};
 use maser_shm::arena::pool::{self, SizeClass};
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +37,7 @@ use maser_shm::sync::completion::{Completed, Completion, Released};
 use std::alloc::Layout;
 use std::any::type_name;
 use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
 
 /// What the types behind a [`Header`] do.
 #[repr(C)]
@@ -127,6 +129,7 @@ impl ActorWord {
 }
 
 /// Parts that few cells have.
+#[derive(Default)]
 pub(crate) struct Extra {
     /// Given back when the task ends.
     pub(crate) grant: Option<crate::resources::Grant>,
@@ -134,6 +137,8 @@ pub(crate) struct Extra {
     pub(crate) name: Option<String>,
     /// Where it is to run.
     pub(crate) scheduler: Option<usize>,
+    /// Where the items go of a stream that another process makes, and the way back to it.
+    pub(crate) stream: Option<(Box<dyn Sink>, Arc<Producer>)>,
     /// Runs after the death of a worker, if the call says so.
     pub(crate) max_retries: Option<i32>,
     /// Calls after which its worker is recycled, if the call says so.
@@ -311,6 +316,17 @@ impl Header {
                 Self::free(cell);
             }
         }
+    }
+
+    /// Where the items of its stream go, if another process makes one.
+    ///
+    /// # Safety
+    /// The cell is not DONE, and the caller has the right to complete it.
+    pub(crate) unsafe fn stream<'a>(
+        cell: NonNull<Header>,
+    ) -> Option<&'a mut (Box<dyn Sink>, Arc<Producer>)> {
+        // SAFETY: before DONE only the producer touches `extra`.
+        unsafe { cell.as_ref().extra.as_mut() }?.stream.as_mut()
     }
 
     #[cold]

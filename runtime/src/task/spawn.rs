@@ -18,12 +18,14 @@ use crate::executor::wait::wait_done;
 use crate::node::Node;
 use crate::object::reference::Ref;
 use crate::resources::{Admission, Grant};
+use crate::worker::stream::{Producer, Sink};
 use crate::worker::values;
 use maser_shm::arena::pool::SizeClass;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{NonNull, null};
+use std::sync::Arc;
 
 /// The vtable of a task of function `M` with parameters `P`, value `T` and code `F`.
 struct Job<M, P, T, F>(PhantomData<(M, P, T, F)>);
@@ -313,6 +315,38 @@ where
     T: Send + Sync + 'static,
     F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
 {
+    spawn_extra::<M, P, T, F>(options, params, run, None)
+}
+
+/// Starts a task that another process runs, whose items go into `sink`.
+pub(crate) fn spawn_elsewhere<M, P, T, F>(
+    options: TaskOptions,
+    params: P,
+    run: F,
+    sink: Box<dyn Sink>,
+    way: Arc<Producer>,
+) -> Ref<T>
+where
+    M: Function,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
+{
+    spawn_extra::<M, P, T, F>(options, params, run, Some((sink, way)))
+}
+
+fn spawn_extra<M, P, T, F>(
+    options: TaskOptions,
+    params: P,
+    run: F,
+    stream: Option<(Box<dyn Sink>, Arc<Producer>)>,
+) -> Ref<T>
+where
+    M: Function,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: FnOnce(P) -> Result<T, Failure> + Send + 'static,
+{
     let mut cell = new_cell::<M, P, T, F>(params, run);
     // SAFETY: TC-3; the cell's one handle goes to the ref.
     let result = unsafe { Ref::from_cell(cell) };
@@ -336,6 +370,7 @@ where
                     grant,
                     name: options.name,
                     scheduler: options.scheduler,
+                    stream,
                     max_retries: options.max_retries,
                     max_calls: options.max_calls,
                 }));

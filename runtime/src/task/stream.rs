@@ -9,16 +9,18 @@ use super::failure::Failure;
 use super::meta::Function;
 use super::options::TaskOptions;
 use super::portable;
-use super::spawn::spawn_with;
-use crate::actor::call::{Method, call};
+use super::spawn::{spawn_elsewhere, spawn_with};
+use crate::actor::call::{Method, call, call_elsewhere};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Fault, Outcome, Result};
 use crate::executor::gate::Gate;
 use crate::executor::local::Local;
 use crate::executor::wait::interrupted;
+use crate::node::Node;
 use crate::object::reference::Ref;
 use crate::wait_graph::{Awaited, Needs};
+use crate::worker::stream::{Producer, Sink};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -27,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Values that may lie between producer and consumer.
-const WINDOW: usize = 16;
+const WINDOW: usize = crate::worker::stream::WINDOW;
 
 struct State<T> {
     items: VecDeque<Ref<T>>,
@@ -40,6 +42,8 @@ struct State<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     gate: Gate,
+    /// Of a stream that another process makes.
+    producer: Option<Arc<Producer>>,
 }
 
 impl<T> Shared<T> {
@@ -69,7 +73,7 @@ pub(crate) struct Emitter<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> RefStream<T> {
-    fn new(name: &'static str) -> (Emitter<T>, Self) {
+    fn new(name: &'static str, producer: Option<Arc<Producer>>) -> (Emitter<T>, Self) {
         let state = State {
             items: VecDeque::new(),
             ended: false,
@@ -78,6 +82,7 @@ impl<T: Send + Sync + 'static> RefStream<T> {
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             gate: Gate::default(),
+            producer,
         });
         (
             Emitter {
@@ -105,6 +110,9 @@ impl<T: Send + Sync + 'static> RefStream<T> {
         if let Some(item) = state.items.pop_front() {
             drop(state);
             self.shared.gate.notify_all();
+            if let Some(producer) = &self.shared.producer {
+                producer.was_taken();
+            }
             return Some(Some(item));
         }
         state.ended.then_some(None)
@@ -154,6 +162,9 @@ impl<T: Send + Sync + 'static> Drop for RefStream<T> {
     fn drop(&mut self) {
         self.shared.lock().abandoned = true;
         self.shared.gate.notify_all();
+        if let Some(producer) = &self.shared.producer {
+            producer.stop();
+        }
     }
 }
 
@@ -257,12 +268,68 @@ where
     I: Iterator<Item = std::result::Result<T, Failure>>,
     F: FnOnce(P) -> std::result::Result<I, Failure> + Send + 'static,
 {
-    let (emitter, mut stream) = RefStream::new(M::META.name);
+    if Node::current("starting a task").is_ok_and(|node| node.tasks_leave())
+        && M::META.entry.is_some()
+    {
+        let (sink, way, mut stream) = from_elsewhere::<M, T>();
+        let nothing = move |_: P| Ok(());
+        stream.producer = Some(spawn_elsewhere::<M, P, (), _>(
+            options, params, nothing, sink, way,
+        ));
+        return stream;
+    }
+    let (emitter, mut stream) = RefStream::new(M::META.name, None);
     let producer = spawn_with::<M, P, (), _>(options, params, move |params| {
         produce::<M, T>(emitter, |emitter| pump::<M, T>(emitter, run(params)?))
     });
     stream.producer = Some(producer);
     stream
+}
+
+/// The sink of a stream that another process makes: decodes the items of `M`.
+struct FromElsewhere<M, T: Send + Sync + 'static> {
+    emitter: Emitter<T>,
+    function: PhantomData<fn() -> M>,
+}
+
+impl<M: Function, T: Send + Sync + 'static> Sink for FromElsewhere<M, T> {
+    fn item(&mut self, item: Outcome<&[u8]>) {
+        let item = item.and_then(|bytes| {
+            let codec = M::META.codec.and_then(|codec| codec.results.first());
+            let mut value = None;
+            let decoded = match codec {
+                Some(codec) => codec.decode(bytes, &mut value),
+                None => Err("the function is `local`".to_owned()),
+            };
+            match (decoded, value) {
+                (Ok(()), Some(value)) => Ok(value),
+                (Err(problem), _) => Err(problem),
+                (Ok(()), None) => Err("it is of another type".to_owned()),
+            }
+            .map_err(|problem| {
+                Fault::new(Error::NotPortable {
+                    function: M::META.name.into(),
+                    value: "an item".into(),
+                    problem,
+                })
+            })
+        });
+        self.emitter.end_with(item);
+        self.emitter.shared.gate.notify_all();
+    }
+}
+
+/// A stream whose items come from another process.
+fn from_elsewhere<M: Function, T: Send + Sync + 'static>()
+-> (Box<dyn Sink>, Arc<Producer>, RefStream<T>) {
+    let producer = Arc::new(Producer::default());
+    let (emitter, stream) = RefStream::new(M::META.name, Some(producer.clone()));
+    emitter.started.set(true);
+    let sink = FromElsewhere::<M, T> {
+        emitter,
+        function: PhantomData,
+    };
+    (Box::new(sink), producer, stream)
 }
 
 /// A streaming method as a method.
@@ -377,7 +444,12 @@ where
     T: Send + Sync + 'static,
     F: StreamBody<A, P, T>,
 {
-    let (emitter, mut stream) = RefStream::new(M::META.name);
+    if actor.block().remote.is_some() {
+        let (sink, way, mut stream) = from_elsewhere::<M, T>();
+        stream.producer = Some(call_elsewhere::<M, A, P>(actor, params, sink, way));
+        return stream;
+    }
+    let (emitter, mut stream) = RefStream::new(M::META.name, None);
     let method = Streaming::<M, T, F, EXCLUSIVE> {
         emitter,
         run,

@@ -35,8 +35,14 @@ extern "C" fn enter() {
     let Some(parent) = std::env::var_os(VARIABLE) else {
         return;
     };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "WE-1, WE-2: nobody reads it meanwhile"
+    )]
     // SAFETY: WE-1, there is one thread.
-    unsafe { std::env::remove_var(VARIABLE) };
+    unsafe {
+        std::env::remove_var(VARIABLE);
+    }
     let parent: Option<u32> = parent.to_str().and_then(|pid| pid.parse().ok());
     let begun = std::panic::catch_unwind(|| match (parent, take_socket()) {
         (Some(parent), Ok(socket)) => member::work(parent, socket),

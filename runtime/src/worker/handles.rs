@@ -15,7 +15,7 @@ use super::remote::Remote;
 use super::wire_error;
 use crate::actor::core::ActorCore;
 use crate::actor::handle::{Actor, ActorType};
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Outcome};
 use crate::executor::local::Local;
 use crate::node::Node;
 use crate::object::codec;
@@ -85,10 +85,13 @@ pub(crate) fn read_ref<'de, T: crate::Value, D: serde::Deserializer<'de>>(
     })
 }
 
+/// What completes a value that another process gives.
+type Arrive = Box<dyn FnOnce(Outcome<&[u8]>) + Send>;
+
 /// A value that another process will give.
 pub(super) struct Awaited {
     /// Completes it with the value's bytes, or with an error.
-    pub(super) arrive: Box<dyn FnOnce(Result<&[u8], Fault>) + Send>,
+    pub(super) arrive: Arrive,
 }
 
 fn ask_for<T: crate::Value>(peer: &Arc<Peer>, number: u64) -> Ref<T> {

@@ -17,11 +17,12 @@ use super::death::Death;
 use super::message::{self, Assembly, Frame, Head, Kind};
 use super::peer::Peer;
 use super::pool::Job;
-use super::serve;
+use super::{serve, stream};
 use crate::actor::core::ActorCore;
 use crate::error::Fault;
 use crate::executor::local::Local;
 use crate::executor::sources::{Probes, Source};
+use crate::object::codec;
 use crate::task::raw::Header;
 use maser_shm::channel::Shared;
 use maser_shm::channel::spsc::{LineReceiver, LineSender};
@@ -69,6 +70,8 @@ pub(crate) struct Link {
     lock: OwnerLock,
     end: UnsafeCell<End>,
     owner: u64,
+    /// The scheduler of this end.
+    index: usize,
 }
 
 // SAFETY: LP-1; the cells are those of calls, which any thread may complete.
@@ -103,6 +106,7 @@ impl DerefMut for Inside<'_> {
 enum Step {
     Nothing,
     Answer(InFlight, u8),
+    Item(NonNull<Header>, u8),
     Serve(Head),
     Garbled(message::Garbled),
 }
@@ -148,6 +152,13 @@ impl End {
         u64::from(place.uses) << 32 | u64::from(at)
     }
 
+    /// The call of a ticket.
+    fn in_flight(&self, ticket: u64) -> Option<NonNull<Header>> {
+        let place = self.places.get(ticket as u32 as usize)?;
+        let call = place.call.as_ref()?;
+        (u64::from(place.uses) == ticket >> 32).then_some(call.cell)
+    }
+
     #[inline]
     fn redeem(&mut self, ticket: u64) -> Option<InFlight> {
         let at = ticket as u32;
@@ -166,6 +177,7 @@ impl Link {
     /// The link of the calling thread's scheduler over these rings.
     pub(super) fn new(
         peer: Arc<Peer>,
+        index: usize,
         there: usize,
         out: LineSender<Frame, Shared>,
         incoming: LineReceiver<Frame, Shared>,
@@ -185,7 +197,13 @@ impl Link {
                 closed: false,
             }),
             owner,
+            index,
         })
+    }
+
+    /// The peer's scheduler at the other end.
+    pub(super) fn there(&self) -> usize {
+        self.there
     }
 
     #[inline(always)]
@@ -196,9 +214,9 @@ impl Link {
         }
     }
 
-    /// Sends a message that is no call. On this end's scheduler.
+    /// Sends a message that is no call.
     pub(crate) fn send(&self, head: Head, body: &[u8]) {
-        let mut inside = self.enter(self.owner);
+        let mut inside = self.enter(thread_number());
         if inside.closed {
             return;
         }
@@ -209,16 +227,49 @@ impl Link {
 
     /// Sends a call; `head` without its ticket. Gives it back if the peer is dead.
     #[inline]
-    pub(crate) fn call(&self, mut head: Head, body: &[u8], call: InFlight) -> Result<(), InFlight> {
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        mut head: Head,
+        body: &[u8],
+        call: InFlight,
+    ) -> Result<(), InFlight> {
         let mut inside = self.enter(self.owner);
         if inside.closed {
             return Err(call);
         }
+        let cell = call.cell;
         head.a = inside.ticket(call);
+        // SAFETY: the call has not been sent: it is not DONE, and its completion is ours.
+        if let Some((_, producer)) = unsafe { Header::stream(cell) } {
+            producer.is_at(self, head.a, self.index);
+        }
         inside.push(head, body);
         drop(inside);
         self.peer.wake(self.there);
         Ok(())
+    }
+
+    /// Tells the peer that the caller of `cell` has given up, if the call is in flight here.
+    pub(super) fn cancel(&self, cell: NonNull<Header>) -> bool {
+        let mut inside = self.enter(thread_number());
+        let mut places = inside.places.iter().enumerate();
+        let ticket = places.find_map(|(at, place)| {
+            let is_it = place.call.as_ref().is_some_and(|call| call.cell == cell);
+            is_it.then_some(u64::from(place.uses) << 32 | at as u64)
+        });
+        let Some(ticket) = ticket else {
+            return false;
+        };
+        let head = Head {
+            kind: Kind::Cancel,
+            flag: 0,
+            a: ticket,
+            b: 0,
+        };
+        inside.push(head, &[]);
+        drop(inside);
+        self.peer.wake(self.there);
+        true
     }
 
     /// Takes messages that are there; `serves` says whether others than answers may be taken.
@@ -236,11 +287,15 @@ impl Link {
                 any = true;
                 match inside.assembly.push(frame) {
                     Ok(None) => {}
+                    Ok(Some(head)) if head.kind == Kind::Item => {
+                        if let Some(cell) = inside.in_flight(head.a) {
+                            break Step::Item(cell, head.flag);
+                        }
+                    }
                     Ok(Some(head)) if head.kind == Kind::Answer => {
-                        match inside.redeem(head.a) {
-                            Some(call) => break Step::Answer(call, head.flag),
-                            // LP-3.
-                            None => {}
+                        // LP-3: an answer to nothing is passed over.
+                        if let Some(call) = inside.redeem(head.a) {
+                            break Step::Answer(call, head.flag);
                         }
                     }
                     Ok(Some(head)) => break Step::Serve(head),
@@ -260,13 +315,22 @@ impl Link {
                     drop(inside);
                     serve::answered(&self.peer, call, flag, &scratch);
                 }
+                Step::Item(cell, flag) => {
+                    std::mem::swap(&mut scratch, inside.assembly.body());
+                    drop(inside);
+                    // SAFETY: items come before the answer, which whoever takes messages here takes
+                    // in their order: the call is not DONE.
+                    if let Some((sink, _)) = unsafe { Header::stream(cell) } {
+                        let came = || stream::came(&mut **sink, flag, &scratch);
+                        codec::from_peer(&self.peer, came);
+                    }
+                }
                 Step::Serve(head) => {
                     std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
-                    match local {
-                        Some(local) => serve::serve(self, head, &scratch, local),
-                        // The dead wait for no answer.
-                        None => {}
+                    // The dead wait for no answer.
+                    if let Some(local) = local {
+                        serve::serve(self, head, &scratch, local);
                     }
                 }
             }

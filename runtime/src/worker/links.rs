@@ -2,20 +2,26 @@
 
 use super::link::Link;
 use super::peer::Peer;
+use super::serving::Serving;
 use crate::error::Result;
 use crate::executor::local::Local;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-/// By the process's number, then by its scheduler.
+/// See the module's page.
 #[derive(Default)]
-pub(crate) struct Links(RefCell<Vec<Vec<Option<Arc<Link>>>>>);
+pub(crate) struct Links {
+    /// By the process's number, then by its scheduler.
+    table: RefCell<Vec<Vec<Option<Arc<Link>>>>>,
+    /// The calls of other processes that run here.
+    pub(super) serving: Serving,
+}
 
 impl Links {
     /// The link to scheduler `there` of another process, made at its first use.
     #[inline]
     pub(crate) fn get(&self, local: &Local, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
-        let links = self.0.borrow();
+        let links = self.table.borrow();
         let known = links.get(peer.slot as usize).and_then(|of| of.get(there));
         match known {
             Some(Some(link)) if Arc::ptr_eq(&link.peer, peer) => Ok(link.clone()),
@@ -29,7 +35,7 @@ impl Links {
     #[cold]
     fn open(&self, local: &Local, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
         let link = peer.open(there, local)?;
-        let mut links = self.0.borrow_mut();
+        let mut links = self.table.borrow_mut();
         let slot = peer.slot as usize;
         if links.len() <= slot {
             links.resize_with(slot + 1, Vec::new);
@@ -46,7 +52,7 @@ impl Links {
             let link = link.as_ref();
             link.is_some_and(|link| Arc::ptr_eq(&link.peer, peer))
         };
-        let mut links = self.0.borrow_mut();
+        let mut links = self.table.borrow_mut();
         if let Some(of) = links.get_mut(peer.slot as usize) {
             of.retain(|link| !is_its(link));
         }

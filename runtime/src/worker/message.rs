@@ -45,6 +45,10 @@ pub(crate) enum Kind {
     Ask = 8,
     /// The value `a`, flag 1 for an error; the outcome.
     Value = 9,
+    /// The next item of the stream of call `a`, flag 1 for an error; the item.
+    Item = 10,
+    /// The consumer of the stream of call `a` has room for `b` more, or with flag 1 wants none.
+    More = 11,
 }
 
 impl Kind {
@@ -59,6 +63,8 @@ impl Kind {
             Self::Cancel,
             Self::Ask,
             Self::Value,
+            Self::Item,
+            Self::More,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

@@ -10,7 +10,8 @@
 //! | `workers` | the processes that this one knows of |
 //! | `peer` | one of them: memory, links, what it holds |
 //! | `link`, `links`, `message` | calls and answers between two schedulers, in shared rings |
-//! | `serve`, `incoming`, `exports` | calls that came, and the actors they are for |
+//! | `serve`, `serving`, `incoming`, `exports` | calls that came, and the actors they are for |
+//! | `stream` | streams between processes |
 //! | `remote` | actors of another process, as this one sees them |
 //! | `pool` | tasks in worker processes |
 //! | `values`, `parcel`, `handles` | values as bytes, and the refs and actors in them |
@@ -36,7 +37,9 @@ pub(crate) mod pool;
 pub(crate) mod registry;
 pub(crate) mod remote;
 mod serve;
+mod serving;
 mod socket;
+pub(crate) mod stream;
 pub(crate) mod values;
 pub(crate) mod wire_error;
 pub(crate) mod workers;

@@ -12,12 +12,14 @@ use super::exports::Exports;
 use super::handles::{self, Awaited};
 use super::link::{Link, LinkSource};
 use super::message::{Frame, Head};
+use super::stream::Pumps;
 use crate::actor::address::{HeldCore, SendCore};
 use crate::actor::core::ActorCore;
 use crate::error::{Error, Fault, Result};
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::node::Node;
+use crate::task::raw::Header;
 use maser_shm::channel::spsc::{line_bytes, line_receiver_in, line_sender_in};
 use maser_shm::control::ControlMemory;
 use std::any::TypeId;
@@ -57,6 +59,7 @@ pub(crate) struct Peer {
     proxies: Mutex<Vec<SendCore>>,
     doors: super::doors::Doors,
     exports: Exports,
+    pumps: Pumps,
     /// Values that it was asked for, and how they are to arrive.
     awaited: Mutex<HashMap<u64, Awaited>>,
     death: OnceLock<Death>,
@@ -85,6 +88,7 @@ impl Peer {
             proxies: Mutex::default(),
             doors,
             exports: Exports::default(),
+            pumps: Pumps::default(),
             awaited: Mutex::default(),
             death: OnceLock::new(),
             buffers: Mutex::default(),
@@ -116,6 +120,18 @@ impl Peer {
         &self.exports
     }
 
+    /// The streams that it reads from this process.
+    pub(super) fn pumps(&self) -> &Pumps {
+        &self.pumps
+    }
+
+    /// Tells it that the caller of `cell` has given up, if it runs the call.
+    pub(super) fn cancel(&self, cell: NonNull<Header>) -> bool {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = links.iter().flatten();
+        links.any(|link| link.cancel(cell))
+    }
+
     /// Whether it holds nothing of this process.
     pub(crate) fn holds_nothing(&self) -> bool {
         self.exports.is_empty()
@@ -141,14 +157,14 @@ impl Peer {
         if let Some(link) = place {
             return Ok(link.clone());
         }
-        let link = self.map(index, there)?;
+        let link = self.map(index, local.shared.index, there)?;
         *place = Some(link.clone());
         drop(links);
         local.sources.push(Rc::new(LinkSource(link.clone())));
         Ok(link)
     }
 
-    fn map(self: &Arc<Self>, index: usize, there: usize) -> Result<Arc<Link>> {
+    fn map(self: &Arc<Self>, index: usize, here: usize, there: usize) -> Result<Arc<Link>> {
         let refused = |reason: String| Error::System {
             what: format!("cannot open the link to {}", self.name()),
             reason,
@@ -163,7 +179,7 @@ impl Peer {
         let incoming = line_receiver_in::<Frame>(&ring(back)?, DEPTH);
         let out = out.map_err(|error| refused(error.to_string()))?;
         let incoming = incoming.map_err(|error| refused(error.to_string()))?;
-        Ok(Link::new(self.clone(), there, out, incoming))
+        Ok(Link::new(self.clone(), here, there, out, incoming))
     }
 
     /// A message was published for its scheduler `there`.
@@ -212,6 +228,7 @@ impl Peer {
             link.peer_died(death);
         }
         self.exports.clear();
+        self.pumps.stop_all();
         let awaited = {
             let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *awaited)

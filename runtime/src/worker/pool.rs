@@ -131,7 +131,11 @@ impl Pool {
             cell,
             function: registry::place_of(entry),
             parcel,
-            retries: retries.or(defaults.max_retries).unwrap_or(MAX_RETRIES),
+            // The items of a stream that came are not taken back.
+            retries: match extra.is_some_and(|extra| extra.stream.is_some()) {
+                true => 0,
+                false => retries.or(defaults.max_retries).unwrap_or(MAX_RETRIES),
+            },
             max_calls: max_calls.unwrap_or(defaults.max_calls),
             is_nested,
             wanted: extra.and_then(|extra| extra.scheduler),
@@ -307,7 +311,12 @@ impl Job {
     /// Completes a job that is in no worker.
     fn fail(self, fault: Fault) {
         // SAFETY: TC-1: the arguments have departed, and the job is nowhere else.
-        unsafe { (self.cell.as_ref().vtable().travel.arrive)(self.cell, Err(fault)) };
+        unsafe {
+            if let Some((sink, _)) = Header::stream(self.cell) {
+                sink.item(Err(fault.clone()));
+            }
+            (self.cell.as_ref().vtable().travel.arrive)(self.cell, Err(fault))
+        };
     }
 
     fn give_up(self, fault: Fault) {

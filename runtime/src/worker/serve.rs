@@ -9,7 +9,7 @@ use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::pool::Stays;
-use super::{registry, wire_error};
+use super::{registry, stream, wire_error};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::create::ActorOptions;
 use crate::error::{Error, Fault, Outcome};
@@ -22,7 +22,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Flag of an answer: the body is an error.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 
 /// Gives a value that the peer asked for, now or when it is there.
 fn give(link: &Arc<Link>, number: u64, value: Arc<Answer>, local: &Local) {
@@ -64,6 +64,7 @@ pub(super) fn answered(peer: &Arc<Peer>, call: InFlight, flag: u8, body: &[u8]) 
         if let Some(actor) = call.actor {
             has_failed(&call, actor, &fault);
         }
+        end_stream(&call, &fault);
         return complete_with(call, fault);
     }
     // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
@@ -73,6 +74,14 @@ pub(super) fn answered(peer: &Arc<Peer>, call: InFlight, flag: u8, body: &[u8]) 
         if let Some(actor) = call.actor {
             ActorCore::release(actor);
         }
+    }
+}
+
+/// The stream that a call was to give ends with its error.
+fn end_stream(call: &InFlight, fault: &Fault) {
+    // SAFETY: the call is in no link any more and not DONE: its completion is ours.
+    if let Some((sink, _)) = unsafe { Header::stream(call.cell) } {
+        sink.item(Err(fault.clone()));
     }
 }
 
@@ -113,7 +122,9 @@ pub(super) fn orphaned(mut call: InFlight, death: &Death) {
             None => death.error(what, None),
         }
     };
-    complete_with(call, Fault::new(error));
+    let fault = Fault::new(error);
+    end_stream(&call, &fault);
+    complete_with(call, fault);
 }
 
 /// Does what a message asks for. On the link's scheduler.
@@ -176,8 +187,9 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 codec::from_peer(&link.peer, || (awaited.arrive)(outcome));
             }
         }
-        Kind::Cancel => {}
-        Kind::Answer => unreachable!("answers are taken by the link"),
+        Kind::Cancel => local.links.serving.cancel(link, head.a),
+        Kind::More => link.peer.pumps().more(link.there(), head),
+        Kind::Answer | Kind::Item => unreachable!("the link takes them"),
     }
 }
 
@@ -225,14 +237,18 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
 fn reply(link: &Arc<Link>, ticket: u64, given: Result<Answering, Error>, local: &Local) {
     match given.map(|answering| answering.0) {
         Ok(Given::One(answer)) => {
+            let serving = &local.links.serving;
+            serving.begins(link, ticket, &answer);
             run_now(&answer, local);
             if is_done(&answer) {
+                serving.ends(link, ticket);
                 return send(link, self::answer(ticket, 0), &[&answer], local);
             }
             let link = link.clone();
             let shared = local.shared.clone();
             when_done(answer.cell(), move || {
                 let errand = letter::closure(move |local| {
+                    local.links.serving.ends(&link, ticket);
                     send(&link, self::answer(ticket, 0), &[&answer], local);
                 });
                 // SAFETY: LT-1, a fresh letter.
@@ -240,7 +256,8 @@ fn reply(link: &Arc<Link>, ticket: u64, given: Result<Answering, Error>, local: 
             });
         }
         Ok(Given::Many(answers)) => many(link.clone(), ticket, answers, local),
-        Ok(Given::Stream(_) | Given::Actor(..)) => {
+        Ok(Given::Stream(items)) => stream::send(link, ticket, items),
+        Ok(Given::Actor(..)) => {
             let error = Error::InvalidArgument {
                 argument: "function",
                 problem: "its result cannot be sent as one value".into(),
@@ -317,7 +334,7 @@ fn fail(link: &Link, ticket: u64, error: &Error) {
     link.send(answer(ticket, FAILED), &wire_error::encode(error));
 }
 
-fn answer(ticket: u64, flag: u8) -> Head {
+pub(super) fn answer(ticket: u64, flag: u8) -> Head {
     Head {
         kind: Kind::Answer,
         flag,

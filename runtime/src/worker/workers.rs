@@ -172,6 +172,15 @@ impl Workers {
         Ok(peer)
     }
 
+    /// The caller of `cell` has given up: tells the process that runs it, if another one does.
+    pub(crate) fn cancel(&self, cell: NonNull<Header>) {
+        let peers: Vec<Arc<Peer>> = {
+            let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+            peers.iter().flatten().cloned().collect()
+        };
+        let _found = peers.iter().any(|peer| peer.cancel(cell));
+    }
+
     /// Ends a worker at once.
     pub(crate) fn kill(&self, slot: u32) {
         if let Some(keeper) = &*self.keeper() {
