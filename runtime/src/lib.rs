@@ -67,7 +67,7 @@ pub use private as __private;
 pub use crate::actor::call::CallOptions;
 pub use crate::actor::create::ActorOptions;
 pub use crate::actor::handle::{Actor, ActorType, actor_id, get_actor, kill};
-pub use crate::config::{Config, Isolation, Mode, Timeout};
+pub use crate::config::{Config, HugePages, Isolation, Mode, Timeout};
 pub use crate::error::{Cause, Error, Frame, Result, TaskError};
 pub use crate::error_log::ErrorEvent;
 pub use crate::graph::bind::{IntoNode, Source};

@@ -82,6 +82,18 @@ knobs! {
     NAME_STACK_OVERFLOWS: "name_stack_overflows" "MASER_NAME_STACK_OVERFLOWS" [""]
         "true", "true or false",
         "install a SIGSEGV handler that names the task whose stack overflowed";
+    STORE_BYTES: "store_bytes" "MASER_STORE_BYTES" ["bytes"]
+        "30 % of memory", "1MiB to the memory of machine or cgroup",
+        "most bytes of the object store; taken when they are needed";
+    HUGE_PAGES: "huge_pages" "MASER_HUGE_PAGES" [""]
+        "auto", "auto, require or off; true (with huge_page_dir) and false as in older programs",
+        "whether the object store takes pages from the reserved pools";
+    HUGE_PAGE_DIR: "huge_page_dir" "MASER_HUGE_PAGE_DIR" [""]
+        "none", "an absolute path",
+        "directory of huge pages (hugetlbfs) for the object store";
+    SPILL_DIRECTORY: "spill_directory" "MASER_SPILL_DIRECTORY" [""]
+        "none", "an absolute path",
+        "where the object store may write cold objects when it is full";
 }
 
 /// Runs of one graph in flight, for the knob and for the options of a graph alike.
@@ -107,7 +119,11 @@ impl Knob {
 }
 
 /// Names that a user may try, and the knob that is meant.
-const OTHER_NAMES: [(&str, &Knob); 1] = [("MASER_NUM_WORKERS", &NUM_CPUS)];
+const OTHER_NAMES: [(&str, &Knob); 3] = [
+    ("MASER_NUM_WORKERS", &NUM_CPUS),
+    ("MASER_OBJECT_STORE_MEMORY", &STORE_BYTES),
+    ("MASER_PLASMA_DIRECTORY", &HUGE_PAGE_DIR),
+];
 
 /// The knob whose variable, or other name, is `name` but for up to two letters.
 pub(super) fn nearest(name: &str) -> Option<&'static Knob> {

@@ -21,9 +21,10 @@ mod tests;
 pub use error::{ConfigError, Origin};
 pub use knob::{KNOBS, Knob};
 pub(crate) use knob::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT};
-pub use settings::{Isolation, Mode, Settings, Timeout};
+pub use settings::{HugePages, HugePagesWanted, Isolation, Mode, Settings, Timeout};
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a program asks of the runtime. Knobs that are not set come from the environment, then
@@ -53,6 +54,10 @@ pub struct Config {
     error_log_len: Option<usize>,
     id_seed: Option<u64>,
     name_stack_overflows: Option<bool>,
+    store_bytes: Option<usize>,
+    huge_pages: Option<HugePagesWanted>,
+    huge_page_dir: Option<PathBuf>,
+    spill_directory: Option<PathBuf>,
 }
 
 impl Config {
@@ -218,6 +223,54 @@ impl Config {
     /// Default true; `MASER_NAME_STACK_OVERFLOWS`.
     pub fn name_stack_overflows(mut self, name: bool) -> Self {
         self.name_stack_overflows = Some(name);
+        self
+    }
+
+    /// Most bytes of the object store, where arrays lie that other processes read. Nothing is taken
+    /// before it is needed.
+    ///
+    /// 1 MiB to the memory of the machine or cgroup; default 30 % of that; `MASER_STORE_BYTES`,
+    /// which also takes `512MiB`, `4GiB`.
+    pub fn store_bytes(mut self, bytes: usize) -> Self {
+        self.store_bytes = Some(bytes);
+        self
+    }
+
+    /// The same knob as [`store_bytes`](Config::store_bytes), under its older name.
+    pub fn object_store_memory(self, bytes: usize) -> Self {
+        self.store_bytes(bytes)
+    }
+
+    /// Whether the object store takes pages from the reserved pools: see [`HugePages`]. A `bool` is
+    /// the older form: `true` is [`HugePages::Require`] and needs a
+    /// [`huge_page_dir`](Config::huge_page_dir), `false` is [`HugePages::Off`].
+    ///
+    /// Default [`HugePages::Auto`]; `MASER_HUGE_PAGES` (`auto`, `require`, `off`, `true`, `false`).
+    pub fn huge_pages(mut self, pages: impl Into<HugePagesWanted>) -> Self {
+        self.huge_pages = Some(pages.into());
+        self
+    }
+
+    /// A directory of huge pages (hugetlbfs) that the object store takes them from, for sites that
+    /// hand them out so. Without it no directory is needed.
+    ///
+    /// An absolute path; default none; `MASER_HUGE_PAGE_DIR`.
+    pub fn huge_page_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.huge_page_dir = Some(directory.into());
+        self
+    }
+
+    /// The same knob as [`huge_page_dir`](Config::huge_page_dir), under its older name.
+    pub fn plasma_directory(self, directory: impl Into<PathBuf>) -> Self {
+        self.huge_page_dir(directory)
+    }
+
+    /// Where the object store may write cold objects when it is full. Without it a full store is an
+    /// error at once.
+    ///
+    /// An absolute path; default none; `MASER_SPILL_DIRECTORY`.
+    pub fn spill_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.spill_directory = Some(directory.into());
         self
     }
 }

@@ -1,8 +1,9 @@
 //! From the text of a variable to a value. The errors say what the text is not; the range is
 //! checked afterwards, for builder and environment alike.
 
-use super::{Isolation, Mode, Timeout};
+use super::{HugePages, HugePagesWanted, Isolation, Mode, Timeout};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a parser says of text it cannot read.
@@ -82,6 +83,24 @@ pub(super) fn isolation(text: &str) -> Result<Isolation, Problem> {
         "process" => Ok(Isolation::Process),
         _ => Err("is not an isolation".to_owned()),
     }
+}
+
+/// The word of a policy for huge pages, or the older switch.
+pub(super) fn huge_pages(text: &str) -> Result<HugePagesWanted, Problem> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(HugePages::Auto.into()),
+        "require" => Ok(HugePages::Require.into()),
+        "off" => Ok(HugePages::Off.into()),
+        other => match switch(other) {
+            Ok(on) => Ok(on.into()),
+            Err(_) => Err("is none of auto, require and off".to_owned()),
+        },
+    }
+}
+
+/// A path.
+pub(super) fn path(text: &str) -> Result<PathBuf, Problem> {
+    Ok(PathBuf::from(text))
 }
 
 /// `name=amount,name=amount`; white space around the parts and a comma at the end do no harm.

@@ -1,11 +1,12 @@
 //! From what was asked for to what holds: CF-1 to CF-3.
 
 use super::knob::{self, KNOBS, Knob};
-use super::{Config, ConfigError, Origin, Settings, Timeout, parse};
+use super::{Config, ConfigError, HugePagesWanted, Origin, Settings, Timeout, parse};
 use crate::topology;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Largest amount of a resource: far above any machine, and exact in a float to 1/10,000.
@@ -16,6 +17,12 @@ const MAX_TIMEOUT_S: u64 = 1_000_000_000;
 
 /// Linux's default of `vm.max_map_count`, where the machine does not tell.
 const USUAL_MAX_MAP_COUNT: usize = 65_530;
+
+/// Where the machine does not tell.
+const USUAL_MEMORY_BYTES: u64 = 4 << 30;
+
+/// Less is no store.
+const LEAST_STORE_BYTES: usize = 1 << 20;
 
 /// What is wrong with a value, and what to do if it is not plain from the range.
 struct Flaw {
@@ -104,6 +111,33 @@ fn between(range: RangeInclusive<usize>) -> impl FnOnce(&usize) -> Result<(), Fl
     }
 }
 
+#[allow(
+    clippy::ptr_arg,
+    reason = "the value of a knob, by reference like all of them"
+)]
+fn absolute(path: &PathBuf) -> Result<(), Flaw> {
+    let is_absolute = path.is_absolute();
+    is_absolute
+        .then_some(())
+        .ok_or_else(|| Flaw::outside("an absolute path"))
+}
+
+/// The older form's own check.
+fn old_switch(pages: HugePagesWanted, has_directory: bool) -> Result<(), Flaw> {
+    if pages != HugePagesWanted::Switch(true) || has_directory {
+        return Ok(());
+    }
+    Err(Flaw {
+        problem: "If huge_pages is True, then the plasma_directory argument must be provided."
+            .to_owned(),
+        remedy: Some(
+            "set plasma_directory (huge_page_dir, MASER_HUGE_PAGE_DIR), or take huge_pages = \
+             require, which needs no directory"
+                .to_owned(),
+        ),
+    })
+}
+
 fn quantity(value: &f64) -> Result<(), Flaw> {
     // NaN is in no range.
     let inside = (0.0..=MAX_QUANTITY).contains(value);
@@ -151,6 +185,7 @@ pub(super) struct Machine {
     pub usable_parallelism: fn() -> usize,
     pub page_bytes: usize,
     pub max_map_count: Option<usize>,
+    pub memory_bytes: Option<u64>,
 }
 
 impl Machine {
@@ -162,7 +197,29 @@ impl Machine {
             usable_parallelism: topology::usable_parallelism,
             page_bytes: rustix::param::page_size(),
             max_map_count,
+            memory_bytes: maser_shm::os::memory::total_bytes(),
         }
+    }
+
+    /// Three tenths, for the rest belongs to the program.
+    fn store_bytes(&self) -> usize {
+        let memory = self.memory_bytes.unwrap_or(USUAL_MEMORY_BYTES);
+        let share = usize::try_from(memory / 10 * 3).unwrap_or(usize::MAX);
+        share.max(LEAST_STORE_BYTES)
+    }
+
+    fn check_store_bytes(&self, bytes: &usize) -> Result<(), Flaw> {
+        let most = self.memory_bytes.unwrap_or(u64::MAX);
+        if *bytes >= LEAST_STORE_BYTES && *bytes as u64 <= most {
+            return Ok(());
+        }
+        Err(Flaw {
+            problem: format!(
+                "must be between {LEAST_STORE_BYTES} and {most}, the memory of this machine or \
+                 cgroup"
+            ),
+            remedy: None,
+        })
     }
 
     /// A blocked task holds a stack and a guard page, which are two mappings; 1,024 stacks' worth
@@ -237,6 +294,11 @@ impl Config {
                 .choose(knob, builder, parse::switch, any)?
                 .unwrap_or(default))
         };
+
+        let directory = |knob, builder: &Option<PathBuf>| {
+            from.choose(knob, builder.clone(), parse::path, absolute)
+        };
+        let huge_page_dir = directory(&knob::HUGE_PAGE_DIR, &self.huge_page_dir)?;
 
         let num_cpus = from
             .choose(
@@ -323,6 +385,25 @@ impl Config {
                 self.name_stack_overflows,
                 true,
             )?,
+            store_bytes: from
+                .choose(
+                    &knob::STORE_BYTES,
+                    self.store_bytes,
+                    parse::bytes,
+                    |bytes| machine.check_store_bytes(bytes),
+                )?
+                .unwrap_or_else(|| machine.store_bytes()),
+            huge_pages: from
+                .choose(
+                    &knob::HUGE_PAGES,
+                    self.huge_pages,
+                    parse::huge_pages,
+                    |pages| old_switch(*pages, huge_page_dir.is_some()),
+                )?
+                .map(HugePagesWanted::pages)
+                .unwrap_or_default(),
+            spill_directory: directory(&knob::SPILL_DIRECTORY, &self.spill_directory)?,
+            huge_page_dir,
             unknown_env: Vec::new(),
         })
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How tasks run, and what is printed of their errors.
@@ -25,6 +26,50 @@ pub enum Isolation {
     Thread,
     /// Each actor in a process of its own: a crash, an abort or a kill takes that actor alone.
     Process,
+}
+
+/// Whether the object store takes pages from the reserved pools (`vm.nr_hugepages`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HugePages {
+    /// Where there are any; else plain pages and one notice.
+    #[default]
+    Auto,
+    /// Without them it is an error.
+    Require,
+    /// Plain pages, huge ones where the kernel finds it fit.
+    Off,
+}
+
+/// What [`Config::huge_pages`](super::Config::huge_pages) takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePagesWanted {
+    /// One of the three.
+    Pages(HugePages),
+    /// The older form, whose `true` needs a directory.
+    Switch(bool),
+}
+
+impl From<HugePages> for HugePagesWanted {
+    fn from(pages: HugePages) -> Self {
+        Self::Pages(pages)
+    }
+}
+
+impl From<bool> for HugePagesWanted {
+    fn from(on: bool) -> Self {
+        Self::Switch(on)
+    }
+}
+
+impl HugePagesWanted {
+    /// What it means.
+    pub(super) fn pages(self) -> HugePages {
+        match self {
+            Self::Pages(pages) => pages,
+            Self::Switch(true) => HugePages::Require,
+            Self::Switch(false) => HugePages::Off,
+        }
+    }
 }
 
 /// How long to wait.
@@ -107,6 +152,14 @@ pub struct Settings {
     pub id_seed: Option<u64>,
     /// Whether stack overflows are reported with the name of the task.
     pub name_stack_overflows: bool,
+    /// Most bytes of the object store.
+    pub store_bytes: usize,
+    /// Whether the object store takes pages from the reserved pools.
+    pub huge_pages: HugePages,
+    /// The directory of huge pages that it takes them from.
+    pub huge_page_dir: Option<PathBuf>,
+    /// Where it may write cold objects.
+    pub spill_directory: Option<PathBuf>,
     /// Variables in the environment that begin with `MASER_` and name no knob, in order. Only
     /// [`Config::resolve_from_env`](super::Config::resolve_from_env) fills it.
     pub unknown_env: Vec<String>,

@@ -11,6 +11,7 @@ fn machine() -> Machine {
         usable_parallelism: || 3,
         page_bytes: 4096,
         max_map_count: Some(65_530),
+        memory_bytes: Some(10 << 30),
     }
 }
 
@@ -61,6 +62,10 @@ fn defaults_are_what_the_documents_say() {
         error_log_len: 1000,
         id_seed: None,
         name_stack_overflows: true,
+        store_bytes: 3 << 30,
+        huge_pages: HugePages::Auto,
+        huge_page_dir: None,
+        spill_directory: None,
         unknown_env: Vec::new(),
     };
     assert_eq!(settings, expected);
@@ -86,6 +91,10 @@ fn every_variable_sets_its_field() {
         ("MASER_ERROR_LOG_LEN", "0"),
         ("MASER_ID_SEED", "0xff"),
         ("MASER_NAME_STACK_OVERFLOWS", "0"),
+        ("MASER_STORE_BYTES", "2GiB"),
+        ("MASER_HUGE_PAGES", "Require"),
+        ("MASER_HUGE_PAGE_DIR", "/mnt/huge"),
+        ("MASER_SPILL_DIRECTORY", "/scratch"),
     ];
     assert_eq!(vars.len(), KNOBS.len(), "a new knob belongs in this test");
     let expected = Settings {
@@ -106,6 +115,10 @@ fn every_variable_sets_its_field() {
         error_log_len: 0,
         id_seed: Some(255),
         name_stack_overflows: false,
+        store_bytes: 2 << 30,
+        huge_pages: HugePages::Require,
+        huge_page_dir: Some("/mnt/huge".into()),
+        spill_directory: Some("/scratch".into()),
         unknown_env: Vec::new(),
     };
     assert_eq!(resolve(&Config::new(), &vars), Ok(expected));
@@ -135,7 +148,11 @@ fn the_builder_wins_over_the_environment() {
         .graph_max_buffered_results(3)
         .error_log_len(4)
         .id_seed(6)
-        .name_stack_overflows(false);
+        .name_stack_overflows(false)
+        .object_store_memory(1 << 20)
+        .huge_pages(true)
+        .plasma_directory("/h")
+        .spill_directory("/s");
     let settings = resolve(&config, &garbage).expect("CF-1: no variable was looked at");
     assert_eq!(settings.num_cpus, 5);
     assert_eq!(settings.num_gpus, 1.0);
@@ -158,6 +175,12 @@ fn the_builder_wins_over_the_environment() {
         (2, 3)
     );
     assert_eq!((settings.error_log_len, settings.id_seed), (4, Some(6)));
+    assert_eq!(
+        (settings.store_bytes, settings.huge_pages),
+        (1 << 20, HugePages::Require)
+    );
+    assert_eq!(settings.huge_page_dir, Some("/h".into()));
+    assert_eq!(settings.spill_directory, Some("/s".into()));
 }
 
 #[test]

@@ -237,3 +237,60 @@ fn remedies_read_like_sentences() {
         );
     }
 }
+
+#[test]
+fn the_store_fits_into_memory() {
+    for bytes in [(1 << 20) - 1, (10 << 30) + 1] {
+        let error = refused(
+            from_builder(Config::new().store_bytes(bytes)),
+            "store_bytes",
+            "must be between 1048576 and 10737418240",
+        );
+        assert!(error.remedy.contains("30 % of memory"), "{error}");
+    }
+    let settings = from_env("MASER_STORE_BYTES", "512MiB").expect("it fits");
+    assert_eq!(settings.store_bytes, 512 << 20);
+}
+
+#[test]
+fn huge_pages_of_older_programs_need_a_directory() {
+    let text = "If huge_pages is True, then the plasma_directory argument must be provided.";
+    refused(
+        from_builder(Config::new().huge_pages(true)),
+        "huge_pages",
+        text,
+    );
+    refused(from_env("MASER_HUGE_PAGES", "true"), "huge_pages", text);
+    let both = [
+        ("MASER_HUGE_PAGES", "true"),
+        ("MASER_HUGE_PAGE_DIR", "/mnt/huge"),
+    ];
+    let settings = resolve(&Config::new(), &both).expect("it has its directory");
+    assert_eq!(settings.huge_pages, HugePages::Require);
+    let settings = from_builder(Config::new().huge_pages(HugePages::Require));
+    assert_eq!(
+        settings.expect("no directory").huge_pages,
+        HugePages::Require
+    );
+    let settings = from_env("MASER_HUGE_PAGES", "false").expect("a switch");
+    assert_eq!(settings.huge_pages, HugePages::Off);
+    refused(
+        from_env("MASER_HUGE_PAGES", "perhaps"),
+        "huge_pages",
+        "none of auto, require and off",
+    );
+}
+
+#[test]
+fn directories_are_absolute() {
+    refused(
+        from_builder(Config::new().spill_directory("spill")),
+        "spill_directory",
+        "an absolute path",
+    );
+    refused(
+        from_env("MASER_HUGE_PAGE_DIR", "huge"),
+        "huge_page_dir",
+        "an absolute path",
+    );
+}

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use super::{
     CPU, DlBorrowed, DlDataType, DlDevice, DlManaged, DlTensor, DlVersioned, FLAG_READ_ONLY,
-    VERSION,
+    Managed, VERSION,
 };
 use crate::tensor::dtype::DType;
 use crate::tensor::error::TensorError;
@@ -140,7 +140,7 @@ impl DlTensor {
             context: std::ptr::null_mut(),
             deleter: Some(delete_plain),
         };
-        export(memory, dtype, layout, make, parts).map(Self::Plain)
+        export(memory, dtype, layout, make, parts).map(|made| Self(Managed::Plain(made)))
     }
 
     /// A `DLManagedTensorVersioned` of elements in `memory`, marked read-only (DL-4).
@@ -162,6 +162,6 @@ impl DlTensor {
             flags: FLAG_READ_ONLY,
             tensor,
         };
-        export(memory, dtype, layout, make, parts).map(Self::Versioned)
+        export(memory, dtype, layout, make, parts).map(|made| Self(Managed::Versioned(made)))
     }
 }

@@ -126,10 +126,11 @@ const _: () = {
 
 /// A managed tensor of either struct, owned (DL-1).
 #[derive(Debug)]
-pub enum DlTensor {
-    /// `DLManagedTensor`.
+pub struct DlTensor(Managed);
+
+#[derive(Debug)]
+enum Managed {
     Plain(NonNull<DlManaged>),
-    /// `DLManagedTensorVersioned`.
     Versioned(NonNull<DlVersioned>),
 }
 
@@ -146,7 +147,7 @@ impl DlTensor {
     /// any thread. Nobody writes to its memory until then (DL-3).
     #[must_use]
     pub unsafe fn from_plain(tensor: NonNull<DlManaged>) -> Self {
-        Self::Plain(tensor)
+        Self(Managed::Plain(tensor))
     }
 
     /// Takes a `DLManagedTensorVersioned` over.
@@ -155,7 +156,7 @@ impl DlTensor {
     /// As for [`from_plain`](Self::from_plain).
     #[must_use]
     pub unsafe fn from_versioned(tensor: NonNull<DlVersioned>) -> Self {
-        Self::Versioned(tensor)
+        Self(Managed::Versioned(tensor))
     }
 
     /// Gives a `DLManagedTensor` away: whoever has it calls its deleter. The tensor itself if it is
@@ -164,12 +165,12 @@ impl DlTensor {
     /// # Errors
     /// The tensor, if it is of the other struct.
     pub fn into_plain(self) -> Result<NonNull<DlManaged>, Self> {
-        match self {
-            Self::Plain(tensor) => {
+        match self.0 {
+            Managed::Plain(tensor) => {
                 std::mem::forget(self);
                 Ok(tensor)
             }
-            Self::Versioned(_) => Err(self),
+            Managed::Versioned(_) => Err(self),
         }
     }
 
@@ -178,21 +179,21 @@ impl DlTensor {
     /// # Errors
     /// The tensor, if it is of the other struct.
     pub fn into_versioned(self) -> Result<NonNull<DlVersioned>, Self> {
-        match self {
-            Self::Versioned(tensor) => {
+        match self.0 {
+            Managed::Versioned(tensor) => {
                 std::mem::forget(self);
                 Ok(tensor)
             }
-            Self::Plain(_) => Err(self),
+            Managed::Plain(_) => Err(self),
         }
     }
 
     /// What it says of itself. A version that is not known says nothing else.
     fn tensor(&self) -> Result<DlBorrowed, TensorError> {
-        match self {
+        match self.0 {
             // SAFETY: DL-1, it is there.
-            Self::Plain(tensor) => Ok(unsafe { tensor.as_ref() }.tensor),
-            Self::Versioned(tensor) => {
+            Managed::Plain(tensor) => Ok(unsafe { tensor.as_ref() }.tensor),
+            Managed::Versioned(tensor) => {
                 // SAFETY: as above; the version lies first in every version.
                 let version = unsafe { (&raw const (*tensor.as_ptr()).version).read() };
                 if version.major != VERSION.major {
@@ -208,9 +209,9 @@ impl DlTensor {
     /// Whether its producer says that nobody may write to it; false where the struct cannot tell.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Versioned(tensor) => {
+        match self.0 {
+            Managed::Plain(_) => false,
+            Managed::Versioned(tensor) => {
                 // SAFETY: DL-1; the flags lie where they are in every version.
                 (unsafe { (&raw const (*tensor.as_ptr()).flags).read() }) & FLAG_READ_ONLY != 0
             }
@@ -222,13 +223,13 @@ impl Drop for DlTensor {
     fn drop(&mut self) {
         // SAFETY: DL-1, once; it is not used again.
         unsafe {
-            match self {
-                Self::Plain(tensor) => {
+            match self.0 {
+                Managed::Plain(tensor) => {
                     if let Some(deleter) = tensor.as_ref().deleter {
                         deleter(tensor.as_ptr());
                     }
                 }
-                Self::Versioned(tensor) => {
+                Managed::Versioned(tensor) => {
                     if let Some(deleter) = (*tensor.as_ptr()).deleter {
                         deleter(tensor.as_ptr());
                     }
