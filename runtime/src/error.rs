@@ -4,6 +4,8 @@
 //! clone: one failed task is reported to every `get` and to every task it feeds.
 
 use crate::config::ConfigError;
+use maser_shm::store::{StoreError, StoreFull};
+use maser_shm::tensor::TensorError;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -212,6 +214,15 @@ pub enum Error {
         /// What the encoder or decoder said, and of which type.
         problem: String,
     },
+    /// The object store has no room: what was asked for, what is free, and who holds memory.
+    #[error(transparent)]
+    StoreFull(Arc<StoreFull>),
+    /// The object store cannot, for another reason.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+    /// A tensor of another type or shape.
+    #[error(transparent)]
+    Tensor(Arc<TensorError>),
     /// A graph cannot be compiled or run as it was written.
     #[error("graph node {node}: {problem}; {remedy}")]
     Graph {
@@ -222,6 +233,21 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full(full) => Self::StoreFull(Arc::new(*full)),
+            other => Self::Store(Arc::new(other)),
+        }
+    }
+}
+
+impl From<TensorError> for Error {
+    fn from(error: TensorError) -> Self {
+        Self::Tensor(Arc::new(error))
+    }
 }
 
 /// One function that an error passed through.

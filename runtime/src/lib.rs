@@ -77,16 +77,22 @@ pub use crate::graph::inputs::{InputNodes, IntoInputs};
 pub use crate::graph::outputs::OutputNodes;
 pub use crate::graph::reference::{GraphRef, get_graph};
 pub use crate::graph::slot::GraphValue;
+pub use crate::object::array::{Array, ArrayMut};
+pub use crate::object::bytes::Bytes;
 pub use crate::object::codec;
 pub use crate::object::future::RefFuture;
 pub use crate::object::reference::Ref;
 pub use crate::object::select::{Waited, get, get_timeout, put, wait};
+pub use crate::object::store::{store_holders, store_usage};
+pub use crate::object::tensor::{Tensor, TensorView};
 pub use crate::pause::{sleep, yield_now};
 pub use crate::runtime::{Maser, error_info, init, run};
 pub use crate::task::args::{IntoArg, IntoArgRef};
 pub use crate::task::options::TaskOptions;
 pub use crate::task::stream::RefStream;
 pub use maser_macros::{actor, main, task};
+pub use maser_shm::store::{Holder, HolderKind, StoreError, StoreFull, Usage as StoreUsage};
+pub use maser_shm::tensor::{Bool, Complex, DType, DlTensor, Element, TensorError, dlpack, dtype};
 
 /// What can be passed between tasks: any `Send + Sync` type that serde can encode and decode.
 #[diagnostic::on_unimplemented(

@@ -20,6 +20,7 @@ use crate::resources::Resources;
 use crate::task::raw::Header;
 use crate::topology::Topology;
 use crate::wait_graph::WaitGraph;
+use crate::worker::bulk::Bulk;
 use crate::worker::doors::OwnDoors;
 use crate::worker::pool::Stays;
 use crate::worker::workers::Workers;
@@ -61,6 +62,7 @@ pub(crate) struct Node {
     pub(crate) stalled: StalledForeign,
     pub(crate) graphs: crate::graph::registry::Graphs,
     pub(crate) workers: Workers,
+    pub(crate) bulk: Arc<Bulk>,
 }
 
 static CURRENT: RwLock<Option<Arc<Node>>> = RwLock::new(None);
@@ -89,7 +91,8 @@ impl Node {
         };
         let errors = ErrorLog::new(settings.error_log_len, settings.mode == Mode::Script);
         let idle = Idle::new(spinners, topology.usable_parallelism(), settings.spin);
-        Arc::new(Self {
+        let node = Arc::new(Self {
+            bulk: Bulk::new(&settings),
             id: random.next_u64(),
             idle,
             resources: Resources::new(settings.num_cpus, settings.num_gpus, &settings.resources),
@@ -114,7 +117,9 @@ impl Node {
             stalled: StalledForeign::default(),
             graphs: crate::graph::registry::Graphs::default(),
             workers: Workers::new(doors),
-        })
+        });
+        node.bulk.belongs_to(&node);
+        node
     }
 
     /// Makes `node` the process's node.

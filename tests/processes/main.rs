@@ -1,6 +1,7 @@
 //! Actors and tasks in processes of their own.
 
 mod actors;
+mod arrays;
 mod handles;
 mod streams;
 mod tasks;

@@ -5,13 +5,15 @@
 //! the heap until another process is to have it, and is copied into the store then, once; what was
 //! made by [`Array::in_store`] is there from the start. Other serialisers see a sequence of numbers.
 
-use super::store;
+use super::beside::{self, Place};
 use super::buffer::{Buffer, Part, Typed, elements, elements_mut};
-use super::{number, parcel};
+use super::number;
+use super::store;
 use crate::error::Result;
 use maser_shm::store::ObjectMut;
 use maser_shm::tensor::{DType, Element};
 use serde::de::Error as _;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
@@ -232,16 +234,16 @@ impl<T: Element + fmt::Debug> fmt::Debug for ArrayMut<T> {
     }
 }
 
-/// An array in the bytes of a value: number of its buffer, place and size in it, type.
-type Mark = (u32, u64, u64, u8);
+/// An array in the bytes of a value: its buffer, place and size in it, type.
+type Mark = (Place, u64, u64, u8);
 
 impl<T: Element> Serialize for Array<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let part = self.part();
-        match parcel::pack(part.buffer()) {
-            Some(number) => {
+        match beside::pack(part.buffer()).map_err(S::Error::custom)? {
+            Some(place) => {
                 let (offset, bytes) = (part.offset() as u64, part.bytes().len() as u64);
-                let mark: Mark = (number, offset, bytes, T::DTYPE.number());
+                let mark: Mark = (place, offset, bytes, T::DTYPE.number());
                 mark.serialize(serializer)
             }
             None => number::serialize(T::DTYPE, part.bytes(), serializer),
@@ -251,12 +253,12 @@ impl<T: Element> Serialize for Array<T> {
 
 impl<'de, T: Element> Deserialize<'de> for Array<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if !parcel::is_unpacking() {
+        if !beside::is_unpacking() {
             let bytes = number::deserialize(T::DTYPE, deserializer)?;
             return Ok(Self::of(Part::of_bytes(&bytes)));
         }
-        let (number, offset, bytes, dtype) = Mark::deserialize(deserializer)?;
-        let buffer = parcel::unpack(number).map_err(D::Error::custom)?;
+        let (place, offset, bytes, dtype) = Mark::deserialize(deserializer)?;
+        let buffer = beside::unpack(place).map_err(D::Error::custom)?;
         match DType::of_number(dtype) {
             Some(found) if found == T::DTYPE => {}
             found => {

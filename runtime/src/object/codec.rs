@@ -189,7 +189,7 @@ where
     try_decode(try_encode(value)?)
 }
 
-fn put<E: Send + 'static>(entry: E) -> Option<u32> {
+pub(super) fn put<E: Send + 'static>(entry: E) -> Option<u32> {
     SCOPE.with(|scope| {
         let mut scope = scope.borrow_mut();
         let Some(Scope::Table(table)) = scope.as_mut() else {
@@ -200,7 +200,7 @@ fn put<E: Send + 'static>(entry: E) -> Option<u32> {
     })
 }
 
-fn get<E: Clone + 'static>(index: u32) -> Option<E> {
+pub(super) fn get<E: Clone + 'static>(index: u32) -> Option<E> {
     SCOPE.with(|scope| {
         let scope = scope.borrow();
         let Some(Scope::Table(table)) = scope.as_ref() else {
@@ -208,6 +208,11 @@ fn get<E: Clone + 'static>(index: u32) -> Option<E> {
         };
         table.get(index as usize)?.downcast_ref::<E>().cloned()
     })
+}
+
+/// Whether there is a table beside the value that is encoded or decoded on this thread.
+pub(super) fn has_table() -> bool {
+    SCOPE.with(|scope| matches!(*scope.borrow(), Some(Scope::Table(_))))
 }
 
 /// Whether the value that is encoded on this thread goes to another process.

@@ -6,10 +6,24 @@
 //! | `select` | `put`, `get` of many, `wait` |
 //! | `future` | `Ref<T>: IntoFuture` for any executor |
 //! | `codec` | refs and handles inside values |
+//! | `array`, `bytes` | numbers that are shared without being copied |
+//! | `tensor`, `tensor_text` | numbers in a shape |
+//! | `buffer` | the memory they lie in |
+//! | `beside` | how it comes through the codec |
+//! | `number` | what other serialisers see |
+//! | `store` | the store of the running node |
 //! | `when_done` | something to do when a value is there |
 
+pub(crate) mod array;
+mod beside;
+pub(crate) mod buffer;
+pub(crate) mod bytes;
 pub mod codec;
 pub(crate) mod future;
+mod number;
 pub(crate) mod reference;
 pub(crate) mod select;
+pub(crate) mod store;
+pub(crate) mod tensor;
+mod tensor_text;
 pub(crate) mod when_done;

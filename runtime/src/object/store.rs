@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::node::Node;
-use maser_shm::store::{OBJECT_BYTES_MAX, ObjectMut, StoreError};
+use maser_shm::store::{Holder, OBJECT_BYTES_MAX, ObjectMut, StoreError, Usage};
 use maser_shm::tensor::Element;
 
 /// Memory for `len` elements, to be written.
@@ -15,4 +15,22 @@ pub(super) fn create<T: Element>(len: usize) -> Result<ObjectMut> {
         })
     })?;
     Ok(node.bulk.store()?.create(bytes)?)
+}
+
+/// What the object store of this process has now.
+///
+/// # Errors
+/// [`Error::NotRunning`] without a runtime; what stands in the way of a store.
+pub fn store_usage() -> Result<Usage> {
+    let node = Node::current("the object store")?;
+    Ok(node.bulk.store()?.usage())
+}
+
+/// Who keeps memory of the object store of this process, the largest first.
+///
+/// # Errors
+/// As for [`store_usage`].
+pub fn store_holders() -> Result<Vec<Holder>> {
+    let node = Node::current("the object store")?;
+    Ok(node.bulk.store()?.holders())
 }

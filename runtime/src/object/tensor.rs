@@ -4,12 +4,14 @@
 //! - TN-1 the layout lies in the part: it was made for as many elements as the part has (LY-1).
 
 use super::array::Array;
+use super::beside::{self, Place};
 use super::buffer::{Part, Typed};
-use super::{number, parcel};
+use super::number;
 use crate::error::{Error, Result};
 use maser_shm::tensor::dlpack::Memory;
 use maser_shm::tensor::{DType, DlTensor, Element, Imported, Layout, TensorError};
 use serde::de::Error as _;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Range;
@@ -346,10 +348,10 @@ impl<T: Element> TensorView<'_, T> {
     }
 }
 
-/// A tensor in the bytes of a value: number of its buffer, part of it, and the layout in that.
+/// A tensor in the bytes of a value: its buffer, part of it, and the layout in that.
 #[derive(Serialize, Deserialize)]
 struct Mark {
-    number: u32,
+    place: Place,
     offset: u64,
     bytes: u64,
     dtype: u8,
@@ -376,9 +378,9 @@ impl Serialize for Numbers<'_> {
 
 impl Serialize for Tensor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match parcel::pack(self.part.buffer()) {
-            Some(number) => Mark {
-                number,
+        match beside::pack(self.part.buffer()).map_err(S::Error::custom)? {
+            Some(place) => Mark {
+                place,
                 offset: self.part.offset() as u64,
                 bytes: self.part.bytes().len() as u64,
                 dtype: self.dtype.number(),
@@ -399,11 +401,11 @@ impl Serialize for Tensor {
 
 impl<'de> Deserialize<'de> for Tensor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if !parcel::is_unpacking() {
+        if !beside::is_unpacking() {
             return super::tensor_text::deserialize(deserializer);
         }
         let mark = Mark::deserialize(deserializer)?;
-        let buffer = parcel::unpack(mark.number).map_err(D::Error::custom)?;
+        let buffer = beside::unpack(mark.place).map_err(D::Error::custom)?;
         let dtype = DType::of_number(mark.dtype)
             .ok_or_else(|| D::Error::custom("a tensor of an unknown type"))?;
         let part = Part::of_message(buffer, mark.offset, mark.bytes)

@@ -3,8 +3,8 @@
 use super::number::Elements;
 use super::tensor::Tensor;
 use maser_shm::tensor::DType;
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::Deserializer;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 struct Parts;

@@ -11,6 +11,22 @@ pub(super) const PROTOCOL: u32 = 1;
 pub(super) enum ToWorker {
     /// The first message; with it come the memory of the pair and the driver's doors.
     Hello(Box<Hello>),
+    /// An extent, which comes with it (`bulk`).
+    Extent {
+        /// Whose.
+        owner: u32,
+        /// Its number.
+        extent: u32,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// An extent is no more.
+    ExtentGone {
+        /// Whose it was.
+        owner: u32,
+        /// Its number.
+        extent: u32,
+    },
     /// Finish what was begun, then end.
     Stop,
 }
@@ -26,6 +42,8 @@ pub(super) struct Hello {
     pub(super) id: u64,
     /// The worker's number.
     pub(super) slot: u32,
+    /// Its number among all processes that the node ever had.
+    pub(super) store_id: u32,
     /// The driver's process.
     pub(super) driver_pid: u32,
     /// The driver's schedulers, and links.
@@ -56,6 +74,18 @@ pub(super) enum FromWorker {
     Refused {
         /// Why, and what to do.
         reason: String,
+    },
+    /// It has an extent, which comes with it.
+    Extent {
+        /// Its number.
+        extent: u32,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// An extent of it is no more.
+    ExtentGone {
+        /// Its number.
+        extent: u32,
     },
     /// Nothing of it is held by others any more.
     Unused,

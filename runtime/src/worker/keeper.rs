@@ -19,7 +19,7 @@ use crate::node::Node;
 use maser_shm::control::ControlMemory;
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use std::collections::VecDeque;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -32,6 +32,8 @@ pub(super) enum Errand {
     Start(Box<Start>),
     /// Ends a process at once.
     Kill(u32),
+    /// Tells a process something, with a descriptor.
+    Tell(u32, ToWorker, Option<OwnedFd>),
     /// Asks a process to end.
     Stop(u32),
     /// Ends all of them, then the keeper.
@@ -197,6 +199,13 @@ impl Watch {
                         drop(kept.child.kill());
                     }
                 }
+                Some(Errand::Tell(slot, news, file)) => {
+                    if let Some(kept) = self.of(slot) {
+                        let files: Vec<BorrowedFd<'_>> = file.iter().map(AsFd::as_fd).collect();
+                        // If it has died, that will be seen.
+                        drop(socket::send(&kept.socket, &news, &files));
+                    }
+                }
                 Some(Errand::Stop(slot)) => self.stop(slot),
                 Some(Errand::End) => {
                     self.ends = true;
@@ -258,6 +267,15 @@ impl Watch {
                 let slot = kept.peer.slot;
                 self.stop(slot);
             }
+            Ok(Some((news, files))) => {
+                let node = self.node.upgrade();
+                if let Err(problem) =
+                    node.map_or(Ok(()), |node| node.bulk.heard(&kept.peer, &news, files))
+                {
+                    kept.peer.distrust(&problem);
+                    drop(kept.child.kill());
+                }
+            }
             // KP-2: its end will be seen.
             Ok(None) => {}
             Err(error) => {
@@ -268,9 +286,25 @@ impl Watch {
         }
     }
 
+    /// What a dead worker had still said of its extents.
+    fn hear_last(&self, kept: &Kept) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        if kept.socket.set_nonblocking(true).is_err() {
+            return;
+        }
+        while let Ok(Some((news, files))) = socket::receive::<FromWorker>(&kept.socket) {
+            // Of a dead process nothing more is wanted than what is right.
+            drop(node.bulk.heard(&kept.peer, &news, files));
+        }
+        node.bulk.says_no_more(&kept.peer);
+    }
+
     /// KP-2.
     fn bury(&mut self, at: usize) {
         let mut kept = self.kept.remove(at);
+        self.hear_last(&kept);
         let how = match kept.child.wait() {
             Ok(status) => death::how(status),
             Err(error) => format!("ended ({error})"),
@@ -290,6 +324,7 @@ impl Watch {
     fn tell(&self, peer: &Arc<Peer>, death: Death) {
         peer.died(death);
         if let Some(node) = self.node.upgrade() {
+            node.bulk.peer_is_gone(peer);
             node.workers.is_gone(peer.slot);
             for index in 0..node.schedulers().len() {
                 let peer = peer.clone();

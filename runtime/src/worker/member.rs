@@ -17,18 +17,20 @@ use crate::node::Node;
 use crate::task::raw::Header;
 use crate::topology::Topology;
 use maser_shm::control::ControlMemory;
+use maser_shm::store::PeerId;
 use maser_shm::sync::deque;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What stands in the way of being a worker, in words.
 type Problem = String;
 
 /// What a worker knows of its driver.
 pub(crate) struct Membership {
-    socket: UnixStream,
+    /// One message at a time.
+    socket: Mutex<UnixStream>,
     /// The driver.
     pub(crate) driver: Arc<Peer>,
     pool: bool,
@@ -63,8 +65,14 @@ impl Membership {
 
     /// Tells the keeper that nobody holds anything of this worker any more.
     pub(crate) fn is_unused(&self) {
+        self.tell(&FromWorker::Unused, &[]);
+    }
+
+    /// Tells the keeper something, with descriptors.
+    pub(super) fn tell(&self, news: &FromWorker, files: &[BorrowedFd<'_>]) {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         // If the driver is gone this process ends by itself (WM-1).
-        drop(socket::send(&self.socket, &FromWorker::Unused, &[]));
+        drop(socket::send(&socket, news, files));
     }
 }
 
@@ -146,7 +154,9 @@ fn start_node(hello: &Hello, socket: &UnixStream, driver: Arc<Peer>) -> crate::R
         reason: error.to_string(),
     };
     let membership = Membership {
-        socket: UnixStream::from(socket.as_fd().try_clone_to_owned().map_err(system)?),
+        socket: Mutex::new(UnixStream::from(
+            socket.as_fd().try_clone_to_owned().map_err(system)?,
+        )),
         driver,
         pool: hello.pool,
     };
@@ -156,6 +166,8 @@ fn start_node(hello: &Hello, socket: &UnixStream, driver: Arc<Peer>) -> crate::R
     let shared = Arc::new(Shared::new(0, stealer, doors.door(0)));
     let topology = Topology::detect();
     let node = Node::new(settings, topology, vec![shared], 1, Some(doors));
+    node.bulk.is_peer(PeerId(hello.store_id));
+    node.bulk.has_peer(&membership.driver, PeerId(0));
     node.workers.is_member(membership, worker);
     Node::install(&node)?;
     if overflows {
@@ -177,7 +189,7 @@ fn listen(node: &Arc<Node>, socket: UnixStream) -> std::io::Result<()> {
                     node.graphs.close_all();
                     thread::ask_to_stop(&node, 0);
                 }
-                Ok(Some((ToWorker::Hello(_), _))) => {}
+                Ok(Some((news, files))) => node.bulk.told(&news, files),
                 // WM-1.
                 Ok(None) | Err(_) => node.process.exit_now(),
             }

@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Item = 10,
     /// The consumer of the stream of call `a` has room for `b` more, or with flag 1 wants none.
     More = 11,
+    /// `a` references to arrays go back; which ones.
+    Release = 12,
 }
 
 impl Kind {
@@ -65,6 +67,7 @@ impl Kind {
             Self::Value,
             Self::Item,
             Self::More,
+            Self::Release,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

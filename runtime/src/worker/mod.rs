@@ -16,9 +16,11 @@
 //! | `pool` | tasks in worker processes |
 //! | `values`, `parcel`, `handles` | values as bytes, and the refs and actors in them |
 //! | `wire_error` | errors as bytes |
+//! | `bulk` | arrays in the stores of several processes |
 //! | `death` | how a process ended |
 //! | `doors` | where the schedulers of another process sleep |
 
+pub(crate) mod bulk;
 pub(crate) mod death;
 pub(crate) mod doors;
 mod entry;

@@ -22,6 +22,7 @@ use crate::node::Node;
 use crate::task::raw::Header;
 use maser_shm::channel::spsc::{line_bytes, line_receiver_in, line_sender_in};
 use maser_shm::control::ControlMemory;
+use maser_shm::store::PeerId;
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -54,6 +55,8 @@ pub(crate) struct Peer {
     is_maker: bool,
     /// A number that no graph and no other process has.
     pub(crate) id: u64,
+    /// Its number as the owner and holder of arrays.
+    pub(super) store_id: OnceLock<PeerId>,
     links: Mutex<Vec<Option<Arc<Link>>>>,
     /// Blocks of its actors here.
     proxies: Mutex<Vec<SendCore>>,
@@ -84,6 +87,7 @@ impl Peer {
             memory,
             is_maker,
             id,
+            store_id: OnceLock::new(),
             links: Mutex::new((0..links).map(|_| None).collect()),
             proxies: Mutex::default(),
             doors,

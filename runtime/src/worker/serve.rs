@@ -187,6 +187,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 codec::from_peer(&link.peer, || (awaited.arrive)(outcome));
             }
         }
+        Kind::Release => local.node.bulk.take_back(&link.peer, body),
         Kind::Cancel => local.links.serving.cancel(link, head.a),
         Kind::More => link.peer.pumps().more(link.there(), head),
         Kind::Answer | Kind::Item => unreachable!("the link takes them"),

@@ -5,6 +5,7 @@
 
 use super::registry::FUNCTIONS;
 use crate::error::{Cause, Error, Frame, TaskError};
+use maser_shm::store::{Holder, HolderKind, PeerId, StoreFull};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -138,6 +139,17 @@ enum WireError {
     InvalidArgument(String, String, String),
     NotPortable(String, String, String),
     Graph(String, String, String),
+    StoreFull(u64, u64, u64, Vec<WireHolder>),
+}
+
+/// [`Holder`]: 0 this process, 1 a peer, 2 charged.
+#[derive(Debug, Serialize, Deserialize)]
+struct WireHolder {
+    kind: u8,
+    peer: u32,
+    name: String,
+    objects: u64,
+    bytes: u64,
 }
 
 /// A text that lives as long as the program. Both processes are of one build, so there are only as
@@ -204,6 +216,41 @@ fn cause_in(cause: WireCause) -> Cause {
     }
 }
 
+fn holder_out(holder: &Holder) -> WireHolder {
+    let (kind, peer, name) = match &holder.kind {
+        HolderKind::Own => (0, 0, String::new()),
+        HolderKind::Peer { peer, name } => (1, peer.0, name.clone()),
+        HolderKind::Charged { name } => (2, 0, name.clone()),
+        _ => (2, 0, "others".to_owned()),
+    };
+    WireHolder {
+        kind,
+        peer,
+        name,
+        objects: holder.objects,
+        bytes: holder.bytes,
+    }
+}
+
+/// What is this process there is none here.
+fn holder_in(holder: WireHolder) -> Holder {
+    let name = match holder.kind {
+        0 => "the process itself".to_owned(),
+        _ => holder.name,
+    };
+    Holder {
+        kind: match holder.kind {
+            1 => HolderKind::Peer {
+                peer: PeerId(holder.peer),
+                name,
+            },
+            _ => HolderKind::Charged { name },
+        },
+        objects: holder.objects,
+        bytes: holder.bytes,
+    }
+}
+
 fn out(error: &Error) -> WireError {
     match error.clone() {
         Error::Task(task) => WireError::Task(WireTask {
@@ -266,6 +313,18 @@ fn out(error: &Error) -> WireError {
             value,
             problem,
         } => WireError::NotPortable(function, value, problem),
+        Error::StoreFull(full) => WireError::StoreFull(
+            full.asked as u64,
+            full.free as u64,
+            full.budget as u64,
+            full.holders.iter().map(holder_out).collect(),
+        ),
+        Error::Store(error) => {
+            WireError::System("the store of another process".into(), error.to_string())
+        }
+        Error::Tensor(error) => {
+            WireError::System("a tensor in another process".into(), error.to_string())
+        }
         Error::Graph {
             node,
             problem,
@@ -311,6 +370,14 @@ fn back(error: WireError) -> Error {
         WireError::NotRunning(what) => Error::NotRunning {
             what: lasting(what),
         },
+        WireError::StoreFull(asked, free, budget, holders) => {
+            Error::StoreFull(Arc::new(StoreFull {
+                asked: asked as usize,
+                free: free as usize,
+                budget: budget as usize,
+                holders: holders.into_iter().map(holder_in).collect(),
+            }))
+        }
         WireError::AlreadyRunning => Error::AlreadyRunning,
         WireError::ShutDown(what) => Error::ShutDown { what },
         WireError::System(what, reason) => Error::System { what, reason },

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "hands type-erased cells on")]
 
 use super::doors::{Doors, OwnDoors};
-use super::hello::{Hello, PROTOCOL};
+use super::hello::{Hello, PROTOCOL, ToWorker};
 use super::keeper::{Errand, Keeper, Start};
 use super::member::Membership;
 use super::peer::{Peer, pair_bytes};
@@ -16,6 +16,7 @@ use crate::task::raw::Header;
 use maser_shm::control::ControlMemory;
 use maser_shm::sync::atomic::{AtomicU32, Ordering};
 use maser_shm::sync::deque::Worker as Queue;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -118,6 +119,7 @@ impl Workers {
             what: "cannot start a worker".into(),
             reason: error.to_string(),
         })?;
+        let store_id = node.bulk.number();
         let peer = {
             let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
             if peers.is_empty() {
@@ -134,9 +136,11 @@ impl Workers {
             let memory = memory.clone();
             let peer = Peer::new(slot as u32, id, name, memory, true, schedulers, doors);
             peers[slot] = Some(peer.clone());
+            node.bulk.has_peer(&peer, store_id);
             peer
         };
         let hello = Hello {
+            store_id: store_id.0,
             protocol: PROTOCOL,
             fingerprint: registry::fingerprint(),
             id: peer.id,
@@ -185,6 +189,13 @@ impl Workers {
     pub(crate) fn kill(&self, slot: u32) {
         if let Some(keeper) = &*self.keeper() {
             keeper.ask(Errand::Kill(slot));
+        }
+    }
+
+    /// Tells a worker something, with a descriptor.
+    pub(super) fn tell(&self, slot: u32, news: ToWorker, file: Option<OwnedFd>) {
+        if let Some(keeper) = &*self.keeper() {
+            keeper.ask(Errand::Tell(slot, news, file));
         }
     }
 

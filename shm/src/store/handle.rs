@@ -138,6 +138,19 @@ impl Store {
         Ok(Shelved::new(&self.0.shared, object, leave))
     }
 
+    /// Whether an object lies in this store.
+    #[must_use]
+    pub fn is_own(&self, object: &Object) -> bool {
+        self.check_own(object).is_ok()
+    }
+
+    /// An object that a peer has, by what names it in messages. `None` if no peer was given it, or
+    /// all gave it back.
+    #[must_use]
+    pub fn given(&self, descriptor: Descriptor) -> Option<Object> {
+        self.0.shared.peers.find(descriptor)
+    }
+
     fn check_own(&self, object: &Object) -> Result<(), StoreError> {
         if Arc::ptr_eq(&object.record().books().shared, &self.0.shared) {
             return Ok(());

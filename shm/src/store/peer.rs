@@ -66,6 +66,15 @@ impl Peers {
         Ok(descriptor)
     }
 
+    /// A handle of an object that some peer has.
+    pub(super) fn find(&self, descriptor: Descriptor) -> Option<Object> {
+        let key = (descriptor.extent, descriptor.unit);
+        let rows = self.rows();
+        let held = rows.values().find_map(|row| row.held.get(&key))?;
+        // PE-2.
+        (held.object.descriptor() == descriptor).then(|| held.object.clone())
+    }
+
     /// What is let go of is handed out, to be dropped outside of the lock.
     pub(super) fn take_back(
         &self,

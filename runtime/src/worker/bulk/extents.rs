@@ -1,0 +1,229 @@
+//! Extents of several processes: which are known here, and who was told of them (BK-3).
+
+use super::{Bulk, Known, State};
+use crate::config::Mode;
+use crate::error::{Error, Result};
+use crate::worker::hello::{FromWorker, ToWorker};
+use crate::worker::peer::Peer;
+use maser_shm::store::extent::ExtentError;
+use maser_shm::store::{PeerId, StoreError, StoreEvents};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+/// How long a receiver waits for news of an extent (BK-3). They are on their way already, so this is
+/// the time that a keeper may be kept from running.
+const EXTENT_WAIT: Duration = Duration::from_secs(5);
+
+impl Bulk {
+    /// Sends an extent to a worker (BK-3).
+    pub(super) fn tell(
+        &self,
+        peer: &Arc<Peer>,
+        owner: PeerId,
+        extent: u32,
+        known: Option<Arc<Known>>,
+    ) {
+        let mut found = known.and_then(|known| {
+            let file = known.file.as_ref()?.as_fd().try_clone_to_owned().ok()?;
+            Some((file, known.bytes))
+        });
+        if owner == self.own()
+            && let Some(Ok(store)) = self.store.get()
+        {
+            store.extents(|id, file, bytes| {
+                if id == extent {
+                    found = file.try_clone_to_owned().ok().map(|file| (file, bytes));
+                }
+            });
+        }
+        let (Some((file, bytes)), Some(node)) = (found, self.node()) else {
+            return; // The receiver says that it does not know it.
+        };
+        let owner = owner.0;
+        let news = ToWorker::Extent {
+            owner,
+            extent,
+            bytes,
+        };
+        node.workers.tell(peer.slot, news, Some(file));
+    }
+
+    /// BK-3.
+    pub(super) fn await_extent(
+        &self,
+        owner: PeerId,
+        extent: u32,
+        giver: PeerId,
+    ) -> Result<Arc<Known>> {
+        let key = (owner, extent);
+        let waits = |state: &mut State| {
+            !state.known.contains_key(&key)
+                && !state.silent.contains(&owner)
+                && !state.silent.contains(&giver)
+        };
+        let waited = self
+            .news
+            .wait_timeout_while(self.lock(), EXTENT_WAIT, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let known = state.known.get(&key).cloned();
+        known.ok_or_else(|| {
+            Error::from(StoreError::UnknownExtent {
+                peer: owner,
+                extent,
+            })
+        })
+    }
+
+    /// A process announces an extent of `owner`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn extent_came(
+        self: &Arc<Self>,
+        owner: PeerId,
+        extent: u32,
+        file: OwnedFd,
+        bytes: u64,
+    ) -> std::result::Result<(), String> {
+        let added = self.foreign.add_extent(owner, extent, file.as_fd(), bytes);
+        added.map_err(|error| error.to_string())?;
+        let charge = match (self.is_driver(), self.store()) {
+            (true, Ok(store)) => {
+                let peer = self.lock().peers.get(&owner).cloned();
+                let name = peer.map_or_else(String::new, |peer| peer.name());
+                let name = format!("arrays of {name}");
+                Some(store.charge(&name, usize::try_from(bytes).unwrap_or(usize::MAX)))
+            }
+            _ => None,
+        };
+        let known = Arc::new(Known {
+            file: self.is_driver().then_some(file),
+            bytes,
+            _charge: charge,
+        });
+        self.lock().known.insert((owner, extent), known);
+        self.news.notify_all();
+        Ok(())
+    }
+
+    /// A worker said something about its extents.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(in crate::worker) fn heard(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        news: &FromWorker,
+        files: Vec<OwnedFd>,
+    ) -> std::result::Result<(), String> {
+        let Some(&owner) = peer.store_id.get() else {
+            return Ok(());
+        };
+        match *news {
+            FromWorker::Extent { extent, bytes } => match files.into_iter().next() {
+                Some(file) => self.extent_came(owner, extent, file, bytes),
+                None => Err("an extent was announced and did not come".into()),
+            },
+            FromWorker::ExtentGone { extent } => {
+                self.extent_is_gone(owner, extent);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All that a dead process had said was heard: nobody waits for more of it.
+    pub(in crate::worker) fn says_no_more(&self, peer: &Arc<Peer>) {
+        if let Some(&number) = peer.store_id.get() {
+            self.lock().silent.insert(number);
+            self.news.notify_all();
+        }
+    }
+
+    /// The driver said something about an extent.
+    pub(in crate::worker) fn told(self: &Arc<Self>, news: &ToWorker, files: Vec<OwnedFd>) {
+        match *news {
+            ToWorker::Extent {
+                owner,
+                extent,
+                bytes,
+            } => {
+                let came = match files.into_iter().next() {
+                    Some(file) => self.extent_came(PeerId(owner), extent, file, bytes),
+                    None => Err("it did not come".into()),
+                };
+                if let Err(problem) = came {
+                    // Who is given an object there gets an error.
+                    eprintln!("maser: extent {extent} of process {owner}: {problem}");
+                }
+            }
+            ToWorker::ExtentGone { owner, extent } => self.extent_is_gone(PeerId(owner), extent),
+            ToWorker::Hello(_) | ToWorker::Stop => {}
+        }
+    }
+
+    /// An extent of `owner` is no more.
+    pub(super) fn extent_is_gone(&self, owner: PeerId, extent: u32) {
+        let (known, told) = {
+            let mut state = self.lock();
+            let known = state.known.remove(&(owner, extent));
+            (known, take_told(&mut state, owner, Some(extent)))
+        };
+        drop(known);
+        self.foreign.remove_extent(owner, extent);
+        for (peer, extent) in told {
+            let owner = owner.0;
+            self.tell_gone(&peer, ToWorker::ExtentGone { owner, extent });
+        }
+    }
+
+    pub(super) fn tell_gone(&self, peer: &Arc<Peer>, news: ToWorker) {
+        if let Some(node) = self.node() {
+            node.workers.tell(peer.slot, news, None);
+        }
+    }
+}
+
+/// Who was told of extents of `owner`, of one or of all.
+pub(super) fn take_told(
+    state: &mut State,
+    owner: PeerId,
+    extent: Option<u32>,
+) -> Vec<(Arc<Peer>, u32)> {
+    let peers = &state.peers;
+    let told = state.told.extract_if(|(_, of, number)| {
+        *of == owner && extent.is_none_or(|extent| extent == *number)
+    });
+    told.filter_map(|(to, _, number)| Some((peers.get(&to)?.clone(), number)))
+        .collect()
+}
+
+/// Hears of the extents of this process's store.
+pub(super) struct Announcer(pub(super) Weak<Bulk>);
+
+impl StoreEvents for Announcer {
+    fn extent_made(&self, id: u32, file: BorrowedFd<'_>, bytes: u64) {
+        let node = self.0.upgrade().and_then(|bulk| bulk.node());
+        if let Some(membership) = node.as_ref().and_then(|node| node.workers.membership()) {
+            // BK-3.
+            membership.tell(&FromWorker::Extent { extent: id, bytes }, &[file]);
+        }
+    }
+
+    fn extent_retired(&self, id: u32) {
+        let Some(bulk) = self.0.upgrade() else { return };
+        let Some(node) = bulk.node() else { return };
+        match node.workers.membership() {
+            Some(membership) => membership.tell(&FromWorker::ExtentGone { extent: id }, &[]),
+            None => bulk.extent_is_gone(bulk.own(), id),
+        }
+    }
+
+    fn no_huge_pages(&self, reason: &ExtentError) {
+        let bulk = self.0.upgrade();
+        if bulk.is_some_and(|bulk| bulk.settings.mode == Mode::Script) {
+            eprintln!("maser: the store has no huge pages: {reason}");
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Arrays in the stores of several processes: who has a reference to what, and which extents are
+//! known where.
+//!
+//! A process writes into its own store alone. Another one is given a reference to an object: the
+//! giver notes it in the other's row, and the other gives it back with a message ([`Kind::Release`])
+//! when its last handle is dropped. Whoever got an object from another may pass it on: its own
+//! reference stays while the third one has it, for it is noted as given like an object of its own.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `extents` | which extents are known where |
+//! | `returns`, `entry` | references on their way back |
+//!
+//! - BK-1 the giver of a reference is the owner of the object or the driver, which outlives all
+//!   workers: so what a process reads is kept for it by somebody who is there. (What a worker passes
+//!   on it passes to the driver, which has a reference of its own already.)
+//! - BK-2 what a peer names is input: an object that is not there, or was not given, is an error.
+//! - BK-3 an extent is announced by its owner to the driver before an object can lie in it; the
+//!   driver tells a worker of an extent, its own or another worker's, before it gives it the first
+//!   object there. News of extents come over the keeper's socket and objects over rings, so who gets
+//!   an object waits for its extent, for a limited time.
+//! - BK-4 a process that has died holds nothing and owns nothing that could be given: what others
+//!   have of it stays readable while they have it, is counted against the driver's store, and is
+//!   copied when it is passed on.
+//! - BK-5 no lock of this module is held while handles are dropped, or another lock is taken but one
+//!   of the store.
+
+mod entry;
+mod extents;
+mod returns;
+
+use self::entry::Entry;
+use self::extents::{Announcer, take_told};
+use crate::config::{HugePages, Settings};
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::object::buffer::Buffer;
+use crate::worker::hello::ToWorker;
+use crate::worker::peer::Peer;
+use maser_shm::os::file_io;
+use maser_shm::store::spill_file::SpillFile;
+use maser_shm::store::{
+    self, Charge, Descriptor, Foreign, ForeignObject, PeerId, Release, Store, StoreConfig,
+    StoreError,
+};
+use maser_shm::sync::atomic::{AtomicU32, Ordering};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+/// What names an object in the bytes of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Name {
+    owner: u32,
+    extent: u32,
+    unit: u32,
+    generation: u64,
+    bytes: u64,
+}
+
+impl Name {
+    fn of(owner: PeerId, descriptor: Descriptor) -> Self {
+        let Descriptor {
+            extent,
+            unit,
+            generation,
+            bytes,
+        } = descriptor;
+        Self {
+            owner: owner.0,
+            extent,
+            unit,
+            generation,
+            bytes,
+        }
+    }
+
+    fn descriptor(self) -> Descriptor {
+        Descriptor {
+            extent: self.extent,
+            unit: self.unit,
+            generation: self.generation,
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// An extent of another process.
+struct Known {
+    /// In the driver: to tell others of it.
+    file: Option<OwnedFd>,
+    bytes: u64,
+    /// In the driver: counts it against the store.
+    _charge: Option<Charge>,
+}
+
+/// A reference to an object of another process.
+pub(crate) struct Held {
+    object: ForeignObject,
+    /// Counted as long as it is used (BK-4).
+    _extent: Arc<Known>,
+    giver: PeerId,
+    bulk: Weak<Bulk>,
+    /// BK-4.
+    copy: Mutex<Option<store::Object>>,
+}
+
+impl Held {
+    /// The object's bytes, where their owner wrote them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.object
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(bulk) = self.bulk.upgrade() {
+            let entry = Entry {
+                owner: self.object.owner(),
+                descriptor: self.object.descriptor(),
+            };
+            bulk.give_back(self.giver, entry);
+        }
+    }
+}
+
+/// References go back by [`Held`], which knows who gave them.
+struct Quiet;
+
+impl Release for Quiet {
+    fn release(&self, _: PeerId, _: Descriptor, _: u64) {}
+}
+
+/// To whom, whose, extent and unit.
+type Passed = (PeerId, PeerId, u32, u32);
+
+#[derive(Default)]
+struct State {
+    /// Processes by their numbers.
+    peers: HashMap<PeerId, Arc<Peer>>,
+    /// BK-4.
+    gone: HashSet<PeerId>,
+    /// What they had announced is known, and nothing more will come.
+    silent: HashSet<PeerId>,
+    /// Extents of others, by owner and number.
+    known: HashMap<(PeerId, u32), Arc<Known>>,
+    /// Who was told of which extent of whom.
+    told: HashSet<(PeerId, PeerId, u32)>,
+    /// What was passed on.
+    passed: HashMap<Passed, (Arc<Held>, u64)>,
+}
+
+/// See the module's page.
+pub(crate) struct Bulk {
+    settings: Settings,
+    node: OnceLock<Weak<Node>>,
+    /// The number of this process; the driver's is 0.
+    own: OnceLock<PeerId>,
+    next_peer: AtomicU32,
+    store: OnceLock<Result<Store>>,
+    foreign: Foreign,
+    state: Mutex<State>,
+    /// An extent came, or a process died.
+    news: Condvar,
+    returns: Mutex<Vec<(PeerId, Entry)>>,
+}
+
+impl Bulk {
+    /// No store yet.
+    pub(crate) fn new(settings: &Settings) -> Arc<Self> {
+        let foreign = match settings.huge_page_dir {
+            Some(_) => Foreign::with_unsealed(Arc::new(Quiet)),
+            None => Foreign::new(Arc::new(Quiet)),
+        };
+        Arc::new(Self {
+            settings: settings.clone(),
+            node: OnceLock::new(),
+            own: OnceLock::new(),
+            next_peer: AtomicU32::new(1),
+            store: OnceLock::new(),
+            foreign,
+            state: Mutex::default(),
+            news: Condvar::new(),
+            returns: Mutex::default(),
+        })
+    }
+
+    /// Whose it is.
+    pub(crate) fn belongs_to(&self, node: &Arc<Node>) {
+        let _first = self.node.set(Arc::downgrade(node));
+    }
+
+    /// The number of this process, if it is not the driver.
+    pub(in crate::worker) fn is_peer(&self, own: PeerId) {
+        let _first = self.own.set(own);
+    }
+
+    fn own(&self) -> PeerId {
+        *self.own.get_or_init(|| PeerId(0))
+    }
+
+    fn is_driver(&self) -> bool {
+        self.own() == PeerId(0)
+    }
+
+    /// A number for a process that is to be started.
+    pub(in crate::worker) fn number(&self) -> PeerId {
+        PeerId(self.next_peer.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A process with which this one exchanges values.
+    pub(in crate::worker) fn has_peer(&self, peer: &Arc<Peer>, number: PeerId) {
+        let _first = peer.store_id.set(number);
+        self.lock().peers.insert(number, peer.clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn node(&self) -> Option<Arc<Node>> {
+        self.node.get()?.upgrade()
+    }
+
+    /// The store, which takes no memory before the first object.
+    pub(crate) fn store(self: &Arc<Self>) -> Result<&Store> {
+        let store = self.store.get_or_init(|| self.open());
+        store.as_ref().map_err(Error::clone)
+    }
+
+    fn open(self: &Arc<Self>) -> Result<Store> {
+        let settings = &self.settings;
+        let mut config = StoreConfig::new(settings.store_bytes);
+        config.huge_pages = match settings.huge_pages {
+            HugePages::Auto => store::HugePages::Auto,
+            HugePages::Require => store::HugePages::Require,
+            HugePages::Off => store::HugePages::Off,
+        };
+        config.huge_page_dir.clone_from(&settings.huge_page_dir);
+        config.owner = self.own();
+        config.events = Some(Arc::new(Announcer(Arc::downgrade(self))));
+        if let Some(directory) = &settings.spill_directory {
+            let file = SpillFile::create(directory, file_io::recommended(|_| {}));
+            let file = file.map_err(|error| Error::System {
+                what: "cannot use spill_directory".into(),
+                reason: error.to_string(),
+            })?;
+            config.spill = Some(Arc::new(file));
+        }
+        Ok(Store::new(config)?)
+    }
+
+    /// A buffer with the same bytes that other processes can read: itself, or the copy that is made
+    /// of it once.
+    pub(crate) fn place(self: &Arc<Self>, buffer: &Buffer) -> Result<Buffer> {
+        let copied = |bytes: &[u8]| -> Result<store::Object> { Ok(self.store()?.put(bytes)?) };
+        Ok(Buffer::Own(match buffer {
+            Buffer::Heap(heap) => heap.in_store(self.store()?)?,
+            Buffer::Own(object) if self.store()?.is_own(object) => return Ok(buffer.clone()),
+            // Of a runtime that has ended.
+            Buffer::Own(object) => copied(object)?,
+            Buffer::Foreign(held) => {
+                let is_ours = held.bulk.as_ptr() == Arc::as_ptr(self);
+                if is_ours && !self.lock().gone.contains(&held.object.owner()) {
+                    return Ok(buffer.clone());
+                }
+                // BK-4.
+                let mut copy = held.copy.lock().unwrap_or_else(PoisonError::into_inner);
+                match &*copy {
+                    Some(object) if self.store()?.is_own(object) => object.clone(),
+                    _ => copy.insert(copied(held.bytes())?).clone(),
+                }
+            }
+        }))
+    }
+
+    /// What names a buffer that [`place`](Self::place) gave.
+    pub(crate) fn name(&self, buffer: &Buffer) -> Option<Name> {
+        match buffer {
+            Buffer::Heap(_) => None,
+            Buffer::Own(object) => Some(Name::of(self.own(), object.descriptor())),
+            Buffer::Foreign(held) => {
+                let object = &held.object;
+                Some(Name::of(object.owner(), object.descriptor()))
+            }
+        }
+    }
+
+    /// Notes that a peer, to which its name goes now, has one reference more to a buffer.
+    pub(crate) fn give(self: &Arc<Self>, peer: &Arc<Peer>, buffer: &Buffer) {
+        let (Some(name), Some(&to)) = (self.name(buffer), peer.store_id.get()) else {
+            return;
+        };
+        let mut state = self.lock();
+        if state.gone.contains(&to) {
+            return; // BK-4: nothing of this message arrives.
+        }
+        let owner = PeerId(name.owner);
+        match (buffer, self.store.get()) {
+            (Buffer::Own(object), Some(Ok(store))) => {
+                if let Err(StoreError::UnknownPeer { .. }) = store.give(object, to) {
+                    store.add_peer(to, &peer.name());
+                    // It is there now, and the object was found to be of this store.
+                    let _given = store.give(object, to);
+                }
+            }
+            (Buffer::Foreign(held), _) => {
+                let key = (to, owner, name.extent, name.unit);
+                let passed = state.passed.entry(key);
+                passed.or_insert_with(|| (held.clone(), 0)).1 += 1;
+            }
+            _ => return,
+        }
+        let is_news = self.is_driver() && owner != to;
+        if is_news && state.told.insert((to, owner, name.extent)) {
+            let known = state.known.get(&(owner, name.extent)).cloned();
+            drop(state);
+            self.tell(peer, owner, name.extent, known);
+        }
+    }
+
+    /// The buffer that a peer gave a reference to.
+    ///
+    /// # Errors
+    /// [`Error::Store`] for what is not there (BK-2).
+    pub(crate) fn receive(self: &Arc<Self>, peer: &Arc<Peer>, name: Name) -> Result<Buffer> {
+        let (owner, descriptor) = (PeerId(name.owner), name.descriptor());
+        let Some(&giver) = peer.store_id.get() else {
+            return Err(StoreError::UnknownPeer { peer: owner }.into());
+        };
+        let entry = Entry { owner, descriptor };
+        if owner == self.own() {
+            let object = self.store()?.given(descriptor);
+            let object = object.ok_or(StoreError::Gone {
+                peer: owner,
+                extent: descriptor.extent,
+                offset: descriptor.offset(),
+            })?;
+            self.give_back(giver, entry); // BK-1: ours anyway.
+            return Ok(Buffer::Own(object));
+        }
+        let passed = {
+            let state = self.lock();
+            let key = (giver, owner, descriptor.extent, descriptor.unit);
+            let passed = state.passed.get(&key).map(|(held, _)| held.clone());
+            passed.filter(|held| held.object.descriptor() == descriptor)
+        };
+        if let Some(held) = passed {
+            self.give_back(giver, entry); // BK-1: we have one from its owner.
+            return Ok(Buffer::Foreign(held));
+        }
+        let opened = self
+            .await_extent(owner, descriptor.extent, giver)
+            .and_then(|extent| Ok((self.foreign.open(owner, descriptor)?, extent)));
+        let (object, extent) = opened.inspect_err(|_| self.give_back(giver, entry))?;
+        Ok(Buffer::Foreign(Arc::new(Held {
+            object,
+            _extent: extent,
+            giver,
+            bulk: Arc::downgrade(self),
+            copy: Mutex::default(),
+        })))
+    }
+
+    /// A process has died, and what it had published was taken (BK-4).
+    pub(in crate::worker) fn peer_is_gone(&self, peer: &Arc<Peer>) {
+        let Some(&number) = peer.store_id.get() else {
+            return;
+        };
+        let (passed, known, told) = {
+            let mut state = self.lock();
+            state.gone.insert(number);
+            state.silent.insert(number);
+            state.peers.remove(&number);
+            state.told.retain(|(to, ..)| *to != number);
+            let passed: Vec<_> = state
+                .passed
+                .extract_if(|(to, ..), _| *to == number)
+                .collect();
+            let known: Vec<_> = state
+                .known
+                .extract_if(|(owner, _), _| *owner == number)
+                .collect();
+            (passed, known, take_told(&mut state, number, None))
+        };
+        self.news.notify_all();
+        drop(passed);
+        if let Some(Ok(store)) = self.store.get() {
+            store.peer_died(number);
+        }
+        self.foreign.remove_peer(number);
+        // What nobody has a handle of goes now, and its charge.
+        drop(known);
+        for (peer, extent) in told {
+            let owner = number.0;
+            self.tell_gone(&peer, ToWorker::ExtentGone { owner, extent });
+        }
+    }
+}
