@@ -1,9 +1,9 @@
 //! Memory that arrays and tensors lie in, wherever it is.
 //!
-//! - BF-1 the bytes of a buffer stay where they are and what they are while there is a handle of it:
+//! - BU-1 the bytes of a buffer stay where they are and what they are while there is a handle of it:
 //!   heap memory is handed out for reading alone, objects of the store are sealed (OB-2), and owners
 //!   in other processes keep what they gave (FRN-4).
-//! - BF-2 what is on the heap is copied into the store at most once, when another process is to have
+//! - BU-2 what is on the heap is copied into the store at most once, when another process is to have
 //!   it; the copy stays as long as the buffer does.
 #![allow(unsafe_code, reason = "bytes as elements, and elements as bytes")]
 
@@ -61,12 +61,12 @@ impl Buffer {
 /// Memory of this process that others cannot see.
 pub(crate) struct Heap {
     memory: Box<dyn Memory>,
-    /// BF-2.
+    /// BU-2.
     copy: Mutex<Option<Object>>,
 }
 
 impl Heap {
-    /// BF-2. Copies again if the copy is not of this `store`: the one before has ended.
+    /// BU-2. Copies again if the copy is not of this `store`: the one before has ended.
     pub(crate) fn in_store(&self, store: &Store) -> Result<Object, StoreError> {
         let mut copy = self.copy.lock().unwrap_or_else(PoisonError::into_inner);
         match &*copy {
@@ -117,7 +117,7 @@ pub(crate) struct Part {
     bytes: usize,
 }
 
-// SAFETY: BF-1, bytes that nobody writes, kept by the handle.
+// SAFETY: BU-1, bytes that nobody writes, kept by the handle.
 unsafe impl Send for Part {}
 // SAFETY: as above.
 unsafe impl Sync for Part {}
@@ -173,7 +173,7 @@ impl Part {
     /// Its bytes.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: BF-1; inside of the buffer.
+        // SAFETY: BU-1; inside of the buffer.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
     }
 
@@ -237,7 +237,7 @@ impl<T: Element> Typed<T> {
     #[inline]
     pub(crate) fn as_slice(&self) -> &[T] {
         let count = self.part.bytes / size_of::<T>();
-        // SAFETY: BF-1, DT-1; aligned since `of`.
+        // SAFETY: BU-1, DT-1; aligned since `of`.
         unsafe { slice::from_raw_parts(self.part.start.as_ptr().cast(), count) }
     }
 }
