@@ -19,20 +19,36 @@ const SHARED_LOOKS: u32 = 4;
 pub(crate) struct Idle {
     spin_looks: AtomicU32,
     parked: AtomicUsize,
+    /// Spinning threads of this process.
+    threads: usize,
+    cores: usize,
+    spin: Option<Duration>,
 }
 
 impl Idle {
     /// The policy for `threads` spinning threads on `cores` usable cores.
     pub(crate) fn new(threads: usize, cores: usize, spin: Option<Duration>) -> Self {
-        let looks = match spin {
+        let idle = Self {
+            spin_looks: AtomicU32::new(0),
+            parked: AtomicUsize::new(0),
+            threads,
+            cores,
+            spin,
+        };
+        idle.beside(0);
+        idle
+    }
+
+    /// As many threads of other processes spin on the same cores; gives how many spin in all.
+    pub(crate) fn beside(&self, others: usize) -> usize {
+        let threads = self.threads + others;
+        let looks = match self.spin {
             Some(spin) => (spin.as_nanos() / LOOK_NS).min(u128::from(u32::MAX / 2)) as u32,
-            None if threads <= cores => (OWNED_SPIN.as_nanos() / LOOK_NS) as u32,
+            None if threads <= self.cores => (OWNED_SPIN.as_nanos() / LOOK_NS) as u32,
             None => SHARED_LOOKS,
         };
-        Self {
-            spin_looks: AtomicU32::new(looks),
-            parked: AtomicUsize::new(0),
-        }
+        self.spin_looks.store(looks, Ordering::Relaxed);
+        threads
     }
 
     /// Looks before the first `sched_yield`.

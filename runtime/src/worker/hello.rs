@@ -54,6 +54,8 @@ pub(super) struct Hello {
     pub(super) doors_bytes: u64,
     /// Whether it runs tasks; else it lives as long as the actor that is made in it.
     pub(super) pool: bool,
+    /// Threads of the node that may spin.
+    pub(super) threads: u32,
     /// The CPU to run on.
     pub(super) cpu: Option<u32>,
     /// What holds for the whole node.

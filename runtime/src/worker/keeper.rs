@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::executor::letter;
 use crate::node::Node;
 use maser_shm::control::ControlMemory;
+use maser_shm::os::affinity;
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -145,6 +146,11 @@ impl Watch {
     }
 
     fn run(mut self) {
+        // Started by a scheduler that is pinned: what this thread starts may run anywhere.
+        if let Some(node) = self.node.upgrade() {
+            let cpus: Vec<usize> = node.topology.cpus.iter().map(|cpu| cpu.id).collect();
+            drop(affinity::set(&cpus));
+        }
         while !(self.ends && self.kept.is_empty()) {
             let ready = self.sleep();
             // The dead first, whatever else they have to say is in their rings.
@@ -325,7 +331,7 @@ impl Watch {
         peer.died(death);
         if let Some(node) = self.node.upgrade() {
             node.bulk.peer_is_gone(peer);
-            node.workers.is_gone(peer.slot);
+            node.workers.is_gone(&node, peer.slot);
             for index in 0..node.schedulers().len() {
                 let peer = peer.clone();
                 node.post_to(

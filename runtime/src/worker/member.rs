@@ -165,7 +165,8 @@ fn start_node(hello: &Hello, socket: &UnixStream, driver: Arc<Peer>) -> crate::R
     let doors = OwnDoors::new(1);
     let shared = Arc::new(Shared::new(0, stealer, doors.door(0)));
     let topology = Topology::detect();
-    let node = Node::new(settings, topology, vec![shared], 1, Some(doors));
+    let threads = hello.threads as usize;
+    let node = Node::new(settings, topology, vec![shared], threads, Some(doors));
     node.bulk.is_peer(PeerId(hello.store_id));
     node.bulk.has_peer(&membership.driver, PeerId(0));
     node.workers.is_member(membership, worker);

@@ -120,7 +120,7 @@ impl Workers {
             reason: error.to_string(),
         })?;
         let store_id = node.bulk.number();
-        let peer = {
+        let (peer, threads) = {
             let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
             if peers.is_empty() {
                 peers.push(None);
@@ -137,7 +137,7 @@ impl Workers {
             let peer = Peer::new(slot as u32, id, name, memory, true, schedulers, doors);
             peers[slot] = Some(peer.clone());
             node.bulk.has_peer(&peer, store_id);
-            peer
+            (peer, node.idle.beside(peers.iter().flatten().count()))
         };
         let hello = Hello {
             store_id: store_id.0,
@@ -150,7 +150,8 @@ impl Workers {
             pair_bytes: memory.bytes() as u64,
             doors_bytes: doors.bytes() as u64,
             pool,
-            cpu: None,
+            cpu: cpu_of(node, threads).map(|cpu| cpu as u32),
+            threads: threads as u32,
             settings: node.settings.clone(),
         };
         for index in 0..schedulers {
@@ -207,11 +208,12 @@ impl Workers {
     }
 
     /// A worker has ended, and what it held is settled.
-    pub(super) fn is_gone(&self, slot: u32) {
+    pub(super) fn is_gone(&self, node: &Node, slot: u32) {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = peers.get_mut(slot as usize) {
             drop(peer.take());
         }
+        node.idle.beside(peers.iter().flatten().count());
     }
 
     /// The runtime ends: so do the workers.
@@ -222,4 +224,11 @@ impl Workers {
         let keeper = self.keeper().take();
         drop(keeper);
     }
+}
+
+/// The CPU of a worker that is the last of so many threads: one of its own, while there is one.
+fn cpu_of(node: &Node, threads: usize) -> Option<usize> {
+    let pins = node.settings.pin && threads <= node.topology.usable_parallelism();
+    let cpus = node.topology.placement(threads);
+    pins.then(|| cpus.get(threads - 1).copied()).flatten()
 }
