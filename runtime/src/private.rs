@@ -10,6 +10,8 @@ pub use crate::actor::handle::{MethodTable, RawActor, actor_of};
 pub use crate::graph::bind::{
     Source, bind_async, bind_async_mut, bind_mut, bind_ref, bind_task, bind_task_with,
 };
+pub use crate::graph::remote::plain::{IsPlain, NotPlain, PlainProbe};
+pub use crate::graph::remote::step::{StepAccess, StepEntry, StepTurn};
 pub use crate::runtime::run_main;
 pub use crate::task::args::{AnyArg, Arg, ArgRef};
 pub use crate::task::failure::Failure;

@@ -2,6 +2,7 @@
 
 mod actors;
 mod arrays;
+mod graphs;
 mod handles;
 mod streams;
 mod tasks;

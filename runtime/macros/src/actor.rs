@@ -304,6 +304,7 @@ impl Constructor {
                 };
                 quote!(::maser::__private::Answering::actor(#made_here))
             },
+            &entry::no_step(),
             args.local,
         );
         let entry = (!args.local).then(|| quote!(#(#cfgs)* #entry));

@@ -40,9 +40,12 @@ fn codec_of(params: &Params, results: &[Type], whole: Option<&Type>, local: bool
         {
             const fn __value<T: ::maser::Value>(
                 name: &'static str,
+                plain: ::maser::__private::IsPlain<T>,
             ) -> ::maser::__private::ValueCodec {
-                ::maser::__private::ValueCodec::of::<T>(name)
+                ::maser::__private::ValueCodec::of::<T>(name, plain)
             }
+            #[allow(unused_imports, reason = "which of the two answers depends on the type")]
+            use ::maser::__private::NotPlain as _;
             const __ARGS: &[::maser::__private::ValueCodec] = &[#(#args),*];
             const __RESULTS: &[::maser::__private::ValueCodec] = &[#(#results),*];
             ::core::option::Option::Some(&::maser::__private::Codec {
@@ -56,7 +59,13 @@ fn codec_of(params: &Params, results: &[Type], whole: Option<&Type>, local: bool
 
 fn value(ty: &Type, name: &str) -> TokenStream {
     let span = Span::call_site().located_at(ty.span());
-    quote_spanned!(span=> __value::<#ty>(#name))
+    let plain = is_plain(ty);
+    quote_spanned!(span=> __value::<#ty>(#name, #plain))
+}
+
+/// Whether `ty` is nothing but its bytes; where `NotPlain` is in scope.
+pub(crate) fn is_plain(ty: &Type) -> TokenStream {
+    quote!(<::maser::__private::PlainProbe<#ty>>::IS)
 }
 
 /// `check::<T>()` for every argument and result of a `local` function (MAC-5).

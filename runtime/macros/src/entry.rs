@@ -13,6 +13,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::Type;
 
+use crate::bounds;
 use crate::output::{Output, Shape};
 use crate::param::{Param, Params};
 
@@ -25,6 +26,7 @@ pub(crate) fn entry(
     results: &[Type],
     error: Option<&Type>,
     call: &TokenStream,
+    step: &TokenStream,
     local: bool,
 ) -> (TokenStream, TokenStream) {
     if local {
@@ -55,9 +57,43 @@ pub(crate) fn entry(
                 incoming.end()?;
                 ::core::result::Result::Ok(#call)
             },
+            step: #step,
         };
     };
     (items, quote!(::core::option::Option::Some(&__ENTRY)))
+}
+
+/// How the function runs as a step of a graph in its process: `access`, and `call` with the arguments
+/// by their names, whose holders are plain values.
+pub(crate) fn step(
+    access: &TokenStream,
+    params: &Params,
+    value: &Type,
+    call: &TokenStream,
+) -> TokenStream {
+    let arguments = params.iter().map(|param| {
+        let (name, object) = (param.name(), param.object());
+        let plain = bounds::is_plain(object);
+        quote!(let #name = turn.argument::<#object>(#plain)?;)
+    });
+    let plain = bounds::is_plain(value);
+    quote! {
+        ::core::option::Option::Some(::maser::__private::StepEntry {
+            access: ::maser::__private::StepAccess::#access,
+            run: |turn| {
+                #[allow(unused_imports, reason = "which of the two answers depends on the type")]
+                use ::maser::__private::NotPlain as _;
+                #(#arguments)*
+                let value = #call?;
+                turn.give(value, #plain)
+            },
+        })
+    }
+}
+
+/// What a function has that is no step.
+pub(crate) fn no_step() -> TokenStream {
+    quote!(::core::option::Option::None)
 }
 
 /// What `invoke` gives back of a call whose refs are `refs`.

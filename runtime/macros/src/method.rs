@@ -178,6 +178,7 @@ impl Method {
             output.checked(),
             output.error(),
             &entry::answering(output, &made_here),
+            &self.step(actor, &run),
             self.local,
         );
         let send = match (output.shape, self.is_async, self.exclusive) {
@@ -243,6 +244,46 @@ impl Method {
             #(#cfgs)*
             #visibility struct #marker {}
         }
+    }
+
+    /// How a worker runs it as a step of a graph.
+    fn step(&self, actor: &TypePath, run: &Ident) -> TokenStream {
+        if !self.binds() {
+            return entry::no_step();
+        }
+        let pattern = self.params.pattern();
+        let call = |how: TokenStream, run: TokenStream| quote!(turn.#how::<#actor, _>(#run));
+        let (access, call) = match (self.is_async, self.exclusive) {
+            (true, true) => (
+                quote!(Exclusive),
+                call(
+                    quote!(call_async_mut),
+                    quote!(async |this: &mut #actor| #run(this, #pattern).await),
+                ),
+            ),
+            (true, false) => (
+                quote!(Async),
+                call(
+                    quote!(call_async),
+                    quote!(async |this: &#actor| #run(this, #pattern).await),
+                ),
+            ),
+            (false, true) => (
+                quote!(Exclusive),
+                call(
+                    quote!(call_mut),
+                    quote!(|this: &mut #actor| #run(this, #pattern)),
+                ),
+            ),
+            (false, false) => (
+                quote!(Exclusive),
+                call(
+                    quote!(call_ref),
+                    quote!(|this: &#actor| #run(this, #pattern)),
+                ),
+            ),
+        };
+        entry::step(&access, &self.params, self.output.value(), &call)
     }
 
     fn bind(&self, actor: &TypePath, marker: &Ident, run: &Ident) -> TokenStream {

@@ -100,15 +100,6 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
     let codec = bounds::codec(&params, &output, args.local);
 
     let names = params.names();
-    let (entry, entry_of) = entry::entry(
-        &quote!(<#name as ::maser::__private::Function>::META),
-        &params,
-        output.checked(),
-        output.error(),
-        &entry::answering(&output, &quote!(#name::remote(#names))),
-        args.local,
-    );
-
     let run = format_ident!("__{text}_run");
     let builder = Builder::task(
         format_ident!("__{text}_options", span = here),
@@ -116,6 +107,26 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
     );
     let options = &builder.name;
     let (run_item, run) = runner(name, &run, &params, &output);
+
+    let pattern = params.pattern();
+    let step = match output.shape {
+        Shape::Stream => entry::no_step(),
+        _ => entry::step(
+            &quote!(None),
+            &params,
+            output.value(),
+            &quote!(#run(#pattern)),
+        ),
+    };
+    let (entry, entry_of) = entry::entry(
+        &quote!(<#name as ::maser::__private::Function>::META),
+        &params,
+        output.checked(),
+        output.error(),
+        &entry::answering(&output, &quote!(#name::remote(#names))),
+        &step,
+        args.local,
+    );
 
     let parameters = params.remote();
     let holders = params.holders();

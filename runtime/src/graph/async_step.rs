@@ -30,7 +30,11 @@ pub(crate) struct Turn<'a> {
     place: &'a Place,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    pub(crate) fn new(alarm: &'a Alarm, place: &'a Place) -> Self {
+        Self { alarm, place }
+    }
+
     /// Drives `future` to its end; `None` if the graph ended before (AS-2).
     pub(crate) fn drive<T>(
         &self,
@@ -106,7 +110,7 @@ where
         // SAFETY: the graph holds a handle.
         let actor = unsafe { self.core.as_ref() };
         if !may_begin(actor, self.access)
-            && let Err(error) = wait_for_turn::<M>(self.core, self.access, local, place)
+            && let Err(error) = wait_for_turn(M::META.name, self.core, self.access, local, place)
         {
             return self.give_up(args, error);
         }
@@ -121,10 +125,7 @@ where
             mark: Cell::default(),
         };
         let state = actor.state::<A>();
-        let turn = Turn {
-            alarm: &self.alarm,
-            place,
-        };
+        let turn = Turn::new(&self.alarm, place);
         let outcome = run_guarded(local, &frame, || (self.body)(state, args, &turn));
         ActorCore::end(self.core, self.access, local);
         // Without a value the graph is over, and nobody looks at the slot (SG-4).
@@ -134,19 +135,20 @@ where
     }
 }
 
-fn may_begin(actor: &ActorCore, access: Access) -> bool {
+pub(super) fn may_begin(actor: &ActorCore, access: Access) -> bool {
     actor.admits(access) && !actor.is_dead()
 }
 
 /// The actor is in the middle of a call that does not admit this one, not there yet, or dead.
 #[cold]
-fn wait_for_turn<M: Function>(
+pub(super) fn wait_for_turn(
+    step: &'static str,
     core: NonNull<ActorCore>,
     access: Access,
     local: &Local,
     place: &Place,
 ) -> Result<(), Error> {
-    let _edge = place.enter(local, M::META.name, (core, access))?;
+    let _edge = place.enter(local, step, (core, access))?;
     // SAFETY: the graph holds a handle.
     let actor = unsafe { core.as_ref() };
     while !may_begin(actor, access) {

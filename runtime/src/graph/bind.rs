@@ -5,10 +5,12 @@ pub(crate) use super::source::StepInputs;
 pub use super::source::{IntoNode, Source};
 
 use super::async_step::{AsyncStep, Turn};
-use super::build::{Action, BoundActor, Node, NodeDef, NodeId, Place, Slots, add, clone_ref};
+use super::build::{
+    Action, BoundActor, Elsewhere, Node, NodeDef, NodeId, Place, Slots, add, clone_ref,
+};
 use super::segment::{MethodStep, Step, TaskStep};
 use super::slot::{GraphValue, Slot, ValueType, slot_of};
-use super::source::{NodePosition, SlotsPtr, Sources};
+use super::source::{SlotsPtr, Sources};
 use super::step_options::StepOptions;
 use crate::actor::address::SendCore;
 use crate::actor::call::{ByAsync, ByAsyncMut, ByMut, ByRef, Method, call};
@@ -26,15 +28,18 @@ use std::sync::Arc;
 fn define<T: GraphValue>(
     meta: &'static Meta,
     action: Action,
-    reads: &[NodePosition],
+    sources: impl Sources,
     options: &StepOptions,
 ) -> Node<T> {
-    let ids: Vec<NodeId> = reads.iter().map(|read| read.0).collect();
+    let args: Vec<Option<NodeId>> = sources.nodes().iter().map(|at| at.map(|at| at.0)).collect();
+    let ids: Vec<NodeId> = args.iter().copied().flatten().collect();
     let def = NodeDef {
         meta,
         name: options.name.clone(),
         action,
         reads: ids.iter().map(|id| id.index).collect(),
+        args: args.iter().map(|id| id.map(|id| id.index)).collect(),
+        constant: Box::new(move |index, to| sources.constant(index, to)),
         value: ValueType::of::<T>(),
         clone_ref: clone_ref::<T>,
     };
@@ -47,6 +52,10 @@ fn bound<A: ActorType>(actor: &Actor<A>) -> BoundActor {
         core: SendCore::new(actor.core()),
         home: actor.block().home,
         node_id: actor.block().node.id,
+        elsewhere: actor.block().remote.as_ref().map(|remote| Elsewhere {
+            peer: remote.peer.clone(),
+            number: remote.number,
+        }),
         death: Box::new(move || handle.block().death()),
     }
 }
@@ -65,7 +74,7 @@ where
     T: GraphValue,
     G: Method<A, S::Args, T>,
 {
-    let reads = sources.reads();
+    let described = sources.clone();
     let core = SendCore::new(actor.core());
     let for_step = sources.clone();
     let make = move |mut slots: Slots<'_>, out: &(dyn Any + Send)| -> Box<dyn Step> {
@@ -83,7 +92,7 @@ where
         make: Box::new(make),
         submit: Box::new(submit),
     };
-    define::<T>(M::META, action, &reads, &StepOptions::default())
+    define::<T>(M::META, action, described, &StepOptions::default())
 }
 
 /// The step of a method that does not wait for a future.
@@ -246,7 +255,7 @@ where
     if const { !M::META.defaults.is_default_task() } || portable::applies_to::<M>() {
         return bind_task_with::<M, S, T, F>(TaskOptions::of(M::META), sources, run);
     }
-    let reads = sources.reads();
+    let described = sources.clone();
     let (for_step, step_run) = (sources.clone(), run.clone());
     let make = move |mut slots: Slots<'_>, out: &(dyn Any + Send)| -> Box<dyn Step> {
         let inputs = for_step.resolve(SlotsPtr(&mut slots));
@@ -263,7 +272,7 @@ where
         make: Box::new(make),
         submit: Box::new(submit),
     };
-    define::<T>(M::META, action, &reads, &StepOptions::default())
+    define::<T>(M::META, action, described, &StepOptions::default())
 }
 
 /// Binds a task with options.
@@ -274,7 +283,7 @@ where
     T: GraphValue,
     F: Fn(S::Args) -> Result<T, Failure> + Send + Sync + Clone + 'static,
 {
-    let reads = sources.reads();
+    let described = sources.clone();
     let step_options = StepOptions::of(&options, M::META);
     let place = step_options.place();
     let (for_step, step_run) = (sources.clone(), run.clone());
@@ -299,5 +308,5 @@ where
         make: Box::new(make),
         submit: Box::new(submit),
     };
-    define::<T>(M::META, action, &reads, &step_options)
+    define::<T>(M::META, action, described, &step_options)
 }

@@ -10,10 +10,12 @@ use crate::error::{Error, Result};
 use crate::object::reference::Ref;
 use crate::resources::Demand;
 use crate::task::meta::Meta;
+use crate::worker::peer::Peer;
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// A value of a graph that is being written: an input, or the result of a bound method or task.
 pub struct Node<T> {
@@ -54,6 +56,9 @@ pub(crate) type MakeStep = Box<dyn Fn(Slots<'_>, &(dyn Any + Send)) -> Box<dyn S
 /// Runs a node as an ordinary call; gets refs of its inputs, gives a `Ref<T>`.
 pub(crate) type Submit = Box<dyn Fn(&dyn Fn(usize) -> Box<dyn Any>) -> Box<dyn Any> + Send + Sync>;
 
+/// Shows a constant argument of a node, by its position.
+pub(crate) type Constant = Box<dyn Fn(usize, &mut dyn FnMut(&dyn Any)) + Send + Sync>;
+
 /// What a node does.
 pub(crate) enum Action {
     /// The `n`th input.
@@ -81,8 +86,16 @@ pub(crate) struct BoundActor {
     pub(crate) core: SendCore,
     pub(crate) home: usize,
     pub(crate) node_id: u64,
+    /// Where it is, if it is in another process.
+    pub(crate) elsewhere: Option<Elsewhere>,
     /// Why it is dead, if it is. Holds a handle, so it keeps the actor while the graph is there.
     pub(crate) death: Box<dyn Fn() -> Option<Error> + Send + Sync>,
+}
+
+/// Another process, and an actor's number there.
+pub(crate) struct Elsewhere {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) number: u32,
 }
 
 /// One node.
@@ -93,6 +106,9 @@ pub(crate) struct NodeDef {
     pub(crate) action: Action,
     /// Positions of the nodes it reads, in argument order.
     pub(crate) reads: Vec<usize>,
+    /// The same for each argument, none for a constant.
+    pub(crate) args: Vec<Option<usize>>,
+    pub(crate) constant: Constant,
     pub(crate) value: ValueType,
     /// Clones a `Ref<T>`.
     pub(crate) clone_ref: fn(&dyn Any) -> Box<dyn Any>,
@@ -179,6 +195,8 @@ pub(crate) fn add_input<T: GraphValue>(n: usize) -> Node<T> {
         name: None,
         action: Action::Input(n),
         reads: Vec::new(),
+        args: Vec::new(),
+        constant: Box::new(|_, _| {}),
         value: ValueType::of::<T>(),
         clone_ref: clone_ref::<T>,
     };

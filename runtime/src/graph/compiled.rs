@@ -12,11 +12,14 @@ use super::layout::Layout;
 use super::outputs::OutputNodes;
 use super::plan::{check, lay_out};
 use super::registry::shut_down;
+use super::remote::draft::peers;
+use super::remote::wiring::Wiring;
 use super::results::Refused;
 use crate::actor::address::SendCore;
 use crate::config::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT, Timeout};
 use crate::error::{Error, Result};
 use crate::node::Node as HostNode;
+use crate::worker::remote::FIRST_HOME;
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -88,8 +91,13 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             .scheduler
             .iter()
             .copied()
-            .filter(|at| *at != usize::MAX)
+            .filter(|at| *at < FIRST_HOME)
             .collect();
+        let peers = peers(&self.nodes);
+        if !peers.is_empty() {
+            // It wakes those who wait for results that others send.
+            homes.push(host.schedulers().len() - 1);
+        }
         homes.sort_unstable();
         homes.dedup();
         let core = Core::new(
@@ -98,13 +106,16 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             &limits,
             actors_of(&self.nodes),
             homes,
+            peers,
         );
+        let wiring = Wiring::new(&self.nodes, &plan, &outputs, &core, limits.max_inflight)?;
         let mut layout = Layout::new(
             &self.nodes,
             &plan,
             &outputs,
             core.clone(),
             limits.max_inflight,
+            wiring,
         );
         let (submit, outs) = layout.connect::<I, O>(&self.outputs);
         layout.install(&host);

@@ -21,8 +21,10 @@ use crate::executor::gate::Gate;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
+use crate::graph::remote::parts::Parts;
 use crate::node::Node;
 use crate::task::failure::discard_with;
+use crate::worker::peer::Peer;
 use maser_shm::channel::Probe;
 use maser_shm::os::membarrier;
 use maser_shm::sync::CachePadded;
@@ -67,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) removed: Gate,
     pub(crate) actors: Vec<SendCore>,
     pub(crate) homes: Vec<usize>,
+    /// Its parts in other processes.
+    pub(crate) parts: Parts,
     /// All its steps run one after the other.
     pub(crate) is_one_segment: bool,
 }
@@ -127,7 +131,7 @@ impl Polls<'_> {
                 wakers
                     .list
                     .extend(fresh.take().map(|fresh| (self.key, fresh)));
-                self.core.waiting.fetch_add(1, Ordering::Relaxed);
+                self.core.add_waiting(1);
             }
         }
         drop(wakers);
@@ -144,7 +148,7 @@ impl Drop for Polls<'_> {
         let waker = wakers.find(self.key).ok().map(|at| wakers.list.remove(at));
         drop(wakers);
         if waker.is_some() {
-            self.core.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.core.remove_waiting(1);
         }
     }
 }
@@ -166,6 +170,7 @@ impl Core {
         limits: &Limits,
         actors: Vec<SendCore>,
         homes: Vec<usize>,
+        peers: Vec<Arc<Peer>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -186,10 +191,11 @@ impl Core {
             schedulers_waiting: Mutex::default(),
             over: OnceLock::new(),
             is_over: CachePadded::new(AtomicU64::new(0)),
-            installed: AtomicUsize::new(homes.len()),
+            installed: AtomicUsize::new(homes.len() + peers.len()),
             removed: Gate::default(),
             actors,
             homes,
+            parts: Parts::new(peers),
             is_one_segment: limits.segments == 1,
         })
     }
@@ -259,8 +265,28 @@ impl Core {
             // SAFETY: LT-1, a fresh letter.
             unsafe { self.node.schedulers()[*home].post(remove) };
         }
+        self.parts.end(self);
         self.wake_waiters();
         true
+    }
+
+    /// Nothing of the graph is left in the process `peer`.
+    pub(crate) fn part_is_gone(&self, peer: u64) {
+        if self.parts.is_gone(peer) {
+            self.was_removed();
+        }
+    }
+
+    /// So many more waiters may be asleep.
+    fn add_waiting(&self, count: u32) {
+        self.waiting.fetch_add(count, Ordering::Relaxed);
+        self.parts.add_waiting(count);
+    }
+
+    /// So many fewer.
+    fn remove_waiting(&self, count: u32) {
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+        self.parts.remove_waiting(count);
     }
 
     fn was_removed(&self) {
@@ -307,8 +333,7 @@ impl Core {
             scheduler.event.notify();
         }
         let wakers = std::mem::take(&mut self.wakers().list);
-        self.waiting
-            .fetch_sub(wakers.len() as u32, Ordering::Relaxed);
+        self.remove_waiting(wakers.len() as u32);
         for (_, waker) in wakers {
             // Wakers are the program's, and this may be a scheduler (UD-1).
             discard_with(|| "a waker", || waker.wake());
@@ -379,12 +404,12 @@ impl Core {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(event.clone());
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.add_waiting(1);
     }
 
     /// It sleeps no more.
     pub(crate) fn remove_sleeper(&self, event: &Arc<Event>) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.remove_waiting(1);
         let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = sleepers.iter().position(|other| Arc::ptr_eq(other, event)) {
             sleepers.swap_remove(at);
@@ -399,13 +424,13 @@ impl Core {
             .unwrap_or_else(PoisonError::into_inner);
         if armed {
             waiting.push(scheduler.clone());
-            self.waiting.fetch_add(1, Ordering::Relaxed);
+            self.add_waiting(1);
         } else if let Some(at) = waiting
             .iter()
             .position(|other| Arc::ptr_eq(other, scheduler))
         {
             waiting.swap_remove(at);
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.remove_waiting(1);
         }
     }
 

@@ -1,6 +1,8 @@
 //! The inputs of a graph: a node, a tuple of nodes, or none.
 
 use super::build::{Node, add_input};
+use super::remote::edge::EdgeSender;
+use super::remote::ports::{NodeCodec, Outgoing};
 use super::results::Refused;
 use super::slot::{GraphValue, Held, Sent, Slot, cloned, line, slot_of};
 use crate::executor::shared::Shared;
@@ -34,9 +36,14 @@ impl IntoInputs<String> for &str {
 
 /// Sends one input of a run to one segment.
 #[repr(align(128))]
-pub(crate) struct InputPort<T> {
-    line: LineSender<Sent<T>>,
-    target: Arc<Shared>,
+pub(crate) struct InputPort<T>(Port<T>);
+
+enum Port<T> {
+    Here {
+        line: LineSender<Sent<T>>,
+        target: Arc<Shared>,
+    },
+    There(Box<Outgoing<T>>),
 }
 
 /// What the driver holds for one input: a port for each segment that reads it.
@@ -88,21 +95,37 @@ fn fan_out_of(copies: &[usize]) -> Option<Box<[usize]>> {
 impl<T: GraphValue> InputPort<T> {
     #[inline(always)]
     fn send(&mut self, value: Sent<T>, refused: &mut Refused) {
-        // As deep as there may be runs in flight, so never full.
-        if let Err(error) = self.line.try_send(value) {
-            refused.push(error);
+        match &mut self.0 {
+            Port::Here { line, target } => {
+                // As deep as there may be runs in flight, so never full.
+                if let Err(error) = line.try_send(value) {
+                    refused.push(error);
+                }
+                target.event.notify();
+            }
+            Port::There(out) => {
+                out.send(value.get());
+                if std::mem::needs_drop::<T>() {
+                    refused.push(value);
+                }
+            }
         }
-        self.target.event.notify();
     }
 }
 
-/// Where an input goes: for each reading segment its scheduler and its slot.
-#[doc(hidden)]
-pub struct Destination {
-    pub(crate) target: Arc<Shared>,
-    pub(crate) slot: Box<dyn Any + Send>,
-    pub(crate) segment: usize,
+/// Where an input goes: for each reading segment its scheduler and its slot, or an edge.
+pub(crate) enum Destination {
+    Here {
+        target: Arc<Shared>,
+        slot: Box<dyn Any + Send>,
+        segment: usize,
+    },
+    There(Box<EdgeSender>, NodeCodec),
 }
+
+/// An opaque destination.
+#[doc(hidden)]
+pub struct DestinationBox(pub(crate) Destination);
 
 /// Adds the receiving end of an input to a segment.
 #[doc(hidden)]
@@ -131,7 +154,8 @@ pub trait InputNodes: Sized + 'static {
     #[doc(hidden)]
     fn refs(values: Self::Values) -> Vec<Box<dyn Any>>;
     #[doc(hidden)]
-    fn ports(destinations: Vec<Vec<Destination>>, depth: usize, add: AddPort<'_>) -> Self::Ports;
+    fn ports(destinations: Vec<Vec<DestinationBox>>, depth: usize, add: AddPort<'_>)
+    -> Self::Ports;
     /// How many copies of each input a run needs; `None` if it needs none.
     #[doc(hidden)]
     fn fan_out(ports: &Self::Ports) -> Option<Box<[usize]>>;
@@ -149,26 +173,26 @@ pub trait InputNodes: Sized + 'static {
 }
 
 fn ports_of<T: GraphValue>(
-    destinations: Vec<Destination>,
+    destinations: Vec<DestinationBox>,
     depth: usize,
     add: AddPort<'_>,
 ) -> InputPorts<T> {
-    InputPorts(
-        destinations
-            .into_iter()
-            .map(|to| {
-                let (sender, receiver) = line::<Sent<T>>(depth);
-                add(
-                    to.segment,
-                    PortBox(super::slot::in_port(receiver, slot_of::<T>(&*to.slot))),
-                );
-                InputPort {
-                    line: sender,
-                    target: to.target,
-                }
-            })
-            .collect(),
-    )
+    let port = |DestinationBox(to)| match to {
+        Destination::Here {
+            target,
+            slot,
+            segment,
+        } => {
+            let (line, receiver) = line::<Sent<T>>(depth);
+            let slot = slot_of::<T>(&*slot);
+            add(segment, PortBox(super::slot::in_port(receiver, slot)));
+            InputPort(Port::Here { line, target })
+        }
+        Destination::There(edge, codec) => {
+            InputPort(Port::There(Box::new(Outgoing::new(*edge, codec))))
+        }
+    };
+    InputPorts(destinations.into_iter().map(port).collect())
 }
 
 impl<T: GraphValue> InputNodes for Node<T> {
@@ -183,7 +207,7 @@ impl<T: GraphValue> InputNodes for Node<T> {
         vec![Box::new(Ref::done(Ok(value)))]
     }
     fn ports(
-        mut destinations: Vec<Vec<Destination>>,
+        mut destinations: Vec<Vec<DestinationBox>>,
         depth: usize,
         add: AddPort<'_>,
     ) -> InputPorts<T> {
@@ -231,7 +255,7 @@ macro_rules! inputs {
                 vec![$(Box::new(Ref::done(Ok(values.$at)))),*]
             }
             #[allow(unused_variables, unused_mut, clippy::unused_unit, reason = "the empty tuple has no inputs")]
-            fn ports(destinations: Vec<Vec<Destination>>, depth: usize, add: AddPort<'_>) -> Self::Ports {
+            fn ports(destinations: Vec<Vec<DestinationBox>>, depth: usize, add: AddPort<'_>) -> Self::Ports {
                 let mut each = destinations.into_iter();
                 ($(ports_of::<$name>(each.next().unwrap_or_default(), depth, add),)*)
             }

@@ -4,9 +4,17 @@
 use super::build::{Action, NodeDef};
 use super::core::Core;
 use super::driver::{Parcel, SubmitEdges, SubmitRun};
-use super::inputs::{Destination, InputNodes, PortBox};
-use super::outputs::{CoreBox, OutPortBox, OutputId, OutputNodes, SlotLink, TargetBox, Wire};
+use super::inputs::{Destination, DestinationBox, InputNodes, PortBox};
+use super::outputs::{
+    CoreBox, FarOutput, OutPortBox, OutputId, OutputNodes, SlotLink, TargetBox, Wire,
+};
 use super::plan::Plan;
+use super::remote::bell::Bell;
+use super::remote::draft::codec_of;
+use super::remote::edge::EdgeSender;
+use super::remote::packet::EMPTY;
+use super::remote::ports::NodeCodec;
+use super::remote::wiring::Wiring;
 use super::results::Refused;
 use super::segment::{Edges, Head, SegmentParts, Stage, Step, install};
 use super::slot::{InPort, OutPort};
@@ -14,10 +22,12 @@ use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::node::Node as HostNode;
+use crate::worker::remote::FIRST_HOME;
 use maser_shm::channel::Probe;
 use maser_shm::channel::spsc::{LineReceiver, LineSender};
 use std::any::Any;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Slots, edges and steps while they are put together.
@@ -35,6 +45,8 @@ pub(crate) struct Layout<'a> {
     out_ports: Vec<Vec<Box<dyn OutPort>>>,
     heads: Vec<Option<Box<dyn Head>>>,
     steps: Vec<Option<Box<dyn Step>>>,
+    /// Edges to and from other processes.
+    wiring: Wiring,
 }
 
 impl<'a> Layout<'a> {
@@ -44,6 +56,7 @@ impl<'a> Layout<'a> {
         outputs: &[usize],
         core: Arc<Core>,
         depth: usize,
+        wiring: Wiring,
     ) -> Self {
         let mut layout = Self {
             nodes,
@@ -56,9 +69,24 @@ impl<'a> Layout<'a> {
             out_ports: nodes.iter().map(|_| Vec::new()).collect(),
             heads: plan.members.iter().map(|_| None).collect(),
             steps: nodes.iter().map(|_| None).collect(),
+            wiring,
         };
         layout.make_slots(outputs);
         layout
+    }
+
+    /// Whether a segment runs in another process.
+    fn is_elsewhere(&self, segment: usize) -> bool {
+        self.plan.scheduler[self.plan.members[segment][0]] >= FIRST_HOME
+    }
+
+    /// How the values of a node travel, one of whose readers or whose function is elsewhere, hence not
+    /// `local`.
+    fn codec(&self, node: usize) -> NodeCodec {
+        match codec_of(self.nodes, node) {
+            Some(codec) => codec,
+            None => unreachable!("the wiring refuses what cannot travel"),
+        }
     }
 
     /// A slot wherever a value is made or read, and how many readers each has.
@@ -104,7 +132,7 @@ impl<'a> Layout<'a> {
         for index in 0..self.nodes.len() {
             self.make_edges(index);
         }
-        if self.plan.members.len() == 1 && O::IS_ONE {
+        if self.plan.members.len() == 1 && O::IS_ONE && !self.is_elsewhere(0) {
             self.make_steps();
             let scheduler = self.plan.scheduler[self.plan.members[0][0]];
             let target = self.core.node.schedulers()[scheduler].clone();
@@ -142,6 +170,9 @@ impl<'a> Layout<'a> {
         let nodes = self.nodes;
         if let Action::Call { make, .. } = &nodes[index].action {
             let segment = self.plan.segment[index];
+            if self.is_elsewhere(segment) {
+                return;
+            }
             let out = (nodes[index].value.clone_slot)(&*self.slots[&(segment, index)]);
             let step = make(&mut |read| self.read(segment, read), &*out);
             self.steps[index] = Some(step);
@@ -155,59 +186,70 @@ impl<'a> Layout<'a> {
             return;
         }
         for reader in self.plan.readers[index].clone() {
+            let value = self.nodes[index].value;
+            if self.is_elsewhere(own) {
+                if let Some(edge) = self.wiring.receiver(index, reader) {
+                    let to = &*self.slots[&(reader, index)];
+                    let port = (value.from_elsewhere)(edge, self.codec(index), to);
+                    self.in_ports[reader].push(port);
+                }
+                continue;
+            }
             let (from, last) = self.read(own, index);
+            if let Some(edge) = self.wiring.sender(index, reader) {
+                let port = (value.to_elsewhere)(edge, self.codec(index), &*from, last);
+                self.out_ports[index].push(port);
+                continue;
+            }
             let scheduler = self.plan.scheduler[self.plan.members[reader][0]];
             let target = self.core.node.schedulers()[scheduler].clone();
             let to = &*self.slots[&(reader, index)];
-            let edge = (self.nodes[index].value.edge)(&*from, last, to, self.depth, target);
+            let edge = (value.edge)(&*from, last, to, self.depth, target);
             self.out_ports[index].push(edge.sender);
             self.in_ports[reader].push(edge.receiver);
         }
     }
 
     fn connect_inputs<I: InputNodes>(&mut self) -> Box<dyn SubmitRun<I>> {
-        let mut destinations: Vec<Vec<Destination>> = self
-            .inputs()
-            .into_iter()
-            .map(|input| {
-                self.plan.readers[input]
-                    .iter()
-                    .map(|segment| self.destination(*segment, Some(input)))
-                    .collect()
-            })
-            .collect();
-        let ports = I::ports(
-            std::mem::take(&mut destinations),
-            self.depth,
-            &mut |segment, PortBox(port)| {
-                self.in_ports[segment].push(port);
-            },
-        );
+        let plan = self.plan;
+        let mut destinations: Vec<Vec<DestinationBox>> = Vec::new();
+        for input in self.inputs() {
+            let readers = plan.readers[input].iter();
+            let to = readers.map(|at| DestinationBox(self.destination(*at, input)));
+            destinations.push(to.collect());
+        }
+        let ports = I::ports(destinations, self.depth, &mut |segment, PortBox(port)| {
+            self.in_ports[segment].push(port);
+        });
         // A segment that reads nothing from outside is started by the driver.
         let mut ticks = Vec::new();
         for segment in 0..self.plan.members.len() {
-            if self.in_ports[segment].is_empty() {
+            if self.in_ports[segment].is_empty() && !self.is_elsewhere(segment) {
                 let (sender, receiver) = super::slot::line::<()>(self.depth);
                 self.in_ports[segment].push(Box::new(Tick(receiver)));
-                ticks.push((sender, self.destination(segment, None).target));
+                ticks.push((sender, self.target(segment)));
             }
         }
         Box::new(Submit {
             edges: SubmitEdges::<I>::new(ports),
             ticks,
+            far_ticks: self.wiring.ticks(),
         })
     }
 
-    fn destination(&self, segment: usize, input: Option<usize>) -> Destination {
+    /// The scheduler of a segment of this process.
+    fn target(&self, segment: usize) -> Arc<Shared> {
         let scheduler = self.plan.scheduler[self.plan.members[segment][0]];
-        let target = self.core.node.schedulers()[scheduler].clone();
-        let slot: Box<dyn Any + Send> = match input {
-            Some(input) => (self.nodes[input].value.clone_slot)(&*self.slots[&(segment, input)]),
-            None => Box::new(()),
-        };
-        Destination {
-            target,
-            slot,
+        self.core.node.schedulers()[scheduler].clone()
+    }
+
+    fn destination(&mut self, segment: usize, input: usize) -> Destination {
+        if let Some(edge) = self.wiring.sender(input, segment) {
+            return Destination::There(Box::new(edge), self.codec(input));
+        }
+        Destination::Here {
+            target: self.target(segment),
+            slot: (self.nodes[input].value.clone_slot)(&*self.slots[&(segment, input)]),
             segment,
         }
     }
@@ -217,9 +259,12 @@ impl<'a> Layout<'a> {
         let mut by_home: HashMap<usize, Vec<SegmentParts>> = HashMap::new();
         for (index, members) in self.plan.members.iter().enumerate() {
             let scheduler = self.plan.scheduler[members[0]];
+            if self.is_elsewhere(index) {
+                continue;
+            }
             let head = self.heads[index]
                 .take()
-                .unwrap_or_else(|| Box::new(Edges(std::mem::take(&mut self.in_ports[index]))));
+                .unwrap_or_else(|| Box::new(Edges::new(std::mem::take(&mut self.in_ports[index]))));
             let mut stages = Vec::new();
             for node in members {
                 if let Some(step) = self.steps[*node].take() {
@@ -237,16 +282,37 @@ impl<'a> Layout<'a> {
                 after,
             });
         }
+        self.install_bells(host);
         for (scheduler, parts) in by_home {
-            let core = self.core.clone();
-            let letter = letter::closure(move |local: &Local| install(parts, &core, local));
+            let graph = self.core.id;
+            let letter = letter::closure(move |local: &Local| install(parts, graph, local));
             // SAFETY: LT-1, a fresh letter.
             unsafe { host.schedulers()[scheduler].post(letter) };
         }
     }
 }
 
+impl Layout<'_> {
+    /// The last scheduler polls for those who wait for results from elsewhere, and the parts go there.
+    fn install_bells(&mut self, host: &HostNode) {
+        let core = &self.core;
+        self.wiring.send(core);
+        for bell in self.wiring.bells.drain(..) {
+            let core = core.clone();
+            let errand = letter::closure(move |local: &Local| {
+                local.sources.push(Rc::new(Bell::new(core, bell)));
+            });
+            host.post_to(host.schedulers().len() - 1, errand);
+        }
+    }
+}
+
 impl Wire for Layout<'_> {
+    fn far_output(&mut self, output: OutputId) -> Option<FarOutput> {
+        let node = output.0.index;
+        let edge = self.wiring.output(node)?;
+        Some(FarOutput(edge, self.codec(node)))
+    }
     fn slot(&mut self, output: OutputId) -> (Box<dyn Any + Send>, bool) {
         self.read(self.plan.segment[output.0.index], output.0.index)
     }
@@ -268,8 +334,8 @@ impl InPort for Tick {
     fn idle(&self) -> Option<Probe> {
         self.0.idle()
     }
-    fn load(&mut self) {
-        let _nothing = self.0.try_recv();
+    fn load(&mut self) -> bool {
+        self.0.try_recv().is_ok()
     }
 }
 
@@ -278,6 +344,7 @@ type TickSender = LineSender<()>;
 struct Submit<I: InputNodes> {
     edges: SubmitEdges<I>,
     ticks: Vec<(TickSender, Arc<Shared>)>,
+    far_ticks: Vec<EdgeSender>,
 }
 
 impl<I: InputNodes> SubmitRun<I> for Submit<I> {
@@ -288,6 +355,9 @@ impl<I: InputNodes> SubmitRun<I> for Submit<I> {
             // As deep as there may be runs in flight, so never full.
             let _sent = sender.try_send(());
             target.event.notify();
+        }
+        for edge in &mut self.far_ticks {
+            edge.send_packet(EMPTY);
         }
     }
 

@@ -22,6 +22,7 @@
 //! | `call_slot` | graphs of one segment and one output |
 //! | `compiled` | `CompiledGraph` and its options |
 //! | `reference` | `GraphRef<T>` |
+//! | `remote` | what of a graph runs in other processes |
 //! | `registry` | the graphs of a node, for death and shutdown |
 
 pub(crate) mod async_step;
@@ -37,6 +38,7 @@ pub(crate) mod outputs;
 pub(crate) mod plan;
 pub(crate) mod reference;
 pub(crate) mod registry;
+pub(crate) mod remote;
 pub(crate) mod results;
 pub(crate) mod segment;
 pub(crate) mod slot;

@@ -5,6 +5,8 @@ use super::core::Core;
 use super::driver::{AnyOutput, Output, SubmitRun};
 use super::inputs::InputNodes;
 use super::reference::GraphRef;
+use super::remote::edge::EdgeReceiver;
+use super::remote::ports::{self, NodeCodec};
 use super::segment::Head;
 use super::slot::{GraphValue, Held, OutPort, Reader, Sent, line, slot_of};
 use crate::executor::shared::Shared;
@@ -19,6 +21,8 @@ pub trait Wire {
     /// The erased slot of a node in the segment that fills it, and whether this reader is the
     /// last.
     fn slot(&mut self, output: OutputId) -> (Box<dyn Any + Send>, bool);
+    /// The edge of an output whose node runs in another process.
+    fn far_output(&mut self, output: OutputId) -> Option<FarOutput>;
     /// Adds an edge out of that segment, behind the node's step.
     fn attach(&mut self, output: OutputId, port: OutPortBox);
     /// Runs that may be in flight.
@@ -26,6 +30,10 @@ pub trait Wire {
     /// The graph's core.
     fn core(&self) -> CoreBox;
 }
+
+/// An opaque edge.
+#[doc(hidden)]
+pub struct FarOutput(pub(crate) EdgeReceiver, pub(crate) NodeCodec);
 
 /// An opaque position.
 #[doc(hidden)]
@@ -102,6 +110,10 @@ fn find_ref<T: GraphValue>(find: &dyn Fn(OutputId) -> Box<dyn Any>, node: &Node<
 
 fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> {
     let id = OutputId(node.id);
+    if let Some(FarOutput(edge, codec)) = wire.far_output(id) {
+        let arrivals = ports::arrivals(edge, codec);
+        return OutputBox(Output::new(wire.core().0, arrivals));
+    }
     let (slot, last) = wire.slot(id);
     let (sender, receiver) = line::<Sent<T>>(wire.depth());
     let core = wire.core().0;

@@ -11,6 +11,7 @@
 use super::build::{Action, NodeDef, Place};
 use crate::error::{Error, Result};
 use crate::node::Node as HostNode;
+use crate::worker::remote::FIRST_HOME;
 use std::sync::Arc;
 
 /// Where each node goes.
@@ -141,7 +142,7 @@ fn actor_key(def: &NodeDef) -> Option<usize> {
 }
 
 /// Actors are where they are; a task goes where its options say, else where its first input is
-/// made.
+/// made that is made in this process.
 fn schedulers(nodes: &[NodeDef], host: &HostNode) -> Vec<usize> {
     let mut scheduler = Vec::with_capacity(nodes.len());
     for def in nodes {
@@ -162,7 +163,7 @@ fn schedulers(nodes: &[NodeDef], host: &HostNode) -> Vec<usize> {
                 .reads
                 .iter()
                 .map(|input| scheduler[*input])
-                .find(|place| *place != NONE)
+                .find(|place| *place < FIRST_HOME)
                 .unwrap_or_else(|| host.pick_home()),
         };
         scheduler.push(place);

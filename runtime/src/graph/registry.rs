@@ -48,6 +48,19 @@ impl Graphs {
         }
     }
 
+    /// The graph of this number, if it is there.
+    pub(crate) fn find(&self, id: u64) -> Option<Arc<Core>> {
+        self.lock().all().into_iter().find(|core| core.id == id)
+    }
+
+    /// The process with this number has ended: nothing of any graph is left in it.
+    pub(crate) fn peer_is_gone(&self, peer: u64) {
+        let all = self.lock().all();
+        for core in all {
+            core.part_is_gone(peer);
+        }
+    }
+
     /// The node shuts down.
     pub(crate) fn close_all(&self) {
         let all = {

@@ -17,7 +17,6 @@
 #![allow(unsafe_code, reason = "steps call methods on type-erased actor states")]
 
 use super::bind::StepInputs;
-use super::core::Core;
 use super::plan::After;
 use super::slot::{GraphValue, InPort, OutPort, Slot};
 use crate::actor::core::{Access, ActorCore};
@@ -223,12 +222,22 @@ pub(crate) trait Head: Send {
 }
 
 /// Runs that come over edges.
-pub(crate) struct Edges(pub(crate) Vec<Box<dyn InPort>>);
+pub(crate) struct Edges {
+    ports: Vec<Box<dyn InPort>>,
+    /// How many of them have filled their slots for the next run.
+    loaded: usize,
+}
+
+impl Edges {
+    pub(crate) fn new(ports: Vec<Box<dyn InPort>>) -> Self {
+        Self { ports, loaded: 0 }
+    }
+}
 
 impl Head for Edges {
     #[inline]
     fn idle(&self) -> Option<Probes> {
-        let mut ports = self.0.iter();
+        let mut ports = self.ports[self.loaded..].iter();
         ports.find_map(|port| port.idle()).map(Probes::one)
     }
 
@@ -237,9 +246,13 @@ impl Head for Edges {
         if self.idle().is_some() {
             return false;
         }
-        for port in &mut self.0 {
-            port.load();
+        for port in &mut self.ports[self.loaded..] {
+            if !port.load() {
+                return false;
+            }
+            self.loaded += 1;
         }
+        self.loaded = 0;
         true
     }
 
@@ -264,7 +277,7 @@ pub(crate) struct SegmentParts {
 /// See the module's page.
 #[repr(align(128))]
 pub(crate) struct Segment {
-    core: Arc<Core>,
+    graph: u64,
     head: RefCell<Box<dyn Head>>,
     stages: RefCell<Vec<Stage>>,
     /// Runs that another segment is through with, and how many ahead it has to be (SG-2).
@@ -275,8 +288,8 @@ pub(crate) struct Segment {
     place: Place,
 }
 
-/// Puts the segments of `core` that live on this scheduler into its list.
-pub(crate) fn install(parts: Vec<SegmentParts>, core: &Arc<Core>, local: &Local) {
+/// Puts the segments of a graph that live on this scheduler into its list.
+pub(crate) fn install(parts: Vec<SegmentParts>, graph: u64, local: &Local) {
     let runs: HashMap<usize, Rc<Cell<u64>>> = parts
         .iter()
         .map(|part| (part.index, Rc::default()))
@@ -285,14 +298,14 @@ pub(crate) fn install(parts: Vec<SegmentParts>, core: &Arc<Core>, local: &Local)
     let through = |after: &After| (runs[&after.segment].clone(), after.ahead);
     let made = parts.into_iter().map(|part| -> Rc<dyn Source> {
         Rc::new(Segment {
-            core: core.clone(),
+            graph,
             head: RefCell::new(part.head),
             stages: RefCell::new(part.stages),
             after: part.after.iter().map(through).collect(),
             runs: runs[&part.index].clone(),
             running: Cell::new(false),
             place: Place {
-                graph: core.id,
+                graph,
                 runs: runs[&part.index].clone(),
                 removed: Cell::new(false),
             },
@@ -336,7 +349,7 @@ unsafe impl Source for Segment {
     }
 
     fn belongs_to(&self, graph: u64) -> bool {
-        self.core.id == graph
+        self.graph == graph
     }
 
     fn was_removed(&self, local: &Local) {

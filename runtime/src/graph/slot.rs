@@ -14,6 +14,8 @@
     reason = "type-erased slots: the node's type is fixed when the graph is written"
 )]
 
+use super::remote::edge::{EdgeReceiver, EdgeSender};
+use super::remote::ports::{self, NodeCodec};
 use crate::error::{Fault, Outcome};
 use crate::executor::shared::Shared;
 use crate::task::failure::{discard, panicked};
@@ -158,8 +160,8 @@ impl<T: Clone> Reader<T> {
 pub(crate) trait InPort: Send {
     /// `None` if a value is there; else what changes when it is.
     fn idle(&self) -> Option<Probe>;
-    /// Moves the next value into its slot.
-    fn load(&mut self);
+    /// Moves the next value into its slot; false if it is not there.
+    fn load(&mut self) -> bool;
 }
 
 #[repr(align(128))]
@@ -175,10 +177,12 @@ impl<T: GraphValue> InPort for LineIn<T> {
     }
 
     #[inline]
-    fn load(&mut self) {
-        if let Ok(outcome) = self.line.try_recv() {
-            self.slot.set(outcome.into_inner());
-        }
+    fn load(&mut self) -> bool {
+        let Ok(outcome) = self.line.try_recv() else {
+            return false;
+        };
+        self.slot.set(outcome.into_inner());
+        true
     }
 }
 
@@ -212,6 +216,10 @@ pub(crate) struct ValueType {
     pub(crate) clone_slot: fn(&(dyn Any + Send)) -> Box<dyn Any + Send>,
     /// An edge from one slot to another: `(from, last, to, depth, receiving scheduler)`.
     pub(crate) edge: fn(&(dyn Any + Send), bool, &(dyn Any + Send), usize, Arc<Shared>) -> Edge,
+    /// An edge from a slot of this process to another process: `(edge, codec, from, last)`.
+    pub(crate) to_elsewhere: fn(EdgeSender, NodeCodec, &(dyn Any + Send), bool) -> Box<dyn OutPort>,
+    /// An edge from another process to a slot of this one.
+    pub(crate) from_elsewhere: fn(EdgeReceiver, NodeCodec, &(dyn Any + Send)) -> Box<dyn InPort>,
 }
 
 /// Both ends of an edge between segments.
@@ -264,6 +272,11 @@ impl ValueType {
                     receiver: in_port(receiver, slot_of::<T>(to)),
                 }
             },
+            to_elsewhere: |edge, codec, from, last| {
+                let slot = slot_of::<T>(from);
+                ports::out_port(edge, codec, Reader { slot, last })
+            },
+            from_elsewhere: |edge, codec, to| ports::in_port(edge, codec, slot_of::<T>(to)),
         }
     }
 }

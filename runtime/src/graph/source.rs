@@ -115,8 +115,12 @@ pub trait Sources: Clone + Send + Sync + 'static {
     type Args: Params;
     #[doc(hidden)]
     type Inputs: StepInputs<Args = Self::Args>;
+    /// The node behind each argument, or none for a constant.
     #[doc(hidden)]
-    fn reads(&self) -> Vec<NodePosition>;
+    fn nodes(&self) -> Vec<Option<NodePosition>>;
+    /// Shows the `index`th argument if it is a constant.
+    #[doc(hidden)]
+    fn constant(&self, index: usize, to: &mut dyn FnMut(&dyn Any));
     #[doc(hidden)]
     fn resolve(&self, slots: SlotsPtr<'_, '_>) -> Self::Inputs;
     #[doc(hidden)]
@@ -161,9 +165,14 @@ macro_rules! sources {
         impl<$($name: GraphValue),*> Sources for ($(Source<$name>,)*) {
             type Args = ($(AnyArg<$name>,)*);
             type Inputs = InputsOf<($(Input<$name>,)*)>;
-            fn reads(&self) -> Vec<NodePosition> {
-                let reads: Vec<Option<NodeId>> = vec![$(self.$at.read()),*];
-                reads.into_iter().flatten().map(NodePosition).collect()
+            fn nodes(&self) -> Vec<Option<NodePosition>> {
+                vec![$(self.$at.read().map(NodePosition)),*]
+            }
+            #[allow(unused_variables, reason = "the empty tuple has no constants")]
+            fn constant(&self, index: usize, to: &mut dyn FnMut(&dyn Any)) {
+                $(if let (Source::Value(value), true) = (&self.$at, index == $at) {
+                    to(value);
+                })*
             }
             #[allow(unused_variables, reason = "the empty tuple reads nothing")]
             fn resolve(&self, slots: SlotsPtr<'_, '_>) -> Self::Inputs {

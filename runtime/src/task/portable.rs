@@ -13,10 +13,12 @@ use super::failure::Failure;
 use super::meta::Function;
 use crate::error::Error;
 use crate::executor::local::Local;
+use crate::graph::remote::packet::{Kind, Packed};
+use crate::graph::remote::plain::IsPlain;
 use crate::node::Node;
 use crate::object::codec::{self, round_trip};
 use crate::worker::parcel::Parcel;
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 /// How the values of one function travel.
 #[derive(Debug)]
@@ -40,6 +42,9 @@ pub struct ValueCodec {
     round_trip: RoundTrip,
     encode: Encode,
     decode: Decode,
+    /// The type, if it is nothing but its bytes.
+    plain: fn() -> Option<TypeId>,
+    pack_plain: fn(&dyn Any, &mut Packed) -> bool,
 }
 
 /// Appends the bytes of a value of the erased type.
@@ -49,9 +54,14 @@ type Decode = fn(&[u8], &mut dyn Any) -> Result<(), String>;
 
 impl ValueCodec {
     /// The codec of a parameter of type `T`; results have no name.
-    pub const fn of<T: crate::Value>(name: &'static str) -> Self {
+    pub const fn of<T: crate::Value>(name: &'static str, plain: IsPlain<T>) -> Self {
         Self {
             name,
+            pack_plain: plain.pack_any(),
+            plain: match plain.get() {
+                true => || Some(TypeId::of::<T>()),
+                false => || None,
+            },
             round_trip: |value| {
                 let value = value.downcast_ref::<T>()?;
                 Some(round_trip(value).map(|value| Box::new(value) as Box<dyn Any>))
@@ -75,6 +85,36 @@ impl ValueCodec {
     /// The parameter's name.
     pub(crate) fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The type that it is for, if that is nothing but its bytes.
+    pub(crate) fn plain(&self) -> Option<TypeId> {
+        (self.plain)()
+    }
+
+    /// Packs `value` for an edge between processes, or says what stands in the way.
+    pub(crate) fn pack(&self, value: &dyn Any, packed: &mut Packed) -> Result<(), String> {
+        match (self.pack_plain)(value, packed) {
+            true => Ok(()),
+            false => self.pack_encoded(value, packed),
+        }
+    }
+
+    /// As [`pack`](Self::pack), for a value that is known not to be plain.
+    pub(crate) fn pack_encoded(&self, value: &dyn Any, packed: &mut Packed) -> Result<(), String> {
+        packed.fill(Kind::Value, |bytes| {
+            let mut parcel = Parcel::in_buffer(std::mem::take(bytes));
+            let encoded = self.encode(value, &mut parcel);
+            *bytes = parcel.bytes;
+            match parcel.things.is_empty() {
+                true => encoded,
+                false => Err(
+                    "a ref or an actor's handle in it cannot travel along an edge of a \
+                              compiled graph; pass it to an ordinary call"
+                        .to_owned(),
+                ),
+            }
+        })
     }
 
     /// Appends `value`, or says what stands in the way.

@@ -75,15 +75,22 @@ pub(crate) struct Doors {
     schedulers: usize,
     /// DO-1.
     events: OnceLock<Vec<SharedEvent>>,
+    memory: OnceLock<ControlMemory>,
 }
 
 impl Doors {
     /// Doors that are not known yet.
-    pub(super) fn unknown(schedulers: usize) -> Self {
+    pub(crate) fn unknown(schedulers: usize) -> Self {
         Self {
             schedulers,
             events: OnceLock::new(),
+            memory: OnceLock::new(),
         }
+    }
+
+    /// The memory they are in, once it is known.
+    pub(super) fn memory(&self) -> Option<&ControlMemory> {
+        self.memory.get()
     }
 
     /// How many there are.
@@ -106,6 +113,7 @@ impl Doors {
             })
             .collect();
         let events = events.map_err(|error| error.to_string())?;
+        let _first = self.memory.set(memory);
         let events = self.events.get_or_init(|| events);
         events.iter().for_each(|event| event.notify_across());
         Ok(())
@@ -113,7 +121,7 @@ impl Doors {
 
     /// Wakes scheduler `index` of the other process, for which something was published.
     #[inline(always)]
-    pub(super) fn ring(&self, index: usize) {
+    pub(crate) fn ring(&self, index: usize) {
         if let Some(event) = self.events.get().and_then(|events| events.get(index)) {
             event.notify_across();
         }

@@ -1,5 +1,6 @@
 //! What the keeper and a worker tell each other over their socket.
 
+use super::part::{FromPart, ToPart};
 use crate::config::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub(super) enum ToWorker {
     },
     /// Finish what was begun, then end.
     Stop,
+    /// About compiled graphs.
+    Graph(ToPart),
 }
 
 /// Who a worker is, and whom it works for.
@@ -91,4 +94,6 @@ pub(super) enum FromWorker {
     },
     /// Nothing of it is held by others any more.
     Unused,
+    /// About compiled graphs.
+    Graph(FromPart),
 }

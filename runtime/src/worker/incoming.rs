@@ -180,6 +180,12 @@ impl HeldActor {
         Self(actor.core())
     }
 
+    /// Whether it lives in this process.
+    pub(crate) fn is_here(&self) -> bool {
+        // SAFETY: our handle.
+        unsafe { self.0.as_ref() }.remote.is_none()
+    }
+
     /// The block; ours for as long as this lives.
     pub(crate) fn core(&self) -> NonNull<ActorCore> {
         self.0

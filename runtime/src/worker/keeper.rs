@@ -11,6 +11,7 @@
 use super::death::{self, Death};
 use super::entry::VARIABLE;
 use super::hello::{FromWorker, Hello, ToWorker};
+use super::part::{self, Request};
 use super::peer::Peer;
 use super::socket;
 use crate::error::{Error, Result};
@@ -37,6 +38,8 @@ pub(super) enum Errand {
     Tell(u32, ToWorker, Option<OwnedFd>),
     /// Asks a process to end.
     Stop(u32),
+    /// Something for a graph.
+    Graph(Box<Request>),
     /// Ends all of them, then the keeper.
     End,
 }
@@ -132,6 +135,8 @@ struct Watch {
     bell: Arc<Bell>,
     node: Weak<Node>,
     kept: Vec<Kept>,
+    /// Who is to be told where who sleeps, by their numbers.
+    introductions: Vec<(u64, u64)>,
     ends: bool,
 }
 
@@ -141,6 +146,7 @@ impl Watch {
             bell,
             node,
             kept: Vec::new(),
+            introductions: Vec::new(),
             ends: false,
         }
     }
@@ -213,6 +219,7 @@ impl Watch {
                     }
                 }
                 Some(Errand::Stop(slot)) => self.stop(slot),
+                Some(Errand::Graph(request)) => self.run_request(*request),
                 Some(Errand::End) => {
                     self.ends = true;
                     for at in 0..self.kept.len() {
@@ -223,6 +230,41 @@ impl Watch {
                     }
                 }
             }
+        }
+    }
+
+    fn run_request(&mut self, request: Request) {
+        let found = |id: u64| self.kept.iter().find(|kept| kept.peer.id == id);
+        match request {
+            Request::Tell {
+                to,
+                message,
+                memory,
+            } => {
+                if let Some(kept) = found(to) {
+                    let file = memory.as_ref().map(ControlMemory::file);
+                    part::send(&kept.socket, message, file);
+                }
+            }
+            Request::Introduce { to, other } => {
+                if let (Some(kept), Some(other)) = (found(to), found(other))
+                    && !part::introduce(&kept.socket, &other.peer)
+                {
+                    let pair = (kept.peer.id, other.peer.id);
+                    self.introductions.push(pair);
+                }
+            }
+        }
+    }
+
+    /// It is known now where the worker `other` sleeps.
+    fn introduce(&mut self, other: u64) {
+        let waiting = std::mem::take(&mut self.introductions);
+        let (now, later) = waiting.into_iter().partition(|pair| pair.1 == other);
+        self.introductions = later;
+        let now: Vec<(u64, u64)> = now;
+        for (to, other) in now {
+            self.run_request(Request::Introduce { to, other });
         }
     }
 
@@ -264,6 +306,19 @@ impl Watch {
                 if let Err(problem) = known {
                     kept.peer.distrust(&problem);
                     drop(kept.child.kill());
+                } else {
+                    let id = kept.peer.id;
+                    self.introduce(id);
+                }
+            }
+            Ok(Some((FromWorker::Graph(message), files))) => {
+                let Some(node) = self.node.upgrade() else {
+                    return;
+                };
+                if let Some(forward) = part::heard(&node, &kept.peer, message, files)
+                    && let Some(kept) = self.kept.iter().find(|kept| kept.peer.id == forward.to)
+                {
+                    forward.send(&kept.socket);
                 }
             }
             Ok(Some((FromWorker::Refused { reason }, _))) => {
@@ -332,6 +387,7 @@ impl Watch {
         if let Some(node) = self.node.upgrade() {
             node.bulk.peer_is_gone(peer);
             node.workers.is_gone(&node, peer.slot);
+            node.graphs.peer_is_gone(peer.id);
             for index in 0..node.schedulers().len() {
                 let peer = peer.clone();
                 node.post_to(

@@ -8,8 +8,9 @@
 
 use super::doors::{Doors, OwnDoors};
 use super::hello::{FromWorker, Hello, PROTOCOL, ToWorker};
+use super::part::FromPart;
 use super::peer::Peer;
-use super::{registry, remote, socket};
+use super::{part_here, registry, remote, socket};
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::executor::{letter, overflow, thread};
@@ -61,6 +62,12 @@ impl Membership {
     /// Whether it lives as long as the actor that was made in it.
     pub(crate) fn is_for_an_actor(&self) -> bool {
         !self.pool
+    }
+
+    /// Says something about a graph to the keeper, with the descriptor that belongs to it.
+    pub(crate) fn say(&self, message: FromPart, file: Option<BorrowedFd<'_>>) {
+        let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
+        self.tell(&FromWorker::Graph(message), &files);
     }
 
     /// Tells the keeper that nobody holds anything of this worker any more.
@@ -189,6 +196,9 @@ fn listen(node: &Arc<Node>, socket: UnixStream) -> std::io::Result<()> {
                     node.begin_closing();
                     node.graphs.close_all();
                     thread::ask_to_stop(&node, 0);
+                }
+                Ok(Some((ToWorker::Graph(message), files))) => {
+                    part_here::heard(&node, message, files);
                 }
                 Ok(Some((news, files))) => node.bulk.told(&news, files),
                 // WM-1.

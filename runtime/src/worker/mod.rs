@@ -14,6 +14,7 @@
 //! | `stream` | streams between processes |
 //! | `remote` | actors of another process, as this one sees them |
 //! | `pool` | tasks in worker processes |
+//! | `part`, `part_here` | parts of compiled graphs: what is said of them, and this process's own |
 //! | `values`, `parcel`, `handles` | values as bytes, and the refs and actors in them |
 //! | `wire_error` | errors as bytes |
 //! | `bulk` | arrays in the stores of several processes |
@@ -34,6 +35,8 @@ pub(crate) mod links;
 pub(crate) mod member;
 mod message;
 pub(crate) mod parcel;
+pub(crate) mod part;
+pub(crate) mod part_here;
 pub(crate) mod peer;
 pub(crate) mod pool;
 pub(crate) mod registry;

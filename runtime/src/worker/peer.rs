@@ -188,8 +188,13 @@ impl Peer {
 
     /// A message was published for its scheduler `there`.
     #[inline(always)]
-    pub(super) fn wake(&self, there: usize) {
+    pub(crate) fn wake(&self, there: usize) {
         self.doors.ring(there);
+    }
+
+    /// The memory of its doors, once it is known.
+    pub(super) fn doors_memory(&self) -> Option<&ControlMemory> {
+        self.doors.memory()
     }
 
     /// Where its schedulers sleep is known now.

@@ -15,6 +15,7 @@
 use super::incoming::{Answering, Incoming};
 use super::wire_error::ErrorCodec;
 use crate::error::Error;
+use crate::graph::remote::step::StepEntry;
 use crate::task::meta::Meta;
 use std::sync::OnceLock;
 
@@ -29,6 +30,8 @@ pub struct Entry {
     pub error: fn() -> Option<&'static ErrorCodec>,
     /// Makes the call with the arguments that came.
     pub invoke: fn(&mut Incoming<'_>) -> Result<Answering, Error>,
+    /// Runs it as a step of a graph, if it can be one.
+    pub step: Option<StepEntry>,
 }
 
 /// Every function of the program that is not `local`.

@@ -416,13 +416,13 @@ fn back(error: WireError) -> Error {
 
 /// The bytes of an error.
 #[cold]
-pub(super) fn encode(error: &Error) -> Vec<u8> {
+pub(crate) fn encode(error: &Error) -> Vec<u8> {
     postcard::to_stdvec(&out(error)).unwrap_or_default()
 }
 
 /// The error that the bytes are.
 #[cold]
-pub(super) fn decode(bytes: &[u8]) -> Error {
+pub(crate) fn decode(bytes: &[u8]) -> Error {
     match postcard::from_bytes(bytes) {
         Ok(error) => back(error),
         Err(problem) => Error::NotPortable {

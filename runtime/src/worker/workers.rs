@@ -5,12 +5,15 @@ use super::doors::{Doors, OwnDoors};
 use super::hello::{Hello, PROTOCOL, ToWorker};
 use super::keeper::{Errand, Keeper, Start};
 use super::member::Membership;
+use super::part::Request;
+use super::part_here::Parts;
 use super::peer::{Peer, pair_bytes};
 use super::pool::Pool;
 use super::registry;
 use crate::error::{Error, Result};
 use crate::executor::letter;
 use crate::executor::local::Local;
+use crate::graph::remote::inbox::Inbox;
 use crate::node::Node;
 use crate::task::raw::Header;
 use maser_shm::control::ControlMemory;
@@ -33,6 +36,7 @@ pub(crate) struct Workers {
     next_number: AtomicU32,
     /// Of the driver.
     pool: OnceLock<Arc<Pool>>,
+    parts: Parts,
 }
 
 impl Workers {
@@ -46,6 +50,24 @@ impl Workers {
             queue: Mutex::default(),
             next_number: AtomicU32::new(0),
             pool: OnceLock::new(),
+            parts: Parts::default(),
+        }
+    }
+
+    /// What this process has of graphs that reach into others.
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Memory that came for edges of graphs.
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.parts.inbox
+    }
+
+    /// Asks the keeper for something for a graph.
+    pub(crate) fn request(&self, request: Request) {
+        if let Some(keeper) = &*self.keeper() {
+            keeper.ask(Errand::Graph(Box::new(request)));
         }
     }
 

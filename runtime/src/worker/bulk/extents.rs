@@ -159,7 +159,7 @@ impl Bulk {
                 }
             }
             ToWorker::ExtentGone { owner, extent } => self.extent_is_gone(PeerId(owner), extent),
-            ToWorker::Hello(_) | ToWorker::Stop => {}
+            ToWorker::Hello(_) | ToWorker::Stop | ToWorker::Graph(_) => {}
         }
     }
 

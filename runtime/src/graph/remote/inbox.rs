@@ -1,0 +1,74 @@
+//! Memory that other processes sent for the edges of graphs, until somebody asks for it.
+//!
+//! - IX-1 memory is kept for graphs that are open, so what comes late for one that is gone goes back at
+//!   once.
+
+use maser_shm::channel::Probe;
+use maser_shm::control::ControlMemory;
+use maser_shm::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Graph, edge, number of the pool.
+pub(crate) type Address = (u64, u64, u64);
+
+#[derive(Default)]
+struct State {
+    open: HashSet<u64>,
+    memory: HashMap<Address, ControlMemory>,
+}
+
+/// See the module's page.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    /// How often something came. Written under the lock (Release), read by waiting edges (Acquire).
+    came: AtomicU64,
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on memory for `graph` is kept.
+    pub(crate) fn open(&self, graph: u64) {
+        self.lock().open.insert(graph);
+    }
+
+    /// `graph` is gone (IX-1).
+    pub(crate) fn close(&self, graph: u64) {
+        let mut state = self.lock();
+        state.open.remove(&graph);
+        let gone: Vec<Address> = state
+            .memory
+            .keys()
+            .filter(|at| at.0 == graph)
+            .copied()
+            .collect();
+        let gone: Vec<_> = gone.iter().map(|at| state.memory.remove(at)).collect();
+        drop(state);
+        drop(gone);
+    }
+
+    /// Memory came.
+    pub(crate) fn put(&self, address: Address, memory: ControlMemory) {
+        let mut state = self.lock();
+        if state.open.contains(&address.0) {
+            state.memory.insert(address, memory);
+            self.came.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// The memory, if it came.
+    pub(crate) fn take(&self, address: Address) -> Option<ControlMemory> {
+        self.lock().memory.remove(&address)
+    }
+
+    /// What changes before the memory is there; `None` if it is.
+    pub(crate) fn awaited(&self, address: Address) -> Option<Probe> {
+        let seen = self.came.load(Ordering::Acquire);
+        let is_here = self.lock().memory.contains_key(&address);
+        (!is_here).then(|| Probe::new(&self.came, seen))
+    }
+}

@@ -1,0 +1,194 @@
+//! What an edge between processes carries: one line a value.
+//!
+//! ```text
+//! word 0      bits 0..8 kind   32..64 bytes of the body
+//! words 1..7  the body, if it has no more than 48 bytes
+//! else        word 1 where it begins in the edge's pool, word 2 which pool
+//! ```
+//!
+//! - PK-1 every word that came is input: an unknown kind is an error of that run, a length or a place
+//!   is checked against the pool before anything is read.
+//! - PK-2 values are encoded once, into a [`Packed`], and every edge they leave by carries the same
+//!   bytes.
+
+use crate::error::Error;
+use crate::worker::wire_error;
+use zerocopy::IntoBytes;
+
+/// One line of a ring, without its count.
+pub(crate) type Packet = [u64; 7];
+
+/// Bytes of the longest body that stands in the line itself.
+pub(crate) const INLINE_BYTES: usize = 48;
+
+/// Bytes of the longest body.
+const BODY_BYTES_MAX: usize = u32::MAX as usize;
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A value, or nothing where a run is only to be begun.
+    Value = 1,
+    /// The error in its place.
+    Error = 2,
+    /// There was no memory for either.
+    Lost = 3,
+}
+
+impl Kind {
+    /// The kind that a first word names (PK-1).
+    #[inline(always)]
+    fn of(word: u64) -> Option<Self> {
+        match word & 0xff {
+            1 => Some(Self::Value),
+            2 => Some(Self::Error),
+            3 => Some(Self::Lost),
+            _ => None,
+        }
+    }
+}
+
+/// The first word.
+#[inline(always)]
+pub(crate) const fn head(kind: Kind, bytes: usize) -> u64 {
+    kind as u64 | (bytes as u64) << 32
+}
+
+/// Kind and length of a packet that came (PK-1).
+#[inline(always)]
+pub(crate) fn read_head(packet: &Packet) -> Option<(Kind, usize)> {
+    Kind::of(packet[0]).map(|kind| (kind, (packet[0] >> 32) as usize))
+}
+
+/// A value as bytes: in a packet, or beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    packet: Packet,
+    /// The body of more than [`INLINE_BYTES`]; else memory that will be used again.
+    more: Vec<u8>,
+}
+
+impl Default for Packed {
+    fn default() -> Self {
+        Self {
+            packet: EMPTY,
+            more: Vec::new(),
+        }
+    }
+}
+
+/// A value of no bytes.
+pub(crate) const EMPTY: Packet = [Kind::Value as u64, 0, 0, 0, 0, 0, 0];
+
+impl Packed {
+    /// The line, if the body stands in it.
+    #[inline(always)]
+    pub(crate) fn as_packet(&self) -> Option<Packet> {
+        (self.len() <= INLINE_BYTES).then_some(self.packet)
+    }
+
+    /// The first word.
+    #[inline(always)]
+    pub(crate) fn head(&self) -> u64 {
+        self.packet[0]
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        (self.packet[0] >> 32) as usize
+    }
+
+    /// Whether it is no value.
+    #[inline(always)]
+    pub(crate) fn is_error(&self) -> bool {
+        self.packet[0] & 0xff != Kind::Value as u64
+    }
+
+    /// The body.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let bytes = self.len();
+        if bytes <= INLINE_BYTES {
+            &self.packet[1..].as_bytes()[..bytes]
+        } else {
+            &self.more
+        }
+    }
+
+    /// Becomes what came, whose body stands in the line.
+    #[inline(always)]
+    pub(crate) fn set_packet(&mut self, packet: Packet) {
+        self.packet = packet;
+    }
+
+    /// Becomes a body of this kind that `write` puts into the empty vector.
+    ///
+    /// # Errors
+    /// What `write` says, or that the body is too long; the rest is an empty value then.
+    pub(crate) fn fill(
+        &mut self,
+        kind: Kind,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.packet = EMPTY;
+        self.more.clear();
+        write(&mut self.more)?;
+        let bytes = self.more.len();
+        if bytes > BODY_BYTES_MAX {
+            self.more = Vec::new();
+            return Err(format!(
+                "its {bytes} bytes are more than the {BODY_BYTES_MAX} that an edge carries"
+            ));
+        }
+        self.packet[0] = head(kind, bytes);
+        if bytes <= INLINE_BYTES {
+            self.packet[1..].as_mut_bytes()[..bytes].copy_from_slice(&self.more);
+        }
+        Ok(())
+    }
+
+    /// Becomes a value of these bytes, which are no more than stand in a line.
+    #[inline(always)]
+    pub(crate) fn set_inline(&mut self, bytes: &[u8]) {
+        self.packet[0] = head(Kind::Value, bytes.len());
+        self.packet[1..].as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Becomes an error.
+    #[cold]
+    pub(crate) fn set_error(&mut self, error: &Error) {
+        let text = wire_error::encode(error);
+        let filled = self.fill(Kind::Error, |bytes| {
+            bytes.extend_from_slice(&text);
+            Ok(())
+        });
+        if filled.is_err() {
+            self.packet = [head(Kind::Lost, 0), 0, 0, 0, 0, 0, 0];
+        }
+    }
+
+    /// The error that it is; `from` is the process it came from.
+    #[cold]
+    pub(crate) fn error(&self, from: &str) -> Error {
+        match Kind::of(self.packet[0]) {
+            Some(Kind::Error) => wire_error::decode(self.bytes()),
+            Some(Kind::Lost) => Error::System {
+                what: format!("{from} could not send the value of a compiled graph"),
+                reason:
+                    "there was no memory for it there; send less at once, or lower max_inflight"
+                        .into(),
+            },
+            Some(Kind::Value) | None => garbled(from, "it is of no known kind"),
+        }
+    }
+}
+
+/// The error of a run whose value is no value (PK-1).
+#[cold]
+pub(crate) fn garbled(from: &str, problem: &str) -> Error {
+    Error::System {
+        what: format!("a value of a compiled graph that came from {from} cannot be read"),
+        reason: format!("{problem}; that process has written where it should not"),
+    }
+}

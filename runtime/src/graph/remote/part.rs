@@ -1,0 +1,364 @@
+//! A worker's part of a graph: from its text to segments.
+//!
+//! The rule of the text (PX-1) is kept here: nothing of the text is used unchecked. A slot is written by one port or
+//! step, and read after it.
+
+use super::edge::{EdgeReceiver, EdgeSender, Origin};
+use super::packet::{Kind, Packed};
+use super::pool::HandOver;
+use super::ringer::{Ringer, Waiting};
+use super::step::{PackedSlot, PartInput, PartStepHere, StepAccess};
+use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, PartStep};
+use crate::error::Error;
+use crate::executor::block_on::Alarm;
+use crate::graph::plan::After;
+use crate::graph::segment::{Edges, Head, SegmentParts, Stage};
+use crate::graph::slot::{InPort, OutPort};
+use crate::node::Node;
+use crate::worker::doors::Doors;
+use crate::worker::incoming::HeldActor;
+use crate::worker::part::FromPart;
+use crate::worker::peer::Peer;
+use crate::worker::registry;
+use maser_shm::channel::Probe;
+use maser_shm::control::{ControlMemory, Region};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// What is around a part.
+pub(crate) struct Near {
+    pub(crate) graph: u64,
+    pub(crate) node: Arc<Node>,
+    pub(crate) driver: Arc<Peer>,
+    /// Shared with the driver for this graph.
+    pub(crate) memory: ControlMemory,
+    /// Shared with other workers, and where they sleep.
+    pub(crate) siblings: HashMap<u64, (ControlMemory, Arc<Doors>)>,
+    pub(crate) actors: HashMap<u32, Arc<HeldActor>>,
+}
+
+/// What is wrong with a part, in words.
+type Problem = String;
+
+fn told(error: impl ToString) -> Problem {
+    error.to_string()
+}
+
+impl Part {
+    /// The part whose text lies in `memory`.
+    pub(crate) fn read(memory: &ControlMemory, at: u64, bytes: u64) -> Result<Self, Problem> {
+        let (at, bytes) = (at as usize, bytes as usize);
+        let region = memory.region(at, bytes).map_err(told)?;
+        let text = super::word::copy_out(&region);
+        postcard::from_bytes(&text).map_err(told)
+    }
+
+    fn ends(&self) -> impl Iterator<Item = &EdgeEnd> {
+        self.segments.iter().flat_map(|segment| {
+            let head = match &segment.head {
+                PartHead::Edges(edges) => edges.iter().map(|(end, _)| end).collect(),
+                PartHead::CallSlot { at, .. } => vec![at],
+            };
+            let out = segment.steps.iter().flat_map(|step| &step.edges);
+            head.into_iter().chain(out)
+        })
+    }
+
+    /// The workers that it has edges with.
+    pub(crate) fn workers(&self) -> BTreeSet<u64> {
+        let workers = self.ends().filter_map(|end| match end.far {
+            FarEnd::Worker(worker) => Some(worker),
+            _ => None,
+        });
+        workers.collect()
+    }
+
+    /// The actors that it names.
+    pub(crate) fn actors(&self) -> impl Iterator<Item = u32> {
+        let steps = self.segments.iter().flat_map(|segment| &segment.steps);
+        steps.filter_map(|step| step.actor)
+    }
+}
+
+impl Near {
+    fn region(&self, end: &EdgeEnd) -> Result<Region, Problem> {
+        let memory = match end.far {
+            FarEnd::Worker(worker) => match self.siblings.get(&worker) {
+                Some((memory, _)) => memory,
+                None => return Err(format!("there is no memory shared with worker {worker:x}")),
+            },
+            FarEnd::Scheduler(_) | FarEnd::Results | FarEnd::Itself => &self.memory,
+        };
+        let (offset, bytes) = (end.offset as usize, end.bytes as usize);
+        memory.region(offset, bytes).map_err(told)
+    }
+
+    fn ringer(&self, end: &EdgeEnd, gate: u32) -> Result<Ringer, Problem> {
+        Ok(match end.far {
+            FarEnd::Itself => Ringer::Nobody,
+            FarEnd::Scheduler(there) if (there as usize) < self.driver.schedulers() => {
+                Ringer::Scheduler(self.driver.clone(), there as usize)
+            }
+            FarEnd::Scheduler(there) => {
+                return Err(format!("the driver has no scheduler {there}"));
+            }
+            FarEnd::Worker(worker) => match self.siblings.get(&worker) {
+                Some((_, doors)) => Ringer::Sibling(doors.clone()),
+                None => return Err(format!("worker {worker:x} is not known")),
+            },
+            FarEnd::Results => {
+                let words = self.memory.region(0, Waiting::BYTES).map_err(told)?;
+                Ringer::Results {
+                    words: Waiting::new(&words).map_err(told)?,
+                    driver: self.driver.clone(),
+                    gate: gate as usize,
+                }
+            }
+        })
+    }
+
+    /// How a new pool of an edge gets to its reader.
+    fn hand_over(&self, end: &EdgeEnd) -> HandOver {
+        let (node, graph, edge, far) = (self.node.clone(), self.graph, end.edge, end.far);
+        Box::new(move |number, memory| {
+            let to = match far {
+                FarEnd::Itself => {
+                    let inbox = node.workers.inbox();
+                    inbox.put((graph, edge, number), memory.clone());
+                    return Some(());
+                }
+                FarEnd::Worker(worker) => Some(worker),
+                FarEnd::Scheduler(_) | FarEnd::Results => None,
+            };
+            let message = FromPart::Pool {
+                graph,
+                edge,
+                number,
+                bytes: memory.bytes() as u64,
+                to,
+            };
+            node.workers.membership()?.say(message, Some(memory.file()));
+            Some(())
+        })
+    }
+
+    fn origin(&self, end: &EdgeEnd) -> Origin {
+        let (node, graph) = (self.node.clone(), self.graph);
+        let name = match end.far {
+            FarEnd::Worker(_) => "another worker".to_owned(),
+            FarEnd::Itself => "this worker".to_owned(),
+            FarEnd::Scheduler(_) | FarEnd::Results => self.driver.name(),
+        };
+        Origin {
+            name: name.into(),
+            complaint: Arc::new(move |error: Error| {
+                if let Some(membership) = node.workers.membership() {
+                    let reason = error.to_string();
+                    membership.say(FromPart::Failed { graph, reason }, None);
+                }
+            }),
+        }
+    }
+
+    fn receiver(&self, end: &EdgeEnd, depth: usize) -> Result<EdgeReceiver, Problem> {
+        let inbox = self.node.workers.inbox().clone();
+        let key = (self.graph, end.edge);
+        EdgeReceiver::open(&self.region(end)?, depth, inbox, key, self.origin(end)).map_err(told)
+    }
+
+    fn sender(&self, end: &EdgeEnd, depth: usize, gate: u32) -> Result<EdgeSender, Problem> {
+        let ringer = self.ringer(end, gate)?;
+        EdgeSender::open(&self.region(end)?, depth, ringer, self.hand_over(end)).map_err(told)
+    }
+}
+
+/// The slots of a part, and which of them are written.
+struct Slots {
+    slots: Vec<Arc<PackedSlot>>,
+    written: Vec<bool>,
+}
+
+impl Slots {
+    fn write(&mut self, index: u32) -> Result<Arc<PackedSlot>, Problem> {
+        match self.written.get_mut(index as usize) {
+            Some(written) if !*written => *written = true,
+            Some(_) => return Err(format!("slot {index} is written twice")),
+            None => return Err(format!("there is no slot {index}")),
+        }
+        Ok(self.slots[index as usize].clone())
+    }
+
+    fn read(&self, index: u32) -> Result<Arc<PackedSlot>, Problem> {
+        match self.written.get(index as usize) {
+            Some(true) => Ok(self.slots[index as usize].clone()),
+            _ => Err(format!("slot {index} is read before it is written")),
+        }
+    }
+}
+
+/// The segments of a part.
+pub(crate) fn build(near: &Near, part: Part) -> Result<Vec<SegmentParts>, Problem> {
+    /// Slots of the largest segment.
+    const SLOTS_MAX: u32 = 1 << 20;
+    let known: BTreeSet<u32> = part.segments.iter().map(|segment| segment.index).collect();
+    let mut segments = Vec::new();
+    for segment in part.segments {
+        let count = segment.slots;
+        if count > SLOTS_MAX {
+            return Err(format!("{count} slots are more than {SLOTS_MAX}"));
+        }
+        let mut slots = Slots {
+            slots: (0..count).map(|_| Arc::default()).collect(),
+            written: vec![false; count as usize],
+        };
+        if let Some((other, _)) = segment
+            .after
+            .iter()
+            .find(|(other, _)| !known.contains(other))
+        {
+            return Err(format!("there is no segment {other}"));
+        }
+        segments.push(one(
+            near,
+            segment,
+            &mut slots,
+            part.depth as usize,
+            part.gate,
+        )?);
+    }
+    Ok(segments)
+}
+
+fn one(
+    near: &Near,
+    segment: PartSegment,
+    slots: &mut Slots,
+    depth: usize,
+    gate: u32,
+) -> Result<SegmentParts, Problem> {
+    let head: Box<dyn Head> = match segment.head {
+        PartHead::Edges(edges) => {
+            let mut ports: Vec<Box<dyn InPort>> = Vec::new();
+            for (end, slot) in edges {
+                ports.push(Box::new(PartIn {
+                    edge: near.receiver(&end, depth)?,
+                    slot: match slot {
+                        Some(slot) => slots.write(slot)?,
+                        None => Arc::default(),
+                    },
+                }));
+            }
+            Box::new(Edges::new(ports))
+        }
+        PartHead::CallSlot { .. } => return Err("call slots".to_owned()),
+    };
+    let mut stages = Vec::new();
+    for step in segment.steps {
+        stages.push(stage(near, step, slots, depth, gate)?);
+    }
+    let after = segment.after.iter().map(|(segment, ahead)| After {
+        segment: *segment as usize,
+        ahead: *ahead,
+    });
+    Ok(SegmentParts {
+        index: segment.index as usize,
+        head,
+        stages,
+        after: after.collect(),
+    })
+}
+
+fn stage(
+    near: &Near,
+    step: PartStep,
+    slots: &mut Slots,
+    depth: usize,
+    gate: u32,
+) -> Result<Stage, Problem> {
+    let function = registry::at(step.function).map_err(told)?;
+    let meta = (function.meta)();
+    let (Some(entry), Some(codec)) = (&function.step, meta.codec) else {
+        return Err(format!("{} cannot be a step", meta.name));
+    };
+    let arguments = step.arguments.len();
+    if arguments != codec.args.len() {
+        let takes = codec.args.len();
+        return Err(format!(
+            "{} takes {takes} arguments and got {arguments}",
+            meta.name
+        ));
+    }
+    if (entry.access == StepAccess::None) != step.actor.is_none() {
+        return Err(format!("{} is a task, or has no actor", meta.name));
+    }
+    let actor = match step.actor {
+        Some(number) => match near.actors.get(&number) {
+            Some(actor) if actor.is_here() => Some(actor.core()),
+            _ => return Err(format!("there is no actor {number} here")),
+        },
+        None => None,
+    };
+    let mut inputs = Vec::new();
+    for argument in step.arguments {
+        inputs.push(match argument {
+            PartArgument::Slot(slot) => PartInput::Slot(slots.read(slot)?),
+            PartArgument::Constant(bytes) => {
+                let mut packed = Packed::default();
+                packed.fill(Kind::Value, |body| {
+                    *body = bytes;
+                    Ok(())
+                })?;
+                PartInput::Constant(packed)
+            }
+        });
+    }
+    let result = slots.write(step.out)?;
+    let mut out: Vec<Box<dyn OutPort>> = Vec::new();
+    for end in &step.edges {
+        out.push(Box::new(PartOut {
+            edge: near.sender(end, depth, gate)?,
+            slot: result.clone(),
+        }));
+    }
+    let step = Box::new(PartStepHere {
+        entry,
+        meta,
+        codec,
+        actor,
+        inputs,
+        out: result,
+        alarm: Alarm::default(),
+    });
+    Ok(Stage { step, out })
+}
+
+#[repr(align(128))]
+struct PartIn {
+    edge: EdgeReceiver,
+    slot: Arc<PackedSlot>,
+}
+
+impl InPort for PartIn {
+    #[inline]
+    fn idle(&self) -> Option<Probe> {
+        self.edge.idle()
+    }
+
+    #[inline]
+    fn load(&mut self) -> bool {
+        self.slot.with(|slot| self.edge.take(slot))
+    }
+}
+
+#[repr(align(128))]
+struct PartOut {
+    edge: EdgeSender,
+    slot: Arc<PackedSlot>,
+}
+
+impl OutPort for PartOut {
+    #[inline]
+    fn send(&mut self) {
+        self.edge.send(self.slot.get());
+    }
+}

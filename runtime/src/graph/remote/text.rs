@@ -1,0 +1,89 @@
+//! What a worker has to know of its part of a graph.
+//!
+//! The text of a part lies behind the edges in the memory that driver and worker share for the graph,
+//! so it may be of any length, and a worker that does not read holds nobody up.
+//!
+//! - PX-1 all numbers are input: a function, an actor, a slot, a segment or a region that is not there
+//!   is an error of the part, which ends the graph.
+
+use serde::{Deserialize, Serialize};
+
+/// One part.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Runs that may be in flight.
+    pub(crate) depth: u32,
+    /// The driver's scheduler that wakes those who wait for results.
+    pub(crate) gate: u32,
+    pub(crate) segments: Vec<PartSegment>,
+}
+
+/// Steps that run one after the other.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PartSegment {
+    pub(crate) index: u32,
+    /// Places of values.
+    pub(crate) slots: u32,
+    /// Segments that must be ahead of it, and how far.
+    pub(crate) after: Vec<(u32, u64)>,
+    pub(crate) head: PartHead,
+    pub(crate) steps: Vec<PartStep>,
+}
+
+/// Where the runs of a segment come from.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum PartHead {
+    /// Edges, and the slots that they fill; without a slot a value only begins the run.
+    Edges(Vec<(EdgeEnd, Option<u32>)>),
+    /// A call slot: where a question goes, and where its answer comes from.
+    CallSlot {
+        at: EdgeEnd,
+        input: Option<u32>,
+        output: u32,
+    },
+}
+
+/// One call.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PartStep {
+    /// Its place in the table of functions.
+    pub(crate) function: u32,
+    /// The actor, by its number with the driver.
+    pub(crate) actor: Option<u32>,
+    pub(crate) arguments: Vec<PartArgument>,
+    /// The slot of its result.
+    pub(crate) out: u32,
+    /// The edges its result leaves by.
+    pub(crate) edges: Vec<EdgeEnd>,
+}
+
+/// Where an argument comes from.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum PartArgument {
+    Slot(u32),
+    /// The same in every run, encoded.
+    Constant(Vec<u8>),
+}
+
+/// One end of an edge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EdgeEnd {
+    /// Its number in the graph.
+    pub(crate) edge: u64,
+    pub(crate) far: FarEnd,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum FarEnd {
+    /// A scheduler of the driver; in the memory shared with it.
+    Scheduler(u32),
+    /// Those who wait for results; in the memory shared with the driver.
+    Results,
+    /// Another worker, by its number with the driver; in the memory shared with it.
+    Worker(u64),
+    /// The same worker; in the memory shared with the driver.
+    Itself,
+}

@@ -1,0 +1,259 @@
+//! Which edges of a graph cross a boundary between processes, where they lie, and what each worker is
+//! told.
+//!
+//! ```text
+//! memory of driver and worker    words of RR-1, edges, text of the part
+//! memory of two workers          edges
+//! ```
+//!
+//! - GW-1 one memory for each pair of processes, made by the driver before anybody is told of it. What
+//!   the driver uses of it is opened here, so that nothing can fail once the first part was sent.
+
+use super::draft::{Carries, DRIVER, Draft, Spec, pair, peers};
+use super::edge::{Complaint, EdgeReceiver, EdgeSender, Origin, edge_bytes, refused};
+use super::pool::HandOver;
+use super::ringer::{Ringer, Waiting};
+use super::word::copy_in;
+use crate::error::{Error, Result};
+use crate::executor::letter;
+use crate::graph::build::NodeDef;
+use crate::graph::core::Core;
+use crate::graph::plan::Plan;
+use crate::worker::part::{Request, ToPart};
+use maser_shm::control::{ControlMemory, REGION_ALIGN, Region};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The ends of the driver, and what the workers are to be told.
+pub(crate) struct Wiring {
+    senders: HashMap<(usize, usize), EdgeSender>,
+    receivers: HashMap<(usize, usize), EdgeReceiver>,
+    outputs: HashMap<usize, Vec<EdgeReceiver>>,
+    ticks: Vec<EdgeSender>,
+    requests: Vec<Request>,
+    /// Of each process that sends results.
+    pub(crate) bells: Vec<Waiting>,
+}
+
+impl Draft<'_> {
+    fn region(&self, spec: &Spec) -> Result<Region> {
+        let pair = self.pairs.get(&pair(spec.from.0, spec.to.0));
+        let memory = pair.and_then(|pair| pair.memory.as_ref());
+        let memory = memory.ok_or_else(|| refused("its memory is missing"))?;
+        memory.region(spec.offset, self.edge_bytes).map_err(refused)
+    }
+
+    fn sender(&self, spec: &Spec) -> Result<EdgeSender> {
+        let peer = self.peers[spec.to.0 - 1].clone();
+        let (host, graph, edge, to) = (self.host.clone(), self.core.id, spec.number, peer.id);
+        let hand_over: HandOver = Box::new(move |number, memory| {
+            host.workers.request(Request::Tell {
+                to,
+                message: ToPart::Pool {
+                    graph,
+                    edge,
+                    number,
+                    bytes: memory.bytes() as u64,
+                },
+                memory: Some(memory.clone()),
+            });
+            Some(())
+        });
+        let ringer = Ringer::Scheduler(peer, 0);
+        EdgeSender::open(&self.region(spec)?, self.depth, ringer, hand_over)
+    }
+
+    fn receiver(&self, spec: &Spec) -> Result<EdgeReceiver> {
+        let peer = &self.peers[spec.from.0 - 1];
+        let origin = Origin {
+            name: peer.name().into(),
+            complaint: self.complaint(),
+        };
+        let inbox = self.host.workers.inbox().clone();
+        let key = (self.core.id, spec.number);
+        EdgeReceiver::open(&self.region(spec)?, self.depth, inbox, key, origin)
+    }
+
+    /// Ends the graph, from wherever.
+    fn complaint(&self) -> Complaint {
+        let (core, host) = (Arc::downgrade(self.core), self.host.clone());
+        Arc::new(move |error| {
+            let core = core.clone();
+            let errand = letter::closure(move |_| {
+                if let Some(core) = core.upgrade() {
+                    core.end(error);
+                }
+            });
+            host.post_to(host.schedulers().len() - 1, errand);
+        })
+    }
+}
+
+impl Wiring {
+    /// Nothing crosses a boundary.
+    pub(crate) fn none() -> Self {
+        Self {
+            senders: HashMap::new(),
+            receivers: HashMap::new(),
+            outputs: HashMap::new(),
+            ticks: Vec::new(),
+            requests: Vec::new(),
+            bells: Vec::new(),
+        }
+    }
+
+    /// The edges of `core` between processes; each holds `depth` runs.
+    pub(crate) fn new(
+        nodes: &[NodeDef],
+        plan: &Plan,
+        outputs: &[usize],
+        core: &Arc<Core>,
+        depth: usize,
+    ) -> Result<Self> {
+        let host = &core.node;
+        let mut draft = Draft {
+            nodes,
+            plan,
+            depth,
+            core,
+            host,
+            peers: peers(nodes),
+            edges: Vec::new(),
+            pairs: BTreeMap::new(),
+            edge_bytes: edge_bytes(depth)?.next_multiple_of(REGION_ALIGN),
+        };
+        if draft.peers.is_empty() {
+            return Ok(Self::none());
+        }
+        if host.workers.membership().is_some() {
+            return Err(Error::Graph {
+                node: "graph".into(),
+                problem: "it was compiled in a worker and has actors of other processes".into(),
+                remedy: "compile it in the driver, or use actors of this process alone".into(),
+            });
+        }
+        draft.find_edges(outputs);
+        let gate = host.schedulers().len() - 1;
+        let mut texts = Vec::new();
+        for process in 1..=draft.peers.len() {
+            let text = postcard::to_stdvec(&draft.part(process, gate)?).map_err(refused)?;
+            texts.push(text);
+        }
+        for (of, pair) in &mut draft.pairs {
+            let text = match of.0 {
+                DRIVER => texts[of.1 - 1].len(),
+                _ => 0,
+            };
+            let memory = ControlMemory::create(pair.bytes + text.max(1));
+            pair.memory = Some(memory.map_err(refused)?);
+        }
+        let mut wiring = Self::none();
+        wiring.open(&draft)?;
+        wiring.tell(&draft, &texts)?;
+        Ok(wiring)
+    }
+
+    /// GW-1.
+    fn open(&mut self, draft: &Draft<'_>) -> Result<()> {
+        for spec in &draft.edges {
+            match spec.carries {
+                Carries::Value(node, reader) if spec.from.0 == DRIVER => {
+                    self.senders.insert((node, reader), draft.sender(spec)?);
+                }
+                Carries::Value(node, reader) if spec.to.0 == DRIVER => {
+                    self.receivers.insert((node, reader), draft.receiver(spec)?);
+                }
+                Carries::Value(..) => {}
+                Carries::Tick(_) => self.ticks.push(draft.sender(spec)?),
+                Carries::Output(node, _) => {
+                    let receiver = draft.receiver(spec)?;
+                    self.outputs.entry(node).or_default().push(receiver);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, draft: &Draft<'_>, texts: &[Vec<u8>]) -> Result<()> {
+        let graph = draft.core.id;
+        let mut last = Vec::new();
+        for (of, pair) in &draft.pairs {
+            let Some(memory) = &pair.memory else {
+                continue;
+            };
+            let bytes = memory.bytes() as u64;
+            let b = draft.peers[of.1 - 1].id;
+            if of.0 != DRIVER {
+                let a = draft.peers[of.0 - 1].id;
+                for (to, with) in [(a, b), (b, a)] {
+                    self.requests.push(Request::Tell {
+                        to,
+                        message: ToPart::Memory { graph, with, bytes },
+                        memory: Some(memory.clone()),
+                    });
+                    self.requests.push(Request::Introduce { to, other: with });
+                }
+                continue;
+            }
+            let words = memory.region(0, Waiting::BYTES).map_err(refused)?;
+            self.bells.push(Waiting::new(&words).map_err(refused)?);
+            let text = &texts[of.1 - 1];
+            let place = memory
+                .region(pair.bytes, text.len().max(1))
+                .map_err(refused)?;
+            if !copy_in(text, &place) {
+                return Err(refused("its text does not fit"));
+            }
+            last.push(Request::Tell {
+                to: b,
+                message: ToPart::Begin {
+                    graph,
+                    bytes,
+                    text_at: pair.bytes as u64,
+                    text_bytes: text.len() as u64,
+                },
+                memory: Some(memory.clone()),
+            });
+        }
+        self.requests.extend(last);
+        Ok(())
+    }
+
+    /// The edge of a value of this process to a segment elsewhere.
+    pub(crate) fn sender(&mut self, node: usize, reader: usize) -> Option<EdgeSender> {
+        self.senders.remove(&(node, reader))
+    }
+
+    /// The edge of a value from elsewhere to a segment of this process.
+    pub(crate) fn receiver(&mut self, node: usize, reader: usize) -> Option<EdgeReceiver> {
+        self.receivers.remove(&(node, reader))
+    }
+
+    /// The edge of the next output that `node`, which runs elsewhere, is.
+    pub(crate) fn output(&mut self, node: usize) -> Option<EdgeReceiver> {
+        self.outputs.get_mut(&node).and_then(Vec::pop)
+    }
+
+    /// The edges that begin segments elsewhere.
+    pub(crate) fn ticks(&mut self) -> Vec<EdgeSender> {
+        std::mem::take(&mut self.ticks)
+    }
+
+    /// Whether anything runs elsewhere.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bells.is_empty()
+    }
+
+    /// Sends the parts.
+    pub(crate) fn send(&mut self, core: &Core) {
+        if self.is_empty() {
+            return;
+        }
+        core.node.workers.inbox().open(core.id);
+        let words = self.bells.iter().map(|bell| bell.waiting.clone());
+        core.parts.waits_across(words.collect());
+        for request in self.requests.drain(..) {
+            core.node.workers.request(request);
+        }
+    }
+}
