@@ -14,7 +14,7 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::any::{Any, type_name};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 thread_local! {
@@ -27,8 +27,6 @@ enum Scope {
     Table(Vec<Box<dyn Any + Send>>),
     /// To another process.
     Out(Vec<Box<dyn Thing>>),
-    /// From this one.
-    In(Arc<Peer>),
 }
 
 /// A value as bytes, and the refs it holds.
@@ -65,9 +63,38 @@ fn with_scope<R>(
     }
 }
 
+thread_local! {
+    /// The process whose values were decoded last on this thread, and in how many calls of
+    /// [`from_peer`] the thread is now.
+    static FROM: RefCell<Option<Arc<Peer>>> = const { RefCell::new(None) };
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One call of [`from_peer`]; puts an outer one's process back.
+struct From(Option<Arc<Peer>>);
+
+impl Drop for From {
+    #[inline]
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+        if let Some(outer) = self.0.take() {
+            FROM.set(Some(outer));
+        }
+    }
+}
+
 /// Runs `body`, which decodes what came from `peer`.
+#[inline]
 pub(crate) fn from_peer<R>(peer: &Arc<Peer>, body: impl FnOnce() -> R) -> R {
-    in_scope(Scope::In(peer.clone()), body).0
+    let is_same =
+        FROM.with_borrow(|from| from.as_ref().is_some_and(|from| Arc::ptr_eq(from, peer)));
+    let outer = match is_same {
+        true => None,
+        false => FROM.replace(Some(peer.clone())),
+    };
+    DEPTH.set(DEPTH.get() + 1);
+    let _from = From(outer);
+    body()
 }
 
 /// What stands in the way of a value, in words.
@@ -231,10 +258,11 @@ pub(crate) fn take_along(thing: Box<dyn Thing>) {
 
 /// The process that the value came from which is decoded on this thread.
 pub(crate) fn comes_from() -> Option<Arc<Peer>> {
-    SCOPE.with(|scope| match scope.borrow().as_ref() {
-        Some(Scope::In(peer)) => Some(peer.clone()),
-        _ => None,
-    })
+    let is_table = SCOPE.with(|scope| scope.borrow().is_some());
+    if DEPTH.get() == 0 || is_table {
+        return None;
+    }
+    FROM.with_borrow(Clone::clone)
 }
 
 const OUTSIDE: &str = "a ref or actor handle can only be encoded by maser itself, inside a value that is passed to a task, method or graph";

@@ -13,6 +13,7 @@ use super::incoming::{Answer, HeldActor};
 use super::link::Link;
 use super::message::Head;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Numbers from here on are chosen by the process that has the actor.
@@ -20,6 +21,28 @@ pub(crate) const OWN: u32 = 1 << 31;
 
 /// A call that came before its actor: the link, the message, its body.
 pub(super) type Early = (Arc<Link>, Head, Vec<u8>);
+
+/// Numbers are given one after the other and come from processes of this node: they are spread as
+/// they are.
+#[derive(Default)]
+struct Numbers(u64);
+
+impl Hasher for Numbers {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // The golden ratio: the table looks at the highest bits.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
 
 /// XP-2.
 #[derive(Clone, Copy, Default)]
@@ -50,7 +73,7 @@ struct Exported {
 
 #[derive(Default)]
 struct State {
-    actors: HashMap<u32, Exported>,
+    actors: HashMap<u32, Exported, BuildHasherDefault<Numbers>>,
     /// XP-3.
     values: HashMap<u64, Arc<Answer>>,
 }
@@ -67,6 +90,21 @@ impl Exports {
     /// The actor of this number, if it is here.
     pub(crate) fn find(&self, number: u32) -> Option<Arc<HeldActor>> {
         self.lock().actors.get(&number)?.actor.clone()
+    }
+
+    /// A call of the actor of this number came (XP-2): the actor, if it is here.
+    pub(super) fn called(&self, number: u32) -> Option<Arc<HeldActor>> {
+        let mut state = self.lock();
+        let exported = state.actors.get_mut(&number)?;
+        let actor = exported.actor.clone()?;
+        exported.sums.came += 1;
+        let gone = match exported.sums.are_even() {
+            true => state.actors.remove(&number),
+            false => None,
+        };
+        drop(state);
+        drop(gone);
+        Some(actor)
     }
 
     /// XP-1.

@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub(crate) struct Links {
     /// By the process's number, then by its scheduler.
     table: RefCell<Vec<Vec<Option<Arc<Link>>>>>,
+    /// Memory for messages.
+    buffers: RefCell<Vec<Vec<u8>>>,
     /// The calls of other processes that run here.
     pub(super) serving: Serving,
 }
@@ -32,6 +34,22 @@ impl Links {
         }
     }
 
+    /// Memory for a message.
+    #[inline]
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives the memory of a message back.
+    #[inline]
+    pub(super) fn give_buffer(&self, mut bytes: Vec<u8>) {
+        const KEPT_BYTES_MAX: usize = 64 << 10;
+        if bytes.capacity() <= KEPT_BYTES_MAX {
+            bytes.clear();
+            self.buffers.borrow_mut().push(bytes);
+        }
+    }
+
     #[cold]
     fn open(&self, local: &Local, peer: &Arc<Peer>, there: usize) -> Result<Arc<Link>> {
         let link = peer.open(there, local)?;
@@ -43,6 +61,12 @@ impl Links {
         links[slot].resize(peer.schedulers(), None);
         links[slot][there] = Some(link.clone());
         Ok(link)
+    }
+
+    /// The link to a process by its number, if it was made.
+    pub(super) fn known(&self, slot: usize, there: usize) -> Option<Arc<Link>> {
+        let links = self.table.borrow();
+        links.get(slot)?.get(there)?.clone()
     }
 
     /// Forgets the links to a process that has ended.

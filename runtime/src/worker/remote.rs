@@ -77,7 +77,6 @@ pub(crate) fn place(node: &Arc<Node>) -> Result<Remote, Error> {
 }
 
 /// Sends a question whose actor's home is no scheduler.
-#[cold]
 pub(crate) fn send_question(local: &Local, question: Question) {
     let core = question.core();
     // SAFETY: AC-1, a call that is being sent.
@@ -120,7 +119,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
         Ok(link) => link,
         Err(error) => return refuse(Fault::new(error)),
     };
-    let mut parcel = Parcel::in_buffer(link.peer.buffer());
+    let mut parcel = Parcel::in_buffer(local.links.buffer());
     if is_construction {
         actor.encode_options(&mut parcel.bytes);
     }
@@ -157,7 +156,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
             }
         }
     }
-    link.peer.give_buffer(parcel.bytes);
+    local.links.give_buffer(parcel.bytes);
 }
 
 /// A task that was not sent yet.
@@ -176,7 +175,7 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
         // SAFETY: TC-1, not sent.
         return unsafe { Header::fail(cell, Error::ShutDown { what }) };
     };
-    let mut parcel = Parcel::in_buffer(link.peer.buffer());
+    let mut parcel = Parcel::in_buffer(local.links.buffer());
     // SAFETY: TC-1, the arguments are there.
     if let Err(fault) = unsafe { (vtable.travel.encode)(cell, &mut parcel) } {
         // SAFETY: TC-1, not sent.
@@ -199,7 +198,7 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
     if let Err(call) = link.call(head, &parcel.bytes, call) {
         serve::orphaned(call, &super::death::Death::ShutDown);
     }
-    link.peer.give_buffer(parcel.bytes);
+    local.links.give_buffer(parcel.bytes);
 }
 
 /// Takes the answers that are there from the process that is the home `home`.
@@ -208,12 +207,10 @@ pub(crate) fn harvest(local: &Local, home: usize) {
     let Some(slot) = home.checked_sub(FIRST_HOME) else {
         return;
     };
-    if let Some(peer) = local.node.workers.peer(slot as u32) {
-        for there in 0..peer.schedulers() {
-            if let Ok(link) = local.links.get(local, &peer, there) {
-                link.harvest(local);
-            }
-        }
+    let mut there = 0;
+    while let Some(link) = local.links.known(slot, there) {
+        link.harvest(local);
+        there += 1;
     }
 }
 

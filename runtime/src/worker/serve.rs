@@ -143,7 +143,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
         }
         Kind::Call => {
             let (function, number) = split(head.b);
-            let actor = link.peer.exports().find(number);
+            let actor = link.peer.exports().called(number);
             let Some(actor) = actor else {
                 return link
                     .peer
@@ -158,7 +158,6 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 ActorOptions::default(),
             );
             reply(link, head.a, given, local);
-            link.peer.exports().was_called(number);
         }
         Kind::Create => create(link, head, body, local),
         Kind::Drop => {
@@ -314,7 +313,7 @@ fn run_now(answer: &Answer, local: &Local) {
 
 /// Sends the outcome of one result, or of several together.
 fn send(link: &Link, mut head: Head, answers: &[&Answer], local: &Local) {
-    let mut parcel = Parcel::in_buffer(link.peer.buffer());
+    let mut parcel = Parcel::in_buffer(local.links.buffer());
     let encoded: Outcome<()> = answers
         .iter()
         .try_for_each(|answer| answer.encode(&mut parcel));
@@ -328,7 +327,7 @@ fn send(link: &Link, mut head: Head, answers: &[&Answer], local: &Local) {
             link.send(head, &wire_error::encode(&fault.0));
         }
     }
-    link.peer.give_buffer(parcel.bytes);
+    local.links.give_buffer(parcel.bytes);
 }
 
 fn fail(link: &Link, ticket: u64, error: &Error) {

@@ -207,7 +207,7 @@ fn run(
         let Some(local) = Local::current() else {
             return Ok(());
         };
-        let mut parcel = Parcel::in_buffer(link.peer.buffer());
+        let mut parcel = Parcel::in_buffer(local.links.buffer());
         let mut head = Head {
             kind: Kind::Item,
             flag: 0,
@@ -225,7 +225,7 @@ fn run(
                 return Ok(());
             }
         }
-        link.peer.give_buffer(parcel.bytes);
+        local.links.give_buffer(parcel.bytes);
     }
     Ok(())
 }

@@ -83,13 +83,6 @@ impl Workers {
         self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The process with this number, if it is known.
-    #[inline]
-    pub(crate) fn peer(&self, slot: u32) -> Option<Arc<Peer>> {
-        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
-        peers.get(slot as usize).cloned().flatten()
-    }
-
     /// Whether this process is a worker.
     pub(crate) fn membership(&self) -> Option<&Membership> {
         self.membership.get()
