@@ -1,4 +1,4 @@
-//! maser: tasks, actors, objects and compiled graphs at hardware speed, in one process.
+//! maser: tasks, actors, objects and compiled graphs at hardware speed, in one process or several.
 //!
 //! ```
 //! use maser::prelude::*;

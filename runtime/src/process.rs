@@ -1,8 +1,7 @@
 //! What the runtime asks of the process it runs in, behind a trait.
 //!
-//! The real one is [`OsProcess`]; a simulation puts its own in its place. Running actors in
-//! processes of their own will extend the trait by starting, watching and ending such processes;
-//! nothing does so yet.
+//! The real one is [`OsProcess`]; a simulation puts its own in its place. Worker processes are
+//! started, watched and ended by the keeper alone (`worker/keeper.rs`).
 
 /// Identity and end of the own process.
 pub trait ProcessControl: Send + Sync {

@@ -44,8 +44,8 @@ knobs! {
         "script", "script, inline or silent",
         "run on schedulers, run at once in the caller, or as script without printing errors";
     ISOLATION: "isolation" "MASER_ISOLATION" [""]
-        "thread", "thread",
-        "what an actor's crash takes with it; process is not available yet";
+        "thread", "thread or process",
+        "what an actor's crash takes with it";
     STACK_BYTES: "stack_bytes" "MASER_STACK_BYTES" ["bytes"]
         "256KiB", "16KiB to 1GiB",
         "stack of one task, rounded up to pages";
