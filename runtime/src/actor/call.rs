@@ -18,9 +18,8 @@ use crate::task::args::Params;
 use crate::task::failure::{Failure, drop_unstarted};
 use crate::task::meta::Function;
 use crate::task::portable;
-use crate::task::raw::{self, ActorWord, Extra, Header, VTable};
+use crate::task::raw::{self, ActorWord, Header, VTable};
 use crate::task::spawn::run_guarded;
-use crate::worker::stream::{Producer, Sink};
 use crate::worker::values;
 use maser_shm::arena::pool::SizeClass;
 use maser_shm::sync::atomic::Ordering;
@@ -29,7 +28,6 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null};
-use std::sync::Arc;
 
 /// Options of one call.
 #[derive(Clone, Debug, Default)]
@@ -147,7 +145,7 @@ impl<M: Function, A, P: Params, T: 'static, F: Method<A, P, T>> Method<A, P, T> 
 }
 
 /// The vtable of a call.
-struct Call<M, A, P, T, F>(PhantomData<(M, A, P, T, F)>);
+pub(super) struct Call<M, A, P, T, F>(PhantomData<(M, A, P, T, F)>);
 
 impl<M, A, P, T, F> Call<M, A, P, T, F>
 where
@@ -157,7 +155,7 @@ where
     T: Send + Sync + 'static,
     F: Method<A, P, T>,
 {
-    const VTABLE: VTable = Self::vtable(
+    pub(super) const VTABLE: VTable = Self::vtable(
         Self::run,
         match M::META.codec {
             Some(_) => Some(&Self::PORTABLE),
@@ -478,50 +476,6 @@ where
     result
 }
 
-/// The code of a call that another process runs.
-struct Elsewhere;
-
-impl<A: 'static, P> Method<A, P, ()> for Elsewhere {
-    const ACCESS: Access = Access::Exclusive;
-    unsafe fn invoke(self, _: *mut A, _: P, _: NonNull<ActorCore>) -> Result<(), Failure> {
-        unreachable!("its actor lives in another process")
-    }
-}
-
-/// Calls a streaming method of an actor in another process, whose items go into `sink`.
-pub(crate) fn call_elsewhere<M, A, P>(
-    actor: &Actor<A>,
-    params: P,
-    sink: Box<dyn Sink>,
-    way: Arc<Producer>,
-) -> Ref<()>
-where
-    M: Function,
-    A: 'static + super::handle::ActorType,
-    P: Params,
-{
-    let core = actor.core();
-    let vtable = &Call::<M, A, P, (), Elsewhere>::VTABLE;
-    let mut cell = Header::alloc(vtable.layout);
-    // SAFETY: fresh memory of the vtable's layout; the one handle goes to the ref. Nobody else
-    // reaches the arguments yet.
-    let (result, waits) = unsafe {
-        let home = core.as_ref().home;
-        cell.write(Header::pending(vtable, 1, ActorWord::new(core, home)));
-        cell.as_mut().extra = Box::into_raw(Box::new(Extra {
-            stream: Some((sink, way)),
-            ..Extra::default()
-        }));
-        let result = Ref::from_cell(cell);
-        Header::args::<(P, Elsewhere)>(cell).write((params, Elsewhere));
-        let params = &(*Header::args::<(P, Elsewhere)>(cell)).0;
-        (result, crate::task::dependencies::of::<P>(params))
-    };
-    let serve = Call::<M, A, P, (), Elsewhere>::serve_from_cell;
-    stalled::send(actor, cell, waits, serve);
-    result
-}
-
 impl<M, A, P, T, F> Call<M, A, P, T, F>
 where
     M: Function,
@@ -531,7 +485,7 @@ where
     F: Method<A, P, T>,
 {
     /// As `serve`, with the arguments in the cell whatever their size.
-    unsafe fn serve_from_cell(question: Question, ticket: &Ticket<'_>, local: &Local) {
+    pub(super) unsafe fn serve_from_cell(question: Question, ticket: &Ticket<'_>, local: &Local) {
         ticket.defer();
         ActorCore::arrive(question.core(), question.cell, local);
     }

@@ -5,6 +5,7 @@
 //! | `core` | the actor's block: state, queue of calls, who runs, death |
 //! | `address` | addresses of blocks between threads |
 //! | `call` | making a call: its cell, and the way it takes |
+//! | `elsewhere` | calls that only another process can run |
 //! | `lane` | calls between two schedulers, question and answer on one cache line |
 //! | `lane_out` | the caller's end of a lane |
 //! | `lanes` | the lanes of a scheduler |
@@ -18,6 +19,7 @@ pub(crate) mod address;
 pub(crate) mod call;
 pub(crate) mod core;
 pub(crate) mod create;
+pub(crate) mod elsewhere;
 pub(crate) mod handle;
 pub(crate) mod lane;
 pub(crate) mod lane_out;

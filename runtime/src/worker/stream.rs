@@ -1,11 +1,11 @@
 //! Streams between processes: the producer's process sends items as they come, no more of them than
 //! the consumer has room for.
 //!
-//! - SP-1 the producer begins with [`WINDOW`] credits, and sends an item for each. The consumer gives
+//! - XS-1 the producer begins with [`WINDOW`] credits, and sends an item for each. The consumer gives
 //!   credits back as its items are taken, half a window at a time.
-//! - SP-2 items come in their order on the link of the call, and before its answer. An item that is
+//! - XS-2 items come in their order on the link of the call, and before its answer. An item that is
 //!   an error is the last.
-//! - SP-3 a consumer that drops its stream says so, and the producer ends at its next item.
+//! - XS-3 a consumer that drops its stream says so, and the producer ends at its next item.
 
 use super::incoming::Answer;
 use super::link::Link;
@@ -47,7 +47,7 @@ impl Producer {
         let _first = self.at.set((link.clone(), ticket, index));
     }
 
-    /// An item was taken (SP-1).
+    /// An item was taken (XS-1).
     pub(crate) fn was_taken(&self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         *taken += 1;
@@ -58,7 +58,7 @@ impl Producer {
         }
     }
 
-    /// Nobody wants more (SP-3).
+    /// Nobody wants more (XS-3).
     pub(crate) fn stop(&self) {
         self.tell(1, 0);
     }
