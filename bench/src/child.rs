@@ -16,11 +16,11 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::time::Timespec;
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{BenchError, Context, Effort, Process, Row, RowResult, run_row};
-use crate::rows::first_result;
+use crate::harness::{BenchError, Context, Effort, Process, Row, RowResult, Skip, run_row};
+use crate::rows::{first_process_result, first_result};
 
 /// The variable that carries the order.
-const VARIABLE: &str = "MASERBENCH_ROW";
+pub(crate) const VARIABLE: &str = "MASERBENCH_ROW";
 
 /// Seconds a process gets on top of its row's budget (CD-3).
 const GRACE_S: f64 = 20.0;
@@ -39,11 +39,20 @@ enum Order {
     },
     /// Start a runtime, run one task, and answer with the time that took.
     FirstResult,
+    /// The same with an actor in a process of its own.
+    FirstProcessResult,
+    /// Nothing: what a process costs.
+    End,
 }
 
 /// Whether rows can have processes of their own here (CD-1).
 pub fn is_offered() -> bool {
     OFFERED.load(Ordering::Relaxed)
+}
+
+/// Why a row that needs a program of this suite is left out (CD-1).
+pub(crate) fn not_offered() -> Skip {
+    Skip("needs a program that can be started again".to_owned())
 }
 
 /// Measures `row` in a new process.
@@ -65,6 +74,23 @@ pub fn measure(context: &Context, row: &Row) -> Result<RowResult, BenchError> {
 /// [`BenchError::Child`] if it ends without a result.
 pub fn measure_first_result(context: &Context, row: &Row) -> Result<f64, BenchError> {
     order_one(context, row, &Order::FirstResult)
+}
+
+/// Time from the start of `main` of a new process to the first result of an actor in a process of
+/// its own, ns.
+///
+/// # Errors
+/// [`BenchError::Child`] if it ends without a result.
+pub fn measure_first_process_result(context: &Context, row: &Row) -> Result<f64, BenchError> {
+    order_one(context, row, &Order::FirstProcessResult)
+}
+
+/// Starts a process of this program that ends at once, and waits for it.
+///
+/// # Errors
+/// [`BenchError::Child`] if it fails.
+pub fn start_and_end(context: &Context, row: &Row) -> Result<(), BenchError> {
+    order_one(context, row, &Order::End)
 }
 
 fn order_one<T: for<'de> Deserialize<'de>>(
@@ -123,10 +149,8 @@ fn ends_in_time(child: &Child, limit_s: f64) -> std::io::Result<bool> {
 /// If this process was started by [`measure`], does what it was started for and gives its exit
 /// code; else notes that the program can be started again (CD-1).
 pub fn serve(rows: &[Row]) -> Option<ExitCode> {
-    let Ok(text) = std::env::var(VARIABLE) else {
-        OFFERED.store(true, Ordering::Relaxed);
-        return None;
-    };
+    OFFERED.store(true, Ordering::Relaxed);
+    let text = std::env::var(VARIABLE).ok()?;
     Some(match obey(rows, &text) {
         Ok(line) => {
             println!("{line}");
@@ -146,6 +170,11 @@ fn obey(rows: &[Row], text: &str) -> Result<String, String> {
             let ns = first_result().map_err(|error| told(&error))?;
             serde_json::to_string(&ns).map_err(|error| told(&error))
         }
+        Order::FirstProcessResult => {
+            let ns = first_process_result().map_err(|error| told(&error))?;
+            serde_json::to_string(&ns).map_err(|error| told(&error))
+        }
+        Order::End => Ok("null".to_owned()),
         Order::Row {
             row,
             budget_ns,

@@ -8,6 +8,7 @@
 //! | [`peers`] | one file a competitor |
 //! | [`rows`] | one file a concept: what is measured against what |
 //! | [`child`] | rows in a process of their own |
+//! | [`process`] | the second process of rows that need two |
 //!
 //! `maser bench` is [`main`]; `cargo bench -p maser-bench` runs some of the same operations under
 //! criterion.
@@ -24,6 +25,7 @@ pub mod floors;
 pub mod harness;
 pub mod link;
 pub mod peers;
+pub mod process;
 pub mod rows;
 
 use std::process::ExitCode;
@@ -47,8 +49,8 @@ pub fn main(options: &Options) -> ExitCode {
     }
 }
 
-/// If this process was started to measure one row, measures it and gives the exit code. To be
-/// called before anything else.
+/// If this process was started to measure one row, or to be the second process of one, does that
+/// and gives the exit code. To be called before anything else.
 pub fn serve_child() -> Option<ExitCode> {
-    child::serve(&rows::all())
+    process::serve_partner().or_else(|| child::serve(&rows::all()))
 }

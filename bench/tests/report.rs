@@ -16,7 +16,7 @@ fn quick(filters: &'static [&'static str]) -> (String, Vec<Value>) {
         filters: filters.iter().map(ToString::to_string).collect(),
         json: Some(path.clone()),
         quick: true,
-        list: false,
+        ..Options::default()
     };
     let table = std::thread::spawn(move || {
         let mut table = Vec::new();

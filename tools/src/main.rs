@@ -5,7 +5,7 @@ mod doctor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use maser_bench::harness::Options;
 
 #[derive(Debug, Parser)]
@@ -34,6 +34,9 @@ enum Command {
         /// Tiny inputs: shows that the rows work, not how fast they are.
         #[arg(long)]
         quick: bool,
+        /// Peers that take minutes and an installation of their own.
+        #[arg(long, value_name = "PEER", value_enum)]
+        peers: Vec<SlowPeer>,
     },
     /// Examine this machine: what it lacks, what follows, and the commands that mend it.
     ///
@@ -48,6 +51,13 @@ enum Command {
     },
 }
 
+/// Peers that are only measured when they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SlowPeer {
+    /// Ray 2.60, in a Python environment below the cache folder that is made if it is not there.
+    Ray,
+}
+
 fn main() -> ExitCode {
     if let Some(code) = maser_bench::serve_child() {
         return code;
@@ -58,11 +68,13 @@ fn main() -> ExitCode {
             json,
             list,
             quick,
+            peers,
         } => maser_bench::main(&Options {
             filters,
             json,
             list,
             quick,
+            ray: peers.contains(&SlowPeer::Ray),
         }),
         Command::Doctor { json, store_bytes } => {
             let mut needs = maser::doctor::Needs::default();

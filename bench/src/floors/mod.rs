@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `line` | a cache line between two cores: a line each way, one line in turn, chains |
 //! | `local` | one core: virtual call, clock, system call |
-//! | `memory` | copies of 64 B to 1 MiB |
+//! | `memory` | copies of 64 B to 1 MiB, memory that nobody has touched |
+//! | `stream` | copies past the caches |
+//! | `process` | a cache line, and payloads, between two processes |
 //! | `sleep` | waking a thread |
 //! | `jitter` | gaps of a bare spin loop |
 
@@ -12,13 +14,18 @@ mod jitter;
 mod line;
 mod local;
 mod memory;
+mod process;
 mod sleep;
+mod stream;
 
 pub use jitter::{Jitter, jitter};
 pub use line::{LineChain, LinePair, LineTurn};
 pub use local::{ClockRead, NoopCall, Syscall};
-pub use memory::Memcpy;
+pub use memory::{ArcClone, FirstTouch, FreshCopy, Memcpy};
+pub use process::{LineProcess, PayloadProcess, SlotProcess};
+pub(crate) use process::{PairThere, PayloadThere, TurnThere};
 pub use sleep::{ASLEEP_NS, Wake, let_sleep};
+pub use stream::{Place, StreamCopy, kept};
 
 use crate::harness::Contender;
 

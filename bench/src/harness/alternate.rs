@@ -156,7 +156,7 @@ pub fn alternate(
     }
     result.ratio = match row.unit {
         Unit::Ns if !is_guard => ratio_to_floor(&subject.windows),
-        Unit::Ns | Unit::PerS => strongest,
+        Unit::Ns | Unit::PerS | Unit::Bytes => strongest,
     };
     Ok(result)
 }

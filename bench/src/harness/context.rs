@@ -167,8 +167,8 @@ impl Context {
 fn shape_for(call_ns: f64, unit: Unit, window_ns: f64) -> Shape {
     let call_ns = call_ns.max(0.1);
     let batch = match unit {
-        Unit::Ns if call_ns >= SINGLE_NS => 1.0,
-        Unit::Ns => (2.0 * SINGLE_NS / call_ns).clamp(16.0, 64.0).floor(),
+        Unit::Ns | Unit::Bytes if call_ns >= SINGLE_NS => 1.0,
+        Unit::Ns | Unit::Bytes => (2.0 * SINGLE_NS / call_ns).clamp(16.0, 64.0).floor(),
         Unit::PerS => (RATE_SAMPLE_NS.min(window_ns / 4.0) / call_ns)
             .max(1.0)
             .floor(),

@@ -20,13 +20,16 @@ pub enum Unit {
     /// Operations a second; more is better.
     #[serde(rename = "per_s")]
     PerS,
+    /// Bytes; less is better.
+    #[serde(rename = "B")]
+    Bytes,
 }
 
 impl Unit {
-    /// `ns` nanoseconds an operation in this unit.
+    /// `ns` nanoseconds an operation in this unit; what is no time stays what it is.
     pub fn from_ns(self, ns: f64) -> f64 {
         match self {
-            Self::Ns => ns,
+            Self::Ns | Self::Bytes => ns,
             Self::PerS => 1e9 / ns,
         }
     }
@@ -36,6 +39,7 @@ impl Unit {
         match self {
             Self::Ns => "ns",
             Self::PerS => "per_s",
+            Self::Bytes => "B",
         }
     }
 }
@@ -231,6 +235,14 @@ impl Row {
     pub const fn in_runtime(self, schedulers: usize) -> Self {
         Self {
             process: Process::Runtime { schedulers },
+            ..self
+        }
+    }
+
+    /// The same row in a process of its own.
+    pub const fn in_own_process(self) -> Self {
+        Self {
+            process: Process::Own,
             ..self
         }
     }

@@ -48,7 +48,7 @@ impl Percentiles {
         sorted.sort_by(f64::total_cmp);
         let at = |p| rank(&sorted, p).map(|ns| unit.from_ns(ns));
         let min = match unit {
-            Unit::Ns => sorted.first(),
+            Unit::Ns | Unit::Bytes => sorted.first(),
             Unit::PerS => sorted.last(),
         };
         Some(Self {

@@ -14,6 +14,7 @@ use super::result::RowResult;
 use super::row::{Measure, Process, Row};
 use super::{alternate, table};
 use crate::child;
+use crate::peers::ray;
 
 /// Time of all rows together, ns (SU-2); building and calibrating comes on top.
 const TOTAL_NS: f64 = 130e9;
@@ -31,6 +32,8 @@ pub struct Options {
     pub list: bool,
     /// Tiny inputs.
     pub quick: bool,
+    /// Also measure Ray, after the rows: minutes, and a Python environment of its own.
+    pub ray: bool,
 }
 
 /// The rows that `filters` choose, in the suite's order.
@@ -125,6 +128,12 @@ pub fn run(
         results.push(result);
     }
     context.cores.unpin()?;
+    if options.ray {
+        ray::measure(&mut results);
+        for result in results.iter().filter(|row| row.peers.contains_key("ray")) {
+            writeln!(out, "{}", table::line(result)).map_err(to_table)?;
+        }
+    }
     if let Some(path) = &options.json {
         let to_file = |source| BenchError::Io {
             path: path.display().to_string(),

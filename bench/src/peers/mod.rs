@@ -4,17 +4,24 @@
 mod crossbeam_channel;
 mod disruptor;
 mod glommio;
+mod iceoryx2;
 mod monoio;
+pub mod ray;
 mod rayon;
 mod rtrb;
 mod tokio;
+mod unix_socket;
 
 pub use self::crossbeam_channel::Crossbeam;
 pub use self::disruptor::Disruptor;
 pub use self::glommio::Glommio;
+pub(crate) use self::iceoryx2::Iceoryx2There;
+pub use self::iceoryx2::{Iceoryx2, Iceoryx2Loan};
 pub use self::monoio::Monoio;
 pub use self::rayon::{ForkJoin, ScopeSpawn};
 pub use self::rtrb::{Rtrb, RtrbChunks};
 pub use self::tokio::{
     ActorCallers, ActorCross, ActorLocal, ActorPipelined, SpawnBatch, SpawnJoin,
 };
+pub use self::unix_socket::UnixSocket;
+pub(crate) use self::unix_socket::UnixSocketThere;

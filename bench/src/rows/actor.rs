@@ -42,7 +42,7 @@ pub(super) fn echo_on(scheduler: usize) -> Actor<Echo> {
 }
 
 /// One call and its answer.
-fn call(echo: Actor<Echo>) -> impl FnMut() -> maser::Result<u64> {
+pub(super) fn call(echo: Actor<Echo>) -> impl FnMut() -> maser::Result<u64> {
     let mut value = 0;
     move || {
         value += 1;

@@ -1,9 +1,26 @@
 //! The floors themselves, so that they can be read without a subject.
 
+use std::sync::Arc;
+
 use crate::floors::{
-    ClockRead, LineChain, LinePair, LineTurn, Memcpy, NoopCall, Syscall, Wake, jitter,
+    ClockRead, FirstTouch, LineChain, LinePair, LineProcess, LineTurn, Memcpy, NoopCall,
+    PayloadProcess, SlotProcess, StreamCopy, Syscall, Wake, jitter, kept,
 };
-use crate::harness::{Lineup, Process, Row, Unit};
+use crate::harness::{BenchError, Context, Lineup, Offer, Peer, Process, Row, Unit};
+
+use super::process::beside;
+
+/// Payloads of `bytes` there and back.
+fn payload(
+    context: &Context,
+    name: &'static str,
+    bytes: usize,
+) -> Result<Offer<Lineup>, BenchError> {
+    beside(context, |partner| {
+        let subject = PayloadProcess::new(name, partner, bytes)?;
+        Ok(Lineup::of(subject).floor(LineProcess::new(partner)?))
+    })
+}
 
 /// Rows of the bare machine.
 pub const ROWS: &[Row] = &[
@@ -48,6 +65,79 @@ pub const ROWS: &[Row] = &[
         2,
         "unpark of a sleeping thread and its answer",
         |_| Ok(Ok(Lineup::of(Wake::default()).floor(LinePair::default()))),
+    ),
+    Row::latency(
+        "floor/line_process",
+        2,
+        "F between processes: one cache line there, one back",
+        |context| {
+            beside(context, |partner| {
+                Ok(Lineup::of(LineProcess::new(partner)?))
+            })
+        },
+    )
+    .in_own_process(),
+    Row::latency(
+        "floor/slot_process",
+        2,
+        "one cache line written by two processes in turn",
+        |context| {
+            beside(context, |partner| {
+                let floor = LineProcess::new(partner)?;
+                Ok(Lineup::of(SlotProcess::new(partner)?).floor(floor))
+            })
+        },
+    )
+    .in_own_process(),
+    Row::latency(
+        "floor/payload_64",
+        2,
+        "64 B copied in and out, to another process and back",
+        |context| payload(context, "floor/payload_64", 64),
+    )
+    .in_own_process(),
+    Row::latency(
+        "floor/payload_4k",
+        2,
+        "4 KiB copied in and out, to another process and back",
+        |context| payload(context, "floor/payload_4k", 4 << 10),
+    )
+    .in_own_process(),
+    Row::latency(
+        "floor/payload_64k",
+        2,
+        "64 KiB copied in and out, to another process and back",
+        |context| payload(context, "floor/payload_64k", 64 << 10),
+    )
+    .in_own_process(),
+    Row::latency(
+        "floor/payload_1m",
+        2,
+        "1 MiB copied in and out, to another process and back",
+        |context| payload(context, "floor/payload_1m", 1 << 20),
+    )
+    .in_own_process(),
+    Row::latency(
+        "floor/stream_copy",
+        2,
+        "streaming copy of 64 MiB by one core, and by two",
+        |context| {
+            let bytes = if context.effort.quick {
+                1 << 20
+            } else {
+                64 << 20
+            };
+            let from: Arc<[u8]> = vec![7; bytes].into();
+            let one = StreamCopy::new("floor/stream_copy", &from, kept(bytes), 1);
+            let two = StreamCopy::new("two cores", &from, kept(bytes), 2);
+            Ok(Ok(Lineup::of(one).peer(Peer::of(two))))
+        },
+    ),
+    Row::latency(
+        "floor/first_touch",
+        1,
+        "a page of 4 KiB that nobody has touched, shared memory",
+        |_| Ok(Ok(Lineup::of(FirstTouch))),
     ),
     Row::latency(
         "floor/noop_call",

@@ -5,10 +5,14 @@ mod channel;
 mod floor;
 mod graph;
 mod object;
+mod process;
 mod runtime;
+mod store;
 mod task;
+mod worker;
 
 pub use runtime::first_result;
+pub use worker::first_process_result;
 
 use crate::harness::Row;
 
@@ -26,6 +30,8 @@ pub fn all() -> Vec<Row> {
         task::ROWS,
         object::ROWS,
         runtime::ROWS,
+        process::ROWS,
+        store::ROWS,
     ]
     .concat()
 }

@@ -7,8 +7,8 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::child;
 use crate::floors::{ASLEEP_NS, Wake, let_sleep};
 use crate::harness::{
-    BenchError, Clock, Contender, Context, Lineup, Offer, Process, Row, RowResult, Skip, Unit,
-    Window, check,
+    BenchError, Clock, Contender, Context, Lineup, Offer, Process, Row, RowResult, Unit, Window,
+    check,
 };
 
 use super::actor::{Echo, echo_on};
@@ -32,15 +32,13 @@ pub fn first_result() -> maser::Result<f64> {
     Ok(nanoseconds(ended) - nanoseconds(began))
 }
 
-fn nanoseconds(time: rustix::time::Timespec) -> f64 {
+pub(super) fn nanoseconds(time: rustix::time::Timespec) -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 fn start(context: &Context, row: &Row) -> Result<Offer<RowResult>, BenchError> {
     if !child::is_offered() {
-        return Ok(Err(Skip(
-            "needs a program that can be started again".to_owned(),
-        )));
+        return Ok(Err(child::not_offered()));
     }
     let count = if context.effort.quick {
         STARTS.1
