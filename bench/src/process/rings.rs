@@ -97,7 +97,10 @@ impl Release for LetGo {
     }
 }
 
-pub(super) fn extents_of(store: &Store) -> std::io::Result<(Vec<(u32, u64)>, Vec<OwnedFd>)> {
+/// Number and bytes of each extent, and its file.
+pub(super) type Extents = (Vec<(u32, u64)>, Vec<OwnedFd>);
+
+pub(super) fn extents_of(store: &Store) -> std::io::Result<Extents> {
     let (mut extents, mut files) = (Vec::new(), Vec::new());
     store.extents(|id, file, bytes| {
         extents.push((id, bytes));
@@ -132,6 +135,6 @@ mod tests {
     fn the_sum_of_what_was_filled_in_is_known() {
         let mut payload = vec![0; 8 * 10];
         fill(&mut payload, 5);
-        assert_eq!(sum(&payload), (5..15).sum());
+        assert_eq!(sum(&payload), (5..15).sum::<u64>());
     }
 }
