@@ -92,7 +92,9 @@ pub use crate::task::options::TaskOptions;
 pub use crate::task::stream::RefStream;
 pub use maser_macros::{actor, main, task};
 pub use maser_shm::store::{Holder, HolderKind, StoreError, StoreFull, Usage as StoreUsage};
-pub use maser_shm::tensor::{Bool, Complex, DType, DlTensor, Element, TensorError, dlpack, dtype};
+pub use maser_shm::tensor::{
+    Bool, Complex, DType, DlTensor, Element, Layout, TensorError, dlpack, dtype,
+};
 
 /// What can be passed between tasks: any `Send + Sync` type that serde can encode and decode.
 #[diagnostic::on_unimplemented(
