@@ -4,7 +4,8 @@
 use maser::{
     Actor, Array, Bytes, Config, DType, Error, HolderKind, HugePages, Isolation, Mode, Tensor,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const MIB: usize = 1 << 20;
 
@@ -43,6 +44,21 @@ struct Batch {
     columns: Vec<Array<f32>>,
     extra: Option<Bytes>,
     image: Tensor,
+}
+
+/// Cannot be decoded, and does not look at its array before it says so.
+struct Picky(Array<u64>);
+
+impl Serialize for Picky {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Picky {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom("not today"))
+    }
 }
 
 struct Reader {
@@ -86,6 +102,22 @@ impl Reader {
 
     fn echo(&self, batch: Batch) -> Batch {
         batch
+    }
+
+    /// On the heap.
+    fn collect(&self, len: u64) -> Array<u64> {
+        (0..len).collect()
+    }
+
+    fn refuse(&self, value: Picky) -> usize {
+        value.0.len()
+    }
+
+    /// Extents of any process that are mapped here.
+    fn mapped(&self) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let extents = maps.lines().filter(|line| line.contains("maser-extent"));
+        extents.count()
     }
 
     fn used(&self) -> u64 {
@@ -361,6 +393,61 @@ fn tasks_in_other_processes_take_arrays_and_give_them() {
         assert_eq!(twice.iter().sum::<u64>(), 4 * sum_to(1000));
         drop((once, twice));
         objects_become(0);
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_cannot_be_decoded_gives_its_arrays_back() {
+    maser::run(config(), |_| {
+        let reader = reader();
+        let error = reader
+            .refuse()
+            .remote(Picky(numbers(10)))
+            .get()
+            .unwrap_err();
+        assert!(matches!(error.root(), Error::NotPortable { .. }), "{error}");
+        objects_become(0);
+        assert_eq!(reader.used().remote().get().unwrap(), 0, "it is alive");
+    })
+    .unwrap();
+}
+
+#[test]
+fn memory_that_goes_back_to_the_system_goes_back_everywhere() {
+    maser::run(config().store_bytes(160 * MIB), |_| {
+        let reader = reader();
+        let before = reader.mapped().remote().get().unwrap();
+        let large = |_| numbers(64 * MIB / 8);
+        for array in [0, 1].map(large) {
+            reader.keep().remote(array).get().unwrap();
+        }
+        assert_eq!(reader.mapped().remote().get().unwrap(), before + 2);
+        reader.forget().remote().get().unwrap();
+        objects_become(0);
+        // One of the two stays for what comes next.
+        while reader.mapped().remote().get().unwrap() != before + 1 {}
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_array_that_finds_no_room_in_the_store_says_so() {
+    maser::run(config().store_bytes(16 * MIB), |_| {
+        let reader = reader();
+        let large: Array<u64> = (0..3 * MIB as u64).collect();
+        let error = reader.sum().remote(large).get().unwrap_err();
+        let Error::StoreFull(full) = error.root() else {
+            panic!("{error}");
+        };
+        assert_eq!((full.asked, full.budget), (24 * MIB, 16 * MIB));
+        // The other way round: the reader cannot send what does not fit into its store.
+        let error = reader.collect().remote(3 * MIB as u64).get().unwrap_err();
+        let Error::StoreFull(full) = error.root() else {
+            panic!("{error}");
+        };
+        assert_eq!((full.asked, full.budget), (24 * MIB, 16 * MIB));
+        assert_eq!(reader.sum().remote(numbers(4)).get().unwrap().0, 6);
     })
     .unwrap();
 }

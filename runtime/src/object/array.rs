@@ -11,9 +11,8 @@ use super::number;
 use super::store;
 use crate::error::Result;
 use maser_shm::store::ObjectMut;
-use maser_shm::tensor::{DType, Element};
+use maser_shm::tensor::{DType, Element, TensorError};
 use serde::de::Error as _;
-use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
@@ -240,7 +239,7 @@ type Mark = (Place, u64, u64, u8);
 impl<T: Element> Serialize for Array<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let part = self.part();
-        match beside::pack(part.buffer()).map_err(S::Error::custom)? {
+        match beside::pack(part.buffer()).map_err(beside::unwritten)? {
             Some(place) => {
                 let (offset, bytes) = (part.offset() as u64, part.bytes().len() as u64);
                 let mark: Mark = (place, offset, bytes, T::DTYPE.number());
@@ -258,17 +257,14 @@ impl<'de, T: Element> Deserialize<'de> for Array<T> {
             return Ok(Self::of(Part::of_bytes(&bytes)));
         }
         let (place, offset, bytes, dtype) = Mark::deserialize(deserializer)?;
-        let buffer = beside::unpack(place).map_err(D::Error::custom)?;
-        match DType::of_number(dtype) {
-            Some(found) if found == T::DTYPE => {}
-            found => {
-                let found = found.map_or("of an unknown type", DType::name);
-                let problem = format!("the elements are {found}, not {}", T::DTYPE);
-                return Err(D::Error::custom(problem));
-            }
+        let buffer = beside::unpack(place).map_err(beside::refused)?;
+        let found = DType::of_number(dtype)
+            .ok_or_else(|| D::Error::custom("an array of an unknown type"))?;
+        if found != T::DTYPE {
+            let wanted = T::DTYPE;
+            return Err(beside::refused(TensorError::WrongType { found, wanted }));
         }
-        let part = Part::of_message(buffer, offset, bytes);
-        let part = part.ok_or_else(|| D::Error::custom("an array outside of its buffer"))?;
-        Self::try_of(part).map_err(D::Error::custom)
+        let part = Part::of_message(buffer, found, offset, bytes).map_err(beside::refused)?;
+        Self::try_of(part).map_err(beside::refused)
     }
 }

@@ -25,11 +25,15 @@ pub(super) enum Place {
 }
 
 /// A buffer in a parcel.
-struct Goes(Buffer);
+struct Goes(Buffer, Name);
 
 impl Thing for Goes {
     fn give(&self, peer: &Arc<Peer>, local: &Local) {
         local.node.bulk.give(peer, &self.0);
+    }
+
+    fn object(&self) -> Option<Name> {
+        Some(self.1)
     }
 }
 
@@ -44,10 +48,20 @@ pub(super) fn pack(buffer: &Buffer) -> Result<Option<Place>> {
         let Some(name) = node.bulk.name(&buffer) else {
             unreachable!("what was placed lies in a store");
         };
-        codec::take_along(Box::new(Goes(buffer)));
+        codec::take_along(Box::new(Goes(buffer, name)));
         return Ok(Some(Place::Store(name)));
     }
     Ok(codec::put(buffer.clone()).map(Place::Table))
+}
+
+/// What stands in the way of a value, for its serialiser.
+pub(super) fn unwritten<E: serde::ser::Error>(error: Error) -> E {
+    E::custom(codec::trouble(error))
+}
+
+/// What stands in the way of a value, for its deserialiser.
+pub(super) fn refused<E: serde::de::Error>(error: impl Into<Error>) -> E {
+    E::custom(codec::trouble(error))
 }
 
 /// Whether the value that is being decoded has its buffers beside it.
@@ -65,15 +79,15 @@ pub(super) fn unpack(place: Place) -> Result<Buffer> {
         problem: problem.to_owned(),
         remedy: "both processes must be of the same build".into(),
     };
-    match (place, codec::comes_from()) {
-        (Place::Table(number), None) => {
-            let buffer = codec::get::<Buffer>(number);
-            buffer.ok_or_else(|| wrong("it names a buffer that did not come with it"))
-        }
-        (Place::Store(name), Some(peer)) => {
-            let node = Node::current("receiving an array")?;
-            node.bulk.receive(&peer, name)
-        }
-        _ => Err(wrong("it names a buffer that comes by another way")),
-    }
+    let buffer = match place {
+        Place::Table(number) => codec::get::<Buffer>(number),
+        Place::Store(name) => match codec::claim(name) {
+            Some(peer) => {
+                let node = Node::current("receiving an array")?;
+                return node.bulk.receive(&peer, name);
+            }
+            None => None,
+        },
+    };
+    buffer.ok_or_else(|| wrong("it names a buffer that did not come with it"))
 }

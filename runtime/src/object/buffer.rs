@@ -10,7 +10,7 @@
 use crate::worker::bulk::Held;
 use maser_shm::store::{Object, Store, StoreError};
 use maser_shm::tensor::dlpack::Memory;
-use maser_shm::tensor::{Element, Imported, TensorError};
+use maser_shm::tensor::{DType, Element, Imported, TensorError};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -188,10 +188,25 @@ impl Part {
     }
 
     /// A range as a message names it.
-    pub(crate) fn of_message(buffer: Buffer, offset: u64, bytes: u64) -> Option<Self> {
-        let start = usize::try_from(offset).ok()?;
-        let end = start.checked_add(usize::try_from(bytes).ok()?)?;
-        Self::whole(buffer).range(start..end)
+    pub(crate) fn of_message(
+        buffer: Buffer,
+        dtype: DType,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Self, TensorError> {
+        let whole = Self::whole(buffer);
+        let range = usize::try_from(offset).ok().and_then(|start| {
+            let end = start.checked_add(usize::try_from(bytes).ok()?)?;
+            Some(start..end)
+        });
+        let part = range.and_then(|range| whole.range(range));
+        part.ok_or(TensorError::Bytes {
+            dtype,
+            size: dtype.bytes(),
+            offset,
+            bytes,
+            buffer: whole.bytes as u64,
+        })
     }
 }
 

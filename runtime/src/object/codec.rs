@@ -7,6 +7,8 @@
 use super::reference::Ref;
 use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Result};
+use crate::worker::bulk::Name;
+use crate::worker::bulk::claims::{Claims, HAS_OBJECTS};
 use crate::worker::handles;
 use crate::worker::parcel::{Parcel, Thing};
 use crate::worker::peer::Peer;
@@ -19,6 +21,27 @@ use std::sync::Arc;
 
 thread_local! {
     static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+thread_local! {
+    /// What stood in the way of the value that was encoded or decoded last: the format itself carries
+    /// no more than that there was something.
+    static TROUBLE: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+/// Keeps what stands in the way of a value, for [`explained`]; its text for the format.
+pub(super) fn trouble(error: impl Into<Error>) -> String {
+    let error = error.into();
+    let text = error.to_string();
+    TROUBLE.set(Some(error));
+    text
+}
+
+/// What stood in the way of the value that was encoded or decoded last on this thread, if it is known
+/// better than `error` says.
+#[cold]
+pub(crate) fn explained(error: Error) -> Error {
+    TROUBLE.take().unwrap_or(error)
 }
 
 /// Where refs and handles of the value that is encoded or decoded on this thread go.
@@ -83,9 +106,14 @@ impl Drop for From {
     }
 }
 
-/// Runs `body`, which decodes what came from `peer`.
+/// Runs `decode` with the value in the body of a message that came from `peer` with this flag.
 #[inline]
-pub(crate) fn from_peer<R>(peer: &Arc<Peer>, body: impl FnOnce() -> R) -> R {
+pub(crate) fn from_peer<R>(
+    peer: &Arc<Peer>,
+    flag: u8,
+    body: &[u8],
+    decode: impl FnOnce(&[u8]) -> R,
+) -> R {
     let is_same =
         FROM.with_borrow(|from| from.as_ref().is_some_and(|from| Arc::ptr_eq(from, peer)));
     let outer = match is_same {
@@ -94,7 +122,40 @@ pub(crate) fn from_peer<R>(peer: &Arc<Peer>, body: impl FnOnce() -> R) -> R {
     };
     DEPTH.set(DEPTH.get() + 1);
     let _from = From(outer);
-    body()
+    match flag & HAS_OBJECTS {
+        0 => decode(body),
+        _ => with_objects(peer, flag, body, decode),
+    }
+}
+
+thread_local! {
+    /// What came with the value that is decoded on this thread.
+    static CLAIMS: RefCell<Option<Claims>> = const { RefCell::new(None) };
+}
+
+/// One call of [`with_objects`]; puts back what came with an outer value.
+struct OuterClaims(Option<Claims>);
+
+impl Drop for OuterClaims {
+    fn drop(&mut self) {
+        // Outside of the cell: what was not taken goes back.
+        let inner = CLAIMS.replace(self.0.take());
+        drop(inner);
+    }
+}
+
+fn with_objects<R>(peer: &Arc<Peer>, flag: u8, body: &[u8], decode: impl FnOnce(&[u8]) -> R) -> R {
+    let (bytes, claims) = Claims::split(peer, flag, body);
+    let _outer = OuterClaims(CLAIMS.replace(Some(claims)));
+    decode(bytes)
+}
+
+/// The process that the value came from, if an object of this name came with it; it is then the
+/// caller's.
+pub(super) fn claim(name: Name) -> Option<Arc<Peer>> {
+    let peer = comes_from()?;
+    let came = CLAIMS.with_borrow_mut(|claims| claims.as_mut().is_some_and(|all| all.take(name)));
+    came.then_some(peer)
 }
 
 /// What stands in the way of a value, in words.
@@ -155,6 +216,7 @@ pub(crate) fn write<T: Serialize>(
     value: &T,
     parcel: &mut Parcel,
 ) -> std::result::Result<(), Problem> {
+    TROUBLE.set(None);
     let things = std::mem::take(&mut parcel.things);
     let bytes = std::mem::take(&mut parcel.bytes);
     let (written, scope) = in_scope(Scope::Out(things), || postcard::to_extend(value, bytes));
@@ -174,6 +236,7 @@ pub(crate) fn write<T: Serialize>(
 pub(crate) fn read<T: for<'a> Deserialize<'a>>(
     bytes: &mut &[u8],
 ) -> std::result::Result<T, Problem> {
+    TROUBLE.set(None);
     match postcard::take_from_bytes(bytes) {
         Ok((value, rest)) => {
             *bytes = rest;

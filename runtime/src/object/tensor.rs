@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use maser_shm::tensor::dlpack::Memory;
 use maser_shm::tensor::{DType, DlTensor, Element, Imported, Layout, TensorError};
 use serde::de::Error as _;
-use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Range;
@@ -378,7 +377,7 @@ impl Serialize for Numbers<'_> {
 
 impl Serialize for Tensor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match beside::pack(self.part.buffer()).map_err(S::Error::custom)? {
+        match beside::pack(self.part.buffer()).map_err(beside::unwritten)? {
             Some(place) => Mark {
                 place,
                 offset: self.part.offset() as u64,
@@ -405,14 +404,14 @@ impl<'de> Deserialize<'de> for Tensor {
             return super::tensor_text::deserialize(deserializer);
         }
         let mark = Mark::deserialize(deserializer)?;
-        let buffer = beside::unpack(mark.place).map_err(D::Error::custom)?;
+        let buffer = beside::unpack(mark.place).map_err(beside::refused)?;
         let dtype = DType::of_number(mark.dtype)
             .ok_or_else(|| D::Error::custom("a tensor of an unknown type"))?;
-        let part = Part::of_message(buffer, mark.offset, mark.bytes)
-            .ok_or_else(|| D::Error::custom("a tensor outside of its buffer"))?;
+        let part = Part::of_message(buffer, dtype, mark.offset, mark.bytes);
+        let part = part.map_err(beside::refused)?;
         let elements = part.bytes().len() / dtype.bytes();
         let layout = Layout::strided(&mark.shape, &mark.strides, mark.first, elements);
-        let layout = layout.map_err(D::Error::custom)?;
+        let layout = layout.map_err(beside::refused)?;
         Ok(Self {
             part,
             dtype,

@@ -9,6 +9,7 @@
 //!   come over several links.
 //! - XP-3 a value that is to come is asked for once by the peer that got its number.
 
+use super::bulk::claims::Claims;
 use super::incoming::{Answer, HeldActor};
 use super::link::Link;
 use super::message::Head;
@@ -112,8 +113,10 @@ impl Exports {
         let mut state = self.lock();
         let exported = state.actors.entry(number).or_default();
         if !exported.failed {
-            exported.early.push((link, head, body.to_vec()));
+            return exported.early.push((link, head, body.to_vec()));
         }
+        drop(state);
+        drop(Claims::split(&link.peer, head.flag, body));
     }
 
     /// The actor was made, or not; gives the calls that waited for it.

@@ -99,11 +99,11 @@ fn ask_for<T: crate::Value>(peer: &Arc<Peer>, number: u64) -> Ref<T> {
     let arrive = move |bytes: Result<&[u8], Fault>| {
         let outcome = bytes.and_then(|mut bytes| {
             codec::read::<T>(&mut bytes).map_err(|problem| {
-                Fault::new(Error::NotPortable {
+                Fault::new(codec::explained(Error::NotPortable {
                     function: "a ref".into(),
                     value: "its value".into(),
                     problem,
-                })
+                }))
             })
         });
         promise.fulfil(outcome);

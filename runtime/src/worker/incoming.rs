@@ -43,11 +43,11 @@ impl<'a> Incoming<'a> {
     }
 
     fn wrong(&self, value: &str, problem: String) -> Error {
-        Error::NotPortable {
+        codec::explained(Error::NotPortable {
             function: self.function.into(),
             value: value.into(),
             problem,
-        }
+        })
     }
 
     /// The next argument.
@@ -122,11 +122,11 @@ impl Answer {
             let result = ManuallyDrop::new(unsafe { Ref::<T>::from_cell(cell) });
             let value = result.outcome_ref()?;
             codec::write(value, parcel).map_err(|problem| {
-                Fault::new(Error::NotPortable {
+                Fault::new(codec::explained(Error::NotPortable {
                     function: result.made_by().into(),
                     value: "the result".into(),
                     problem,
-                })
+                }))
             })
         }
         Self {

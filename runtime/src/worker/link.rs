@@ -13,6 +13,7 @@
 //!   completed with the error that names the death, and none is accepted any more.
 #![allow(unsafe_code, reason = "type-erased cells, and an end behind a lock")]
 
+use super::bulk::claims::Claims;
 use super::death::Death;
 use super::message::{self, Assembly, Frame, Head, Kind};
 use super::peer::Peer;
@@ -291,12 +292,14 @@ impl Link {
                         if let Some(cell) = inside.in_flight(head.a) {
                             break Step::Item(cell, head.flag);
                         }
+                        drop(Claims::split(&self.peer, head.flag, inside.assembly.body()));
                     }
                     Ok(Some(head)) if head.kind == Kind::Answer => {
                         // LP-3: an answer to nothing is passed over.
                         if let Some(call) = inside.redeem(head.a) {
                             break Step::Answer(call, head.flag);
                         }
+                        drop(Claims::split(&self.peer, head.flag, inside.assembly.body()));
                     }
                     Ok(Some(head)) => break Step::Serve(head),
                     Err(garbled) => break Step::Garbled(garbled),
@@ -321,8 +324,8 @@ impl Link {
                     // SAFETY: items come before the answer, which whoever takes messages here takes
                     // in their order: the call is not DONE.
                     if let Some((sink, _)) = unsafe { Header::stream(cell) } {
-                        let came = || stream::came(&mut **sink, flag, &scratch);
-                        codec::from_peer(&self.peer, came);
+                        let came = |bytes: &[u8]| stream::came(&mut **sink, flag, bytes);
+                        codec::from_peer(&self.peer, flag, &scratch, came);
                     }
                 }
                 Step::Serve(head) => {

@@ -3,7 +3,11 @@
 //! - PC-1 the bytes are the same whichever process gets them: a task is given to the worker that is
 //!   free, and to another one if that dies. What they refer to is counted when the parcel is sent:
 //!   one reference for the process that gets it (`Thing::give`), which gives it back, or dies.
+//! - PC-2 objects of stores are listed once more behind the bytes, so that a process that cannot
+//!   decode the value, or does not want it, gives their references back all the same.
 
+use super::bulk::Name;
+use super::bulk::claims;
 use super::peer::Peer;
 use crate::executor::local::Local;
 use std::sync::Arc;
@@ -13,12 +17,19 @@ use std::sync::Arc;
 pub(crate) struct Parcel {
     pub(crate) bytes: Vec<u8>,
     pub(crate) things: Vec<Box<dyn Thing>>,
+    /// Of the message, once the table of objects is behind the bytes (PC-2).
+    flag: Option<u8>,
 }
 
 /// A counted handle of something that a parcel refers to by a number.
 pub(crate) trait Thing: Send {
     /// The parcel goes to `peer` now: one reference more is its. On the scheduler that sends it.
     fn give(&self, peer: &Arc<Peer>, local: &Local);
+
+    /// What names it, if it is an object of a store (PC-2).
+    fn object(&self) -> Option<Name> {
+        None
+    }
 }
 
 impl Parcel {
@@ -27,14 +38,23 @@ impl Parcel {
         Self {
             bytes,
             things: Vec::new(),
+            flag: None,
         }
     }
 
-    /// PC-1.
+    /// PC-1. The flag of the message that has the bytes.
     #[inline]
-    pub(super) fn give(&self, peer: &Arc<Peer>, local: &Local) {
+    pub(super) fn give(&mut self, peer: &Arc<Peer>, local: &Local) -> u8 {
+        if self.things.is_empty() {
+            return 0;
+        }
         for thing in &self.things {
             thing.give(peer, local);
         }
+        let (things, bytes) = (&self.things, &mut self.bytes);
+        *self.flag.get_or_insert_with(|| {
+            let objects = things.iter().filter_map(|thing| thing.object());
+            claims::append(objects, bytes)
+        })
     }
 }

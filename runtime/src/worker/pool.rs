@@ -267,7 +267,7 @@ impl State {
 }
 
 /// Puts a job on the link of this scheduler to its worker.
-fn go(local: &Local, job: Job, worker: &Arc<Peer>) {
+fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
     // SAFETY: a job that is not done is alive.
     if unsafe { job.cell.as_ref() }
         .completion
@@ -276,7 +276,7 @@ fn go(local: &Local, job: Job, worker: &Arc<Peer>) {
         let what = job.name().into();
         return job.give_up(Fault::new(Error::Cancelled { what }));
     }
-    let head = Head {
+    let mut head = Head {
         kind: Kind::Task,
         flag: 0,
         a: 0,
@@ -284,7 +284,7 @@ fn go(local: &Local, job: Job, worker: &Arc<Peer>) {
     };
     match local.links.get(local, worker, 0) {
         Ok(link) => {
-            job.parcel.give(worker, local);
+            head.flag = job.parcel.give(worker, local);
             let bytes = job.parcel.bytes.clone();
             let call = InFlight {
                 cell: job.cell,

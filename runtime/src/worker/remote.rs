@@ -129,7 +129,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
         Ok(()) => {
             // SAFETY: VL-1.
             unsafe { (vtable.travel.depart)(cell) };
-            parcel.give(&link.peer, local);
+            let flag = parcel.give(&link.peer, local);
             // RA-2.
             actor.retain();
             let kind = match is_construction {
@@ -141,7 +141,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
             };
             let head = Head {
                 kind,
-                flag: 0,
+                flag,
                 a: 0,
                 b: serve::joined(function, remote.number),
             };
@@ -185,7 +185,7 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
     unsafe { (vtable.travel.depart)(cell) };
     let head = Head {
         kind: Kind::Task,
-        flag: 0,
+        flag: parcel.give(&link.peer, local),
         a: 0,
         b: serve::joined(registry::place_of(entry), 0),
     };
@@ -194,7 +194,6 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
         actor: None,
         job: None,
     };
-    parcel.give(&link.peer, local);
     if let Err(call) = link.call(head, &parcel.bytes, call) {
         serve::orphaned(call, &super::death::Death::ShutDown);
     }

@@ -70,7 +70,9 @@ pub(super) fn answered(peer: &Arc<Peer>, call: InFlight, flag: u8, body: &[u8]) 
     // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
     unsafe {
         let vtable = call.cell.as_ref().vtable();
-        codec::from_peer(peer, || (vtable.travel.arrive)(call.cell, Ok(body)));
+        codec::from_peer(peer, flag, body, |bytes| {
+            (vtable.travel.arrive)(call.cell, Ok(bytes));
+        });
         if let Some(actor) = call.actor {
             ActorCore::release(actor);
         }
@@ -137,7 +139,13 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             let outer = local
                 .stays
                 .replace(if nested { Stays::Nested } else { Stays::Here });
-            let given = invoke(&link.peer, function, body, None, ActorOptions::default());
+            let given = invoke(
+                &link.peer,
+                function,
+                (head.flag, body),
+                None,
+                ActorOptions::default(),
+            );
             local.stays.set(outer);
             reply(link, head.a, given, local);
         }
@@ -153,7 +161,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             let given = invoke(
                 &link.peer,
                 function,
-                body,
+                (head.flag, body),
                 Some(&actor),
                 ActorOptions::default(),
             );
@@ -178,13 +186,14 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             }
         }
         Kind::Value => {
-            if let Some(awaited) = link.peer.value_came(head.a) {
-                let outcome = match head.flag {
-                    FAILED => Err(Fault::new(wire_error::decode(body))),
-                    _ => Ok(body),
-                };
-                codec::from_peer(&link.peer, || (awaited.arrive)(outcome));
-            }
+            let awaited = link.peer.value_came(head.a);
+            codec::from_peer(&link.peer, head.flag, body, |bytes| {
+                let Some(awaited) = awaited else { return };
+                (awaited.arrive)(match head.flag {
+                    FAILED => Err(Fault::new(wire_error::decode(bytes))),
+                    _ => Ok(bytes),
+                });
+            });
         }
         Kind::Release => local.node.bulk.take_back(&link.peer, body),
         Kind::Cancel => local.links.serving.cancel(link, head.a),
@@ -196,20 +205,22 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
 fn invoke(
     peer: &Arc<Peer>,
     function: u32,
-    body: &[u8],
+    (flag, body): (u8, &[u8]),
     actor: Option<&HeldActor>,
     options: ActorOptions,
 ) -> Result<Answering, Error> {
-    let entry = registry::at(function)?;
-    let core = actor.map(HeldActor::core);
-    let mut incoming = Incoming::new((entry.meta)().name, body, core, options);
-    codec::from_peer(peer, || (entry.invoke)(&mut incoming))
+    codec::from_peer(peer, flag, body, |bytes| {
+        let entry = registry::at(function)?;
+        let core = actor.map(HeldActor::core);
+        let mut incoming = Incoming::new((entry.meta)().name, bytes, core, options);
+        (entry.invoke)(&mut incoming)
+    })
 }
 
 fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     let (function, number) = split(head.b);
     let made = ActorOptions::decode(body).and_then(|(options, arguments)| {
-        match invoke(&link.peer, function, arguments, None, options)?.0 {
+        match invoke(&link.peer, function, (head.flag, arguments), None, options)?.0 {
             Given::Actor(actor, end) => Ok((actor, end)),
             _ => Err(Error::InvalidArgument {
                 argument: "function",
@@ -319,7 +330,7 @@ fn send(link: &Link, mut head: Head, answers: &[&Answer], local: &Local) {
         .try_for_each(|answer| answer.encode(&mut parcel));
     match encoded {
         Ok(()) => {
-            parcel.give(&link.peer, local);
+            head.flag = parcel.give(&link.peer, local);
             link.send(head, &parcel.bytes);
         }
         Err(fault) => {

@@ -216,7 +216,7 @@ fn run(
         };
         match item.encode(&mut parcel) {
             Ok(()) => {
-                parcel.give(&link.peer, local);
+                head.flag = parcel.give(&link.peer, local);
                 link.send(head, &parcel.bytes);
             }
             Err(fault) => {

@@ -57,11 +57,11 @@ pub(crate) const fn of<M: Function, P: Params, F: 'static, T: Send + Sync + 'sta
 
 #[cold]
 fn not_portable(function: &str, value: String, problem: String) -> Fault {
-    Fault::new(Error::NotPortable {
+    Fault::new(codec::explained(Error::NotPortable {
         function: function.into(),
         value,
         problem,
-    })
+    }))
 }
 
 /// # Safety
@@ -82,11 +82,11 @@ unsafe fn encode<M: Function, P: Params, F>(
         };
         arg.encode(value, parcel).map_err(|problem| {
             let which = format!("argument `{}`", arg.name());
-            Failure::runtime(Error::NotPortable {
+            Failure::runtime(codec::explained(Error::NotPortable {
                 function: M::META.name.into(),
                 value: which,
                 problem,
-            })
+            }))
         })
     });
     encoded.map_err(|failure| failure.into_fault(M::META.name, None).0)

@@ -1,7 +1,9 @@
-//! References to objects that go back, in one message.
+//! References to objects in messages: those that go back are the body, one after the other; those
+//! that come with a value are listed behind its bytes.
 //!
 //! ```text
 //! for each:   byte 0 owner u32   byte 4 zero u32   byte 8 descriptor (24 bytes)
+//! behind a list that follows a value:   how many, u32
 //! ```
 //!
 //! What is left over at the end is no reference; whoever gets one checks it before use.
@@ -62,6 +64,20 @@ pub(super) fn entries(body: &[u8]) -> impl Iterator<Item = Entry> + '_ {
     body.as_chunks().0.iter().map(Entry::read)
 }
 
+/// Ends the list behind a value.
+pub(super) fn finish(count: usize, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&(count as u32).to_ne_bytes());
+}
+
+/// The value, and the list behind it. A number that does not fit the message means that there is no
+/// list.
+pub(super) fn split(body: &[u8]) -> Option<(&[u8], Vec<Entry>)> {
+    let (rest, count) = body.split_last_chunk::<4>()?;
+    let list = (u32::from_ne_bytes(*count) as usize).checked_mul(ENTRY_BYTES)?;
+    let (value, list) = rest.split_at_checked(rest.len().checked_sub(list)?)?;
+    Some((value, entries(list).collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +106,27 @@ mod tests {
             went.iter().for_each(|entry| entry.write(&mut body));
             body.extend(rest);
             prop_assert_eq!(entries(&body).collect::<Vec<_>>(), went);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_comes_off_as_it_was_put_on(
+            value in prop::collection::vec(any::<u8>(), 0..100),
+            seeds in prop::collection::vec(any::<u64>(), 0..5),
+        ) {
+            let went: Vec<Entry> = seeds.into_iter().map(entry).collect();
+            let mut body = value.clone();
+            went.iter().for_each(|entry| entry.write(&mut body));
+            finish(went.len(), &mut body);
+            prop_assert_eq!(split(&body), Some((&value[..], went)));
+        }
+
+        #[test]
+        fn any_bytes_have_a_list_or_none(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Some((value, list)) = split(&body) {
+                prop_assert_eq!(value.len() + list.len() * ENTRY_BYTES + 4, body.len());
+            }
         }
     }
 }

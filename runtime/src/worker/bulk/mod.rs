@@ -9,7 +9,9 @@
 //! | file | holds |
 //! |---|---|
 //! | `extents` | which extents are known where |
-//! | `returns`, `entry` | references on their way back |
+//! | `claims` | references that came with a value |
+//! | `returns` | references on their way back |
+//! | `entry` | both as bytes |
 //!
 //! - BK-1 the giver of a reference is the owner of the object or the driver, which outlives all
 //!   workers: so what a process reads is kept for it by somebody who is there. (What a worker passes
@@ -25,6 +27,7 @@
 //! - BK-5 no lock of this module is held while handles are dropped, or another lock is taken but one
 //!   of the store.
 
+pub(crate) mod claims;
 mod entry;
 mod extents;
 mod returns;
@@ -73,6 +76,13 @@ impl Name {
             unit,
             generation,
             bytes,
+        }
+    }
+
+    fn entry(self) -> Entry {
+        Entry {
+            owner: PeerId(self.owner),
+            descriptor: self.descriptor(),
         }
     }
 
