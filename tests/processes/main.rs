@@ -2,6 +2,8 @@
 
 mod actors;
 mod arrays;
+mod graph_actors;
+mod graph_ends;
 mod graphs;
 mod handles;
 mod streams;

@@ -108,7 +108,14 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             homes,
             peers,
         );
-        let wiring = Wiring::new(&self.nodes, &plan, &outputs, &core, limits.max_inflight)?;
+        let wiring = Wiring::new(
+            &self.nodes,
+            &plan,
+            &outputs,
+            &core,
+            limits.max_inflight,
+            O::IS_ONE,
+        )?;
         let mut layout = Layout::new(
             &self.nodes,
             &plan,

@@ -71,6 +71,8 @@ pub(super) enum Carries {
     Output(usize, usize),
     /// The news that a run begins.
     Tick(usize),
+    /// The value of a node, if any, there and that of another back.
+    Calls(Option<usize>, usize),
 }
 
 pub(super) struct Spec {
@@ -97,6 +99,8 @@ pub(super) struct Draft<'a> {
     pub(super) edges: Vec<Spec>,
     pub(super) pairs: BTreeMap<(Process, Process), Pair>,
     pub(super) edge_bytes: usize,
+    /// The only edge is a call slot.
+    pub(super) is_calls: bool,
 }
 
 pub(super) fn pair(a: Process, b: Process) -> (Process, Process) {
@@ -147,6 +151,12 @@ impl Draft<'_> {
             };
             self.pairs.insert((DRIVER, process), pair);
         }
+        if self.is_calls {
+            let mut nodes = 0..self.nodes.len();
+            let input = nodes.find(|node| self.plan.segment[*node] == usize::MAX);
+            let to = self.place(0);
+            return self.add(Carries::Calls(input, outputs[0]), (DRIVER, 0), to);
+        }
         let mut is_fed = vec![false; self.plan.members.len()];
         for node in 0..self.nodes.len() {
             let own = self.plan.segment[node];
@@ -180,7 +190,7 @@ impl Draft<'_> {
             spec.from
         };
         let far = match (other.0, spec.carries) {
-            (DRIVER, Carries::Output(..)) => FarEnd::Results,
+            (DRIVER, Carries::Output(..) | Carries::Calls(..)) => FarEnd::Results,
             (DRIVER, _) => FarEnd::Scheduler(other.1 as u32),
             (process, _) if process == of => FarEnd::Itself,
             (process, _) => FarEnd::Worker(self.peers[process - 1].id),
@@ -215,8 +225,12 @@ impl Draft<'_> {
             *slots.entry(node).or_insert(next)
         };
         let mut edges = Vec::new();
+        let mut calls = None;
         for spec in &self.edges {
             match spec.carries {
+                Carries::Calls(input, output) => {
+                    calls = Some((self.end(spec, process), input.map(&mut slot), output));
+                }
                 Carries::Value(node, reader) if reader == segment => {
                     edges.push((self.end(spec, process), Some(slot(node))));
                 }
@@ -230,6 +244,14 @@ impl Draft<'_> {
         for node in &self.plan.members[segment] {
             steps.push(self.step(process, *node, &mut slot)?);
         }
+        let head = match calls {
+            None => PartHead::Edges(edges),
+            Some((at, input, output)) => PartHead::CallSlot {
+                at,
+                input,
+                output: slot(output),
+            },
+        };
         let after = self.plan.after[segment].iter();
         Ok(PartSegment {
             index: segment as u32,
@@ -237,7 +259,7 @@ impl Draft<'_> {
             after: after
                 .map(|after| (after.segment as u32, after.ahead))
                 .collect(),
-            head: PartHead::Edges(edges),
+            head,
             steps,
         })
     }
@@ -289,7 +311,7 @@ impl Draft<'_> {
         }
         let edges = self.edges.iter().filter(|spec| match spec.carries {
             Carries::Value(from, _) | Carries::Output(from, _) => from == node,
-            Carries::Tick(_) => false,
+            Carries::Tick(_) | Carries::Calls(..) => false,
         });
         let actor = remote_of(def).map(|remote| remote.number);
         Ok(PartStep {

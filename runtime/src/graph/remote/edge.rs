@@ -8,6 +8,7 @@
 //! - RE-1 an end that finds words that cannot be gives an error for the run and says once what it saw
 //!   (`Complaint`): the graph is over then.
 
+use super::calls::Asking;
 use super::inbox::Inbox;
 use super::packet::{INLINE_BYTES, Packed, Packet, garbled, read_head};
 use super::pool::{FIRST_POOL_BYTES, HandOver, PoolReader, PoolWriter, Read};
@@ -39,9 +40,23 @@ fn pool_of(region: &Region) -> Result<Region> {
     region.part(at, FIRST_POOL_BYTES).map_err(refused)
 }
 
+/// How lines go.
+enum Out {
+    Line(LineSender<Packet, Shared>),
+    /// As questions.
+    Calls(Arc<Asking>),
+}
+
+/// How lines come.
+enum In {
+    Line(LineReceiver<Packet, Shared>),
+    /// As answers.
+    Calls(Arc<Asking>),
+}
+
 /// The sending end.
 pub(crate) struct EdgeSender {
-    line: LineSender<Packet, Shared>,
+    out: Out,
     ringer: Ringer,
     pool: PoolWriter,
 }
@@ -55,9 +70,23 @@ impl EdgeSender {
         hand_over: HandOver,
     ) -> Result<Self> {
         Ok(Self {
-            line: line_sender_in(region, depth).map_err(refused)?,
+            out: Out::Line(line_sender_in(region, depth).map_err(refused)?),
             ringer,
             pool: PoolWriter::new(pool_of(region)?, hand_over).map_err(refused)?,
+        })
+    }
+
+    /// The questions of a call slot, with bodies in the pool at `region`.
+    pub(crate) fn asking(
+        calls: Arc<Asking>,
+        region: Region,
+        ringer: Ringer,
+        hand_over: HandOver,
+    ) -> Result<Self> {
+        Ok(Self {
+            out: Out::Calls(calls),
+            ringer,
+            pool: PoolWriter::new(region, hand_over).map_err(refused)?,
         })
     }
 
@@ -76,7 +105,12 @@ impl EdgeSender {
     pub(crate) fn send_packet(&mut self, packet: Packet) {
         // As deep as there may be runs in flight, so never full; a closed one belongs to a graph that
         // ends.
-        let _sent = self.line.try_send(packet);
+        match &mut self.out {
+            Out::Line(line) => {
+                let _sent = line.try_send(packet);
+            }
+            Out::Calls(calls) => calls.send(packet),
+        }
         self.ringer.ring();
     }
 }
@@ -103,7 +137,7 @@ impl Origin {
 
 /// The receiving end.
 pub(crate) struct EdgeReceiver {
-    line: LineReceiver<Packet, Shared>,
+    from: In,
     /// Taken off the ring; its pool has not come yet.
     pending: Option<Packet>,
     pool: PoolReader,
@@ -121,9 +155,26 @@ impl EdgeReceiver {
         origin: Origin,
     ) -> Result<Self> {
         Ok(Self {
-            line: line_receiver_in(region, depth).map_err(refused)?,
+            from: In::Line(line_receiver_in(region, depth).map_err(refused)?),
             pending: None,
             pool: PoolReader::new(pool_of(region)?, inbox, key).map_err(refused)?,
+            origin,
+            is_broken: false,
+        })
+    }
+
+    /// The answers of a call slot, with bodies in the pool at `region`.
+    pub(crate) fn answers(
+        calls: Arc<Asking>,
+        region: Region,
+        inbox: Arc<Inbox>,
+        key: (u64, u64),
+        origin: Origin,
+    ) -> Result<Self> {
+        Ok(Self {
+            from: In::Calls(calls),
+            pending: None,
+            pool: PoolReader::new(region, inbox, key).map_err(refused)?,
             origin,
             is_broken: false,
         })
@@ -138,7 +189,10 @@ impl EdgeReceiver {
     #[inline(always)]
     pub(crate) fn idle(&self) -> Option<Probe> {
         match &self.pending {
-            None => self.line.idle(),
+            None => match &self.from {
+                In::Line(line) => line.idle(),
+                In::Calls(calls) => calls.idle(),
+            },
             Some(packet) => self.pool.awaited(packet),
         }
     }
@@ -149,20 +203,28 @@ impl EdgeReceiver {
         if let Some(packet) = self.pending.take() {
             return self.take_body(packet, into);
         }
-        match self.line.try_recv() {
-            Ok(packet) if (packet[0] >> 32) as usize <= INLINE_BYTES => {
+        let next = match &mut self.from {
+            In::Line(line) => line.try_recv().ok(),
+            In::Calls(calls) => calls.take(),
+        };
+        match next {
+            Some(packet) if (packet[0] >> 32) as usize <= INLINE_BYTES => {
                 into.set_packet(packet);
                 true
             }
-            Ok(packet) => self.take_body(packet, into),
-            Err(_) => self.nothing(into),
+            Some(packet) => self.take_body(packet, into),
+            None => self.nothing(into),
         }
     }
 
     /// Nothing came, or nothing will.
     #[cold]
     fn nothing(&mut self, into: &mut Packed) -> bool {
-        match self.line.fault() {
+        let fault = match &self.from {
+            In::Line(line) => line.fault(),
+            In::Calls(calls) => calls.fault(),
+        };
+        match fault {
             Some(fault) if !self.is_broken => {
                 self.is_broken = true;
                 self.origin.is_garbled(&fault.to_string(), into);

@@ -9,6 +9,7 @@
 //! | `packet` | a value as bytes, and the line that carries it |
 //! | `plain` | which types are copied and not encoded |
 //! | `edge`, `pool`, `inbox` | the two ends of an edge, bodies that do not fit into a line, memory that came |
+//! | `calls` | question and answer on one line |
 //! | `ringer`, `bell`, `word` | whom to wake, words of control memory |
 //! | `ports` | the driver's ends, where types are known |
 //! | `step` | a worker's steps, where they are not |
@@ -18,6 +19,7 @@
 //! | `part` | a worker's part of a graph |
 
 pub(crate) mod bell;
+pub(crate) mod calls;
 pub(crate) mod draft;
 pub(crate) mod edge;
 pub(crate) mod inbox;

@@ -3,9 +3,10 @@
 //! The rule of the text (PX-1) is kept here: nothing of the text is used unchecked. A slot is written by one port or
 //! step, and read after it.
 
+use super::calls::{Answering, AnsweringParts, pools};
 use super::edge::{EdgeReceiver, EdgeSender, Origin};
 use super::packet::{Kind, Packed};
-use super::pool::HandOver;
+use super::pool::{HandOver, PoolReader, PoolWriter};
 use super::ringer::{Ringer, Waiting};
 use super::step::{PackedSlot, PartInput, PartStepHere, StepAccess};
 use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, PartStep};
@@ -166,6 +167,32 @@ impl Near {
         EdgeReceiver::open(&self.region(end)?, depth, inbox, key, self.origin(end)).map_err(told)
     }
 
+    fn answering(
+        &self,
+        end: &EdgeEnd,
+        depth: usize,
+        gate: u32,
+        input: Arc<PackedSlot>,
+        output: Arc<PackedSlot>,
+    ) -> Result<Answering, Problem> {
+        let region = self.region(end)?;
+        let [there, back] = pools(&region, depth).map_err(told)?;
+        let inbox = self.node.workers.inbox().clone();
+        let back_end = EdgeEnd {
+            edge: end.edge.wrapping_add(1),
+            ..end.clone()
+        };
+        let parts = AnsweringParts {
+            input,
+            output,
+            questions: PoolReader::new(there, inbox, (self.graph, end.edge)).map_err(told)?,
+            answers: PoolWriter::new(back, self.hand_over(&back_end)).map_err(told)?,
+            ringer: self.ringer(end, gate)?,
+            origin: self.origin(end),
+        };
+        Answering::open(&region, depth, parts).map_err(told)
+    }
+
     fn sender(&self, end: &EdgeEnd, depth: usize, gate: u32) -> Result<EdgeSender, Problem> {
         let ringer = self.ringer(end, gate)?;
         EdgeSender::open(&self.region(end)?, depth, ringer, self.hand_over(end)).map_err(told)
@@ -250,7 +277,17 @@ fn one(
             }
             Box::new(Edges::new(ports))
         }
-        PartHead::CallSlot { .. } => return Err("call slots".to_owned()),
+        PartHead::CallSlot { at, input, output } => {
+            let input = match input {
+                Some(input) => slots.write(input)?,
+                None => Arc::default(),
+            };
+            let output = match slots.slots.get(output as usize) {
+                Some(output) => output.clone(),
+                None => return Err(format!("there is no slot {output}")),
+            };
+            Box::new(near.answering(&at, depth, gate, input, output)?)
+        }
     };
     let mut stages = Vec::new();
     for step in segment.steps {

@@ -9,6 +9,7 @@
 //! - GW-1 one memory for each pair of processes, made by the driver before anybody is told of it. What
 //!   the driver uses of it is opened here, so that nothing can fail once the first part was sent.
 
+use super::calls::{Asking, calls_bytes, pools};
 use super::draft::{Carries, DRIVER, Draft, Spec, pair, peers};
 use super::edge::{Complaint, EdgeReceiver, EdgeSender, Origin, edge_bytes, refused};
 use super::pool::HandOver;
@@ -16,10 +17,11 @@ use super::ringer::{Ringer, Waiting};
 use super::word::copy_in;
 use crate::error::{Error, Result};
 use crate::executor::letter;
-use crate::graph::build::NodeDef;
+use crate::graph::build::{Action, NodeDef};
 use crate::graph::core::Core;
 use crate::graph::plan::Plan;
 use crate::worker::part::{Request, ToPart};
+use crate::worker::peer::Peer;
 use maser_shm::control::{ControlMemory, REGION_ALIGN, Region};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -44,9 +46,30 @@ impl Draft<'_> {
     }
 
     fn sender(&self, spec: &Spec) -> Result<EdgeSender> {
-        let peer = self.peers[spec.to.0 - 1].clone();
-        let (host, graph, edge, to) = (self.host.clone(), self.core.id, spec.number, peer.id);
-        let hand_over: HandOver = Box::new(move |number, memory| {
+        let ringer = Ringer::Scheduler(self.peers[spec.to.0 - 1].clone(), 0);
+        let region = self.region(spec)?;
+        EdgeSender::open(&region, self.depth, ringer, self.hand_over(spec))
+    }
+
+    /// Both ends of a call slot.
+    fn calls(&self, spec: &Spec) -> Result<(EdgeSender, EdgeReceiver)> {
+        let region = self.region(spec)?;
+        let [there, back] = pools(&region, self.depth)?;
+        let calls = Asking::open(&region, self.depth)?;
+        let peer = &self.peers[spec.to.0 - 1];
+        let ringer = Ringer::Scheduler(peer.clone(), 0);
+        let questions = EdgeSender::asking(calls.clone(), there, ringer, self.hand_over(spec))?;
+        let inbox = self.host.workers.inbox().clone();
+        let key = (self.core.id, spec.number + 1);
+        let answers = EdgeReceiver::answers(calls, back, inbox, key, self.origin(peer))?;
+        Ok((questions, answers))
+    }
+
+    /// How a new pool of an edge gets to its reader.
+    fn hand_over(&self, spec: &Spec) -> HandOver {
+        let to = self.peers[spec.to.0 - 1].id;
+        let (host, graph, edge) = (self.host.clone(), self.core.id, spec.number);
+        Box::new(move |number, memory| {
             host.workers.request(Request::Tell {
                 to,
                 message: ToPart::Pool {
@@ -58,17 +81,18 @@ impl Draft<'_> {
                 memory: Some(memory.clone()),
             });
             Some(())
-        });
-        let ringer = Ringer::Scheduler(peer, 0);
-        EdgeSender::open(&self.region(spec)?, self.depth, ringer, hand_over)
+        })
+    }
+
+    fn origin(&self, peer: &Peer) -> Origin {
+        Origin {
+            name: peer.name().into(),
+            complaint: self.complaint(),
+        }
     }
 
     fn receiver(&self, spec: &Spec) -> Result<EdgeReceiver> {
-        let peer = &self.peers[spec.from.0 - 1];
-        let origin = Origin {
-            name: peer.name().into(),
-            complaint: self.complaint(),
-        };
+        let origin = self.origin(&self.peers[spec.from.0 - 1]);
         let inbox = self.host.workers.inbox().clone();
         let key = (self.core.id, spec.number);
         EdgeReceiver::open(&self.region(spec)?, self.depth, inbox, key, origin)
@@ -109,8 +133,16 @@ impl Wiring {
         outputs: &[usize],
         core: &Arc<Core>,
         depth: usize,
+        is_one: bool,
     ) -> Result<Self> {
         let host = &core.node;
+        let is_input = |def: &&NodeDef| matches!(def.action, Action::Input(_));
+        let inputs = nodes.iter().filter(is_input).count();
+        let is_calls = is_one && plan.members.len() == 1 && inputs <= 1;
+        let bytes = match is_calls {
+            true => calls_bytes(depth)?,
+            false => edge_bytes(depth)?,
+        };
         let mut draft = Draft {
             nodes,
             plan,
@@ -120,7 +152,8 @@ impl Wiring {
             peers: peers(nodes),
             edges: Vec::new(),
             pairs: BTreeMap::new(),
-            edge_bytes: edge_bytes(depth)?.next_multiple_of(REGION_ALIGN),
+            edge_bytes: bytes.next_multiple_of(REGION_ALIGN),
+            is_calls,
         };
         if draft.peers.is_empty() {
             return Ok(Self::none());
@@ -165,6 +198,14 @@ impl Wiring {
                 }
                 Carries::Value(..) => {}
                 Carries::Tick(_) => self.ticks.push(draft.sender(spec)?),
+                Carries::Calls(input, output) => {
+                    let (questions, answers) = draft.calls(spec)?;
+                    match input {
+                        Some(node) => drop(self.senders.insert((node, 0), questions)),
+                        None => self.ticks.push(questions),
+                    }
+                    self.outputs.entry(output).or_default().push(answers);
+                }
                 Carries::Output(node, _) => {
                     let receiver = draft.receiver(spec)?;
                     self.outputs.entry(node).or_default().push(receiver);

@@ -1,0 +1,226 @@
+//! A graph whose one segment runs in another process and has one output: question and answer in turn
+//! on one line.
+//!
+//! ```text
+//! byte 0     call slots   as many as runs may be in flight
+//! then       pool         bodies of questions
+//! then       pool         bodies of answers
+//! ```
+//!
+//! The driver's end is protected by the core's lock (DR-1): it is used by submitting and by taking
+//! results. Edges count as two, the second being the answers'.
+#![allow(
+    unsafe_code,
+    reason = "the driver's end is protected by the core's lock"
+)]
+
+use super::edge::{Origin, refused};
+use super::packet::{INLINE_BYTES, Packet, read_head};
+use super::pool::{FIRST_POOL_BYTES, PoolReader, PoolWriter, Read};
+use super::ringer::Ringer;
+use super::step::PackedSlot;
+use crate::error::Result;
+use crate::executor::sources::Probes;
+use crate::graph::segment::Head;
+use maser_shm::channel::call_slot::{Callee, Caller, call_bytes, callee_in, caller_in};
+use maser_shm::channel::{PeerFault, Probe, Shared};
+use maser_shm::control::{REGION_ALIGN, Region};
+use std::cell::{Cell, UnsafeCell};
+use std::sync::Arc;
+
+fn ring_bytes(depth: usize) -> Result<usize> {
+    let bytes = call_bytes::<Packet, Packet>(depth).map_err(refused)?;
+    Ok(bytes.next_multiple_of(REGION_ALIGN))
+}
+
+/// Bytes of such call slots with their pools.
+pub(crate) fn calls_bytes(depth: usize) -> Result<usize> {
+    Ok(ring_bytes(depth)? + 2 * FIRST_POOL_BYTES)
+}
+
+/// The pools of questions and of answers.
+pub(crate) fn pools(region: &Region, depth: usize) -> Result<[Region; 2]> {
+    let at = ring_bytes(depth)?;
+    let pool = |at: usize| region.part(at, FIRST_POOL_BYTES).map_err(refused);
+    Ok([pool(at)?, pool(at + FIRST_POOL_BYTES)?])
+}
+
+/// The driver's end.
+#[repr(align(128))]
+pub(crate) struct Asking {
+    ring: UnsafeCell<Caller<Packet, Packet, Shared>>,
+    /// Number of the oldest question in flight (CS-8).
+    oldest: Cell<u64>,
+}
+
+// SAFETY: DR-1.
+unsafe impl Send for Asking {}
+// SAFETY: DR-1.
+unsafe impl Sync for Asking {}
+
+impl Asking {
+    /// Opens it in `region`.
+    pub(crate) fn open(region: &Region, depth: usize) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            ring: UnsafeCell::new(caller_in(region, depth).map_err(refused)?),
+            oldest: Cell::new(0),
+        }))
+    }
+
+    #[allow(clippy::mut_from_ref, reason = "DR-1")]
+    #[inline(always)]
+    fn ring(&self) -> &mut Caller<Packet, Packet, Shared> {
+        // SAFETY: DR-1, the callers hold the lock, and use what they get within one step.
+        unsafe { &mut *self.ring.get() }
+    }
+
+    /// Asks. There is a slot for every run that may be in flight.
+    #[inline(always)]
+    pub(crate) fn send(&self, packet: Packet) {
+        let ring = self.ring();
+        // A closed ring is a graph that ends.
+        if let Ok(number) = ring.try_call(packet)
+            && ring.in_flight() == 1
+        {
+            self.oldest.set(number);
+        }
+    }
+
+    /// `None` if the next answer is there; else what changes when it is.
+    #[inline(always)]
+    pub(crate) fn idle(&self) -> Option<Probe> {
+        self.ring().idle(self.oldest.get())
+    }
+
+    /// The next answer.
+    #[inline(always)]
+    pub(crate) fn take(&self) -> Option<Packet> {
+        let oldest = self.oldest.get();
+        let taken = self.ring().try_take(oldest);
+        if taken.is_some() {
+            self.oldest.set(oldest.wrapping_add(1));
+        }
+        taken
+    }
+
+    /// Why nothing comes any more, if that is so.
+    pub(crate) fn fault(&self) -> Option<PeerFault> {
+        self.ring().fault()
+    }
+}
+
+/// The worker's end.
+#[repr(align(128))]
+pub(crate) struct Answering {
+    pub(crate) callee: Callee<Packet, Packet, Shared>,
+    number: u64,
+    /// Taken; its body has not come yet.
+    pending: Option<Packet>,
+    pub(crate) input: Arc<PackedSlot>,
+    pub(crate) output: Arc<PackedSlot>,
+    questions: PoolReader,
+    answers: PoolWriter,
+    ringer: Ringer,
+    origin: Origin,
+    is_broken: bool,
+}
+
+/// What the worker's end is made of.
+pub(crate) struct AnsweringParts {
+    pub(crate) input: Arc<PackedSlot>,
+    pub(crate) output: Arc<PackedSlot>,
+    pub(crate) questions: PoolReader,
+    pub(crate) answers: PoolWriter,
+    pub(crate) ringer: Ringer,
+    pub(crate) origin: Origin,
+}
+
+impl Answering {
+    /// Opens it in `region`.
+    pub(crate) fn open(region: &Region, depth: usize, parts: AnsweringParts) -> Result<Self> {
+        Ok(Self {
+            callee: callee_in(region, depth).map_err(refused)?,
+            number: 0,
+            pending: None,
+            input: parts.input,
+            output: parts.output,
+            questions: parts.questions,
+            answers: parts.answers,
+            ringer: parts.ringer,
+            origin: parts.origin,
+            is_broken: false,
+        })
+    }
+
+    #[cold]
+    fn load_body(&mut self, packet: Packet) -> bool {
+        let (questions, origin) = (&mut self.questions, &self.origin);
+        let read = self.input.with(|input| match read_head(&packet) {
+            Some(head) => match questions.take(&packet, head, input) {
+                Read::Garbled(problem) => {
+                    origin.is_garbled(problem, input);
+                    Read::Done
+                }
+                read => read,
+            },
+            None => {
+                origin.is_garbled("it is of no known kind", input);
+                Read::Done
+            }
+        });
+        let is_there = matches!(read, Read::Done);
+        self.pending = (!is_there).then_some(packet);
+        is_there
+    }
+
+    /// No question came, or none will.
+    #[cold]
+    fn nothing(&mut self) -> bool {
+        if let Some(fault) = self.callee.fault()
+            && !self.is_broken
+        {
+            self.is_broken = true;
+            let origin = &self.origin;
+            self.input
+                .with(|input| origin.is_garbled(&fault.to_string(), input));
+        }
+        false
+    }
+}
+
+impl Head for Answering {
+    #[inline]
+    fn idle(&self) -> Option<Probes> {
+        match &self.pending {
+            None => self.callee.idle().map(Probes::either),
+            Some(packet) => self.questions.awaited(packet).map(Probes::one),
+        }
+    }
+
+    #[inline]
+    fn try_load(&mut self) -> bool {
+        if let Some(packet) = self.pending.take() {
+            return self.load_body(packet);
+        }
+        let Some((number, packet)) = self.callee.try_next() else {
+            return self.nothing();
+        };
+        self.number = number;
+        if (packet[0] >> 32) as usize <= INLINE_BYTES {
+            self.input.with(|input| input.set_packet(packet));
+            return true;
+        }
+        self.load_body(packet)
+    }
+
+    #[inline]
+    fn finish(&mut self) {
+        let packed = self.output.get();
+        let packet = match packed.as_packet() {
+            Some(packet) => packet,
+            None => self.answers.put(packed),
+        };
+        self.callee.answer(self.number, packet);
+        self.ringer.ring();
+    }
+}
