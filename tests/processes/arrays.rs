@@ -2,7 +2,8 @@
 //! them left when nobody holds them.
 
 use maser::{
-    Actor, Array, Bytes, Config, DType, Error, HolderKind, HugePages, Isolation, Mode, Tensor,
+    Actor, Array, Bytes, Config, DType, Error, Graph, HolderKind, HugePages, Isolation, Mode, Node,
+    Tensor,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -153,6 +154,17 @@ fn sum_to(len: usize) -> u64 {
     (0..len as u64).sum()
 }
 
+fn batch() -> Batch {
+    let column = Array::from_vec(vec![1.0_f32, 2.0, 3.0, 4.0]);
+    let image = Tensor::from_vec((0..24_u8).collect(), &[2, 3, 4]).unwrap();
+    Batch {
+        name: "of arrays".into(),
+        columns: vec![column.clone(), column.slice(1..3), Array::default()],
+        extra: Some(Bytes::from("more")),
+        image: image.transpose().slice(0, 1..4, -2).unwrap(),
+    }
+}
+
 /// Objects in the store of this process.
 fn objects() -> u64 {
     maser::store_usage().unwrap().objects
@@ -220,19 +232,12 @@ fn an_array_that_comes_home_is_the_one_that_left() {
 fn arrays_come_through_any_value() {
     maser::run(config(), |_| {
         let reader = reader();
-        let column = Array::from_vec(vec![1.0_f32, 2.0, 3.0, 4.0]);
-        let image = Tensor::from_vec((0..24_u8).collect(), &[2, 3, 4]).unwrap();
-        let batch = Batch {
-            name: "of arrays".into(),
-            columns: vec![column.clone(), column.slice(1..3), Array::default()],
-            extra: Some(Bytes::from("more")),
-            image: image.transpose().slice(0, 1..4, -2).unwrap(),
-        };
+        let batch = batch();
         let back = reader.echo().remote(batch.clone()).get().unwrap();
         assert_eq!(back, batch);
         assert_eq!(back.image.dtype(), DType::U8);
         assert_eq!(back.image.shape(), [2, 3, 2]);
-        assert!(back.columns[0].is_in_store() && !column.is_in_store());
+        assert!(back.columns[0].is_in_store() && !batch.columns[0].is_in_store());
         let nothing = Batch {
             extra: None,
             columns: Vec::new(),
@@ -242,7 +247,7 @@ fn arrays_come_through_any_value() {
             reader.echo().remote(nothing.clone()).get().unwrap(),
             nothing
         );
-        drop((back, batch, nothing, column, image));
+        drop((back, batch, nothing));
         objects_become(0);
     })
     .unwrap();
@@ -448,6 +453,22 @@ fn an_array_that_finds_no_room_in_the_store_says_so() {
         };
         assert_eq!((full.asked, full.budget), (24 * MIB, 16 * MIB));
         assert_eq!(reader.sum().remote(numbers(4)).get().unwrap().0, 6);
+    })
+    .unwrap();
+}
+
+#[test]
+fn arrays_pass_through_compiled_graphs_as_copies() {
+    maser::run(config(), |_| {
+        let (one, other) = (reader(), reader());
+        let graph = Graph::new(|batch: Node<Batch>| other.echo().bind(one.echo().bind(batch)));
+        let graph = graph.compile().unwrap();
+        let batch = batch();
+        for _ in 0..3 {
+            assert_eq!(graph.execute(batch.clone()).unwrap().get().unwrap(), batch);
+        }
+        graph.teardown().unwrap();
+        assert_eq!(objects(), 0);
     })
     .unwrap();
 }

@@ -234,15 +234,14 @@ impl<T: Element + fmt::Debug> fmt::Debug for ArrayMut<T> {
 }
 
 /// An array in the bytes of a value: its buffer, place and size in it, type.
-type Mark = (Place, u64, u64, u8);
+type Mark<'a> = (Place<'a>, u64, u64, u8);
 
 impl<T: Element> Serialize for Array<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let part = self.part();
-        match beside::pack(part.buffer()).map_err(beside::unwritten)? {
-            Some(place) => {
-                let (offset, bytes) = (part.offset() as u64, part.bytes().len() as u64);
-                let mark: Mark = (place, offset, bytes, T::DTYPE.number());
+        match beside::pack(part).map_err(beside::unwritten)? {
+            Some((place, offset, bytes)) => {
+                let mark: Mark<'_> = (place, offset, bytes, T::DTYPE.number());
                 mark.serialize(serializer)
             }
             None => number::serialize(T::DTYPE, part.bytes(), serializer),

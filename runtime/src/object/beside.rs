@@ -2,9 +2,10 @@
 //! hold the names of objects, or numbers in a table.
 //!
 //! Within one process (inline mode) the buffer goes by count through the table of the codec. To
-//! another process goes what names the object, and a reference to it goes with the parcel.
+//! another process goes what names the object, and a reference to it goes with the parcel. Where
+//! nobody could give references back, on the edges of compiled graphs, the bytes themselves go.
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Part};
 use super::codec;
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
@@ -12,16 +13,58 @@ use crate::node::Node;
 use crate::worker::bulk::Name;
 use crate::worker::parcel::Thing;
 use crate::worker::peer::Peer;
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 use std::sync::Arc;
 
 /// Where a buffer is, in the bytes of a value.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum Place {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Place<'a> {
     /// In the table beside the bytes.
     Table(u32),
     /// In a store.
     Store(Name),
+    /// Here.
+    Here(Raw<'a>),
+}
+
+/// Bytes that go as they are.
+#[derive(Debug)]
+pub(super) enum Raw<'a> {
+    /// On their way out.
+    Goes(&'a [u8]),
+    /// A copy of what came.
+    Came(Buffer),
+}
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(match self {
+            Self::Goes(bytes) => bytes,
+            Self::Came(buffer) => buffer.bytes(),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Copies;
+
+        impl Visitor<'_> for Copies {
+            type Value = Buffer;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the bytes of an array")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Buffer, E> {
+                Ok(Part::of_bytes(bytes).buffer().clone())
+            }
+        }
+
+        deserializer.deserialize_bytes(Copies).map(Self::Came)
+    }
 }
 
 /// A buffer in a parcel.
@@ -37,11 +80,17 @@ impl Thing for Goes {
     }
 }
 
-/// Takes a buffer out of the value that is being encoded. `None` where another serialiser does that.
+/// Takes a part of a buffer out of the value that is being encoded: where the buffer is then, and the
+/// range of it. `None` where another serialiser does that.
 ///
 /// # Errors
 /// What the store says where the buffer has to be copied into it first.
-pub(super) fn pack(buffer: &Buffer) -> Result<Option<Place>> {
+pub(super) fn pack(part: &Part) -> Result<Option<(Place<'_>, u64, u64)>> {
+    let (offset, bytes) = (part.offset() as u64, part.bytes().len() as u64);
+    let buffer = part.buffer();
+    if codec::copies() {
+        return Ok(Some((Place::Here(Raw::Goes(part.bytes())), 0, bytes)));
+    }
     if codec::goes_out() {
         let node = Node::current("sending an array")?;
         let buffer = node.bulk.place(buffer)?;
@@ -49,9 +98,10 @@ pub(super) fn pack(buffer: &Buffer) -> Result<Option<Place>> {
             unreachable!("what was placed lies in a store");
         };
         codec::take_along(Box::new(Goes(buffer, name)));
-        return Ok(Some(Place::Store(name)));
+        return Ok(Some((Place::Store(name), offset, bytes)));
     }
-    Ok(codec::put(buffer.clone()).map(Place::Table))
+    let place = codec::put(buffer.clone()).map(Place::Table);
+    Ok(place.map(|place| (place, offset, bytes)))
 }
 
 /// What stands in the way of a value, for its serialiser.
@@ -66,20 +116,22 @@ pub(super) fn refused<E: serde::de::Error>(error: impl Into<Error>) -> E {
 
 /// Whether the value that is being decoded has its buffers beside it.
 pub(super) fn is_unpacking() -> bool {
-    codec::has_table() || codec::comes_from().is_some()
+    codec::has_table() || codec::is_reading()
 }
 
 /// The buffer in this place of the value that is being decoded.
 ///
 /// # Errors
 /// [`Error::Store`] for an object that is not there.
-pub(super) fn unpack(place: Place) -> Result<Buffer> {
+pub(super) fn unpack(place: Place<'_>) -> Result<Buffer> {
     let wrong = |problem: &str| Error::InvalidArgument {
         argument: "value",
         problem: problem.to_owned(),
         remedy: "both processes must be of the same build".into(),
     };
     let buffer = match place {
+        Place::Here(Raw::Came(buffer)) => Some(buffer),
+        Place::Here(Raw::Goes(_)) => None,
         Place::Table(number) => codec::get::<Buffer>(number),
         Place::Store(name) => match codec::claim(name) {
             Some(peer) => {

@@ -219,7 +219,9 @@ pub(crate) fn write<T: Serialize>(
     TROUBLE.set(None);
     let things = std::mem::take(&mut parcel.things);
     let bytes = std::mem::take(&mut parcel.bytes);
+    let outer = COPIES.replace(parcel.copies);
     let (written, scope) = in_scope(Scope::Out(things), || postcard::to_extend(value, bytes));
+    COPIES.set(outer);
     if let Some(Scope::Out(things)) = scope {
         parcel.things = things;
     }
@@ -237,6 +239,7 @@ pub(crate) fn read<T: for<'a> Deserialize<'a>>(
     bytes: &mut &[u8],
 ) -> std::result::Result<T, Problem> {
     TROUBLE.set(None);
+    let _reading = Reading::new();
     match postcard::take_from_bytes(bytes) {
         Ok((value, rest)) => {
             *bytes = rest;
@@ -303,6 +306,39 @@ pub(super) fn get<E: Clone + 'static>(index: u32) -> Option<E> {
 /// Whether there is a table beside the value that is encoded or decoded on this thread.
 pub(super) fn has_table() -> bool {
     SCOPE.with(|scope| matches!(*scope.borrow(), Some(Scope::Table(_))))
+}
+
+thread_local! {
+    /// Arrays in the value that is encoded go as their bytes.
+    static COPIES: Cell<bool> = const { Cell::new(false) };
+    /// In how many calls of [`read`] this thread is.
+    static READING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One call of [`read`], also if a `Deserialize` panics.
+struct Reading;
+
+impl Reading {
+    fn new() -> Self {
+        READING.set(READING.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        READING.set(READING.get() - 1);
+    }
+}
+
+/// Whether arrays in the value that is encoded on this thread go as their bytes.
+pub(super) fn copies() -> bool {
+    COPIES.get() && goes_out()
+}
+
+/// Whether a value of another process is decoded on this thread.
+pub(super) fn is_reading() -> bool {
+    READING.get() > 0
 }
 
 /// Whether the value that is encoded on this thread goes to another process.

@@ -349,8 +349,8 @@ impl<T: Element> TensorView<'_, T> {
 
 /// A tensor in the bytes of a value: its buffer, part of it, and the layout in that.
 #[derive(Serialize, Deserialize)]
-struct Mark {
-    place: Place,
+struct Mark<'a> {
+    place: Place<'a>,
     offset: u64,
     bytes: u64,
     dtype: u8,
@@ -377,11 +377,11 @@ impl Serialize for Numbers<'_> {
 
 impl Serialize for Tensor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match beside::pack(self.part.buffer()).map_err(beside::unwritten)? {
-            Some(place) => Mark {
+        match beside::pack(&self.part).map_err(beside::unwritten)? {
+            Some((place, offset, bytes)) => Mark {
                 place,
-                offset: self.part.offset() as u64,
-                bytes: self.part.bytes().len() as u64,
+                offset,
+                bytes,
                 dtype: self.dtype.number(),
                 shape: self.shape().to_vec(),
                 strides: self.strides().to_vec(),

@@ -104,6 +104,7 @@ impl ValueCodec {
     pub(crate) fn pack_encoded(&self, value: &dyn Any, packed: &mut Packed) -> Result<(), String> {
         packed.fill(Kind::Value, |bytes| {
             let mut parcel = Parcel::in_buffer(std::mem::take(bytes));
+            parcel.copies = true;
             let encoded = self.encode(value, &mut parcel);
             *bytes = parcel.bytes;
             match parcel.things.is_empty() {

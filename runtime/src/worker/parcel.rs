@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub(crate) struct Parcel {
     pub(crate) bytes: Vec<u8>,
     pub(crate) things: Vec<Box<dyn Thing>>,
+    /// Arrays go as their bytes: nobody could give their references back.
+    pub(crate) copies: bool,
     /// Of the message, once the table of objects is behind the bytes (PC-2).
     flag: Option<u8>,
 }
@@ -38,6 +40,7 @@ impl Parcel {
         Self {
             bytes,
             things: Vec::new(),
+            copies: false,
             flag: None,
         }
     }
