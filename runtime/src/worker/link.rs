@@ -340,7 +340,9 @@ impl Link {
         }
         if !scratch.is_empty() || scratch.capacity() > 0 {
             let mut inside = self.enter(thread);
-            if inside.assembly.body().capacity() < scratch.capacity() {
+            if inside.assembly.is_between_messages()
+                && inside.assembly.body().capacity() < scratch.capacity()
+            {
                 std::mem::swap(&mut scratch, inside.assembly.body());
             }
         }

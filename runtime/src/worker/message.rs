@@ -183,6 +183,11 @@ impl Assembly {
         Ok(None)
     }
 
+    /// Whether the next frame begins a message: its memory may be changed for other memory.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.head.is_none()
+    }
+
     /// The bytes of the message that [`push`](Self::push) gave.
     pub(crate) fn body(&mut self) -> &mut Vec<u8> {
         &mut self.body
