@@ -27,6 +27,17 @@ pub enum ControlError {
         /// Bytes that can be had.
         available: u64,
     },
+    /// The process may not make files as large as this, and memory without a name is a file too.
+    #[error(
+        "{asked} bytes of control memory are needed and this process may make files of {limit} \
+         bytes; raise `ulimit -f`"
+    )]
+    FileSize {
+        /// Bytes asked for.
+        asked: usize,
+        /// Most bytes of a file.
+        limit: u64,
+    },
     /// The kernel refused for another reason.
     #[error(
         "cannot {what} control memory of {bytes} bytes: {source}; check `ulimit -n`, `ulimit -v`, \

@@ -30,6 +30,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use rustix::process::{Resource, getrlimit};
+
 use crate::os::memory;
 use crate::os::shared_memory::{self, PageKind, View};
 
@@ -68,8 +70,18 @@ impl ControlMemory {
             return Err(short());
         }
         let refused = |what| refused(what, whole);
-        let file = shared_memory::create("maser-control", PageKind::Plain, whole)
-            .map_err(refused("make"))?;
+        let file =
+            shared_memory::create("maser-control", PageKind::Plain, whole).map_err(|source| {
+                match getrlimit(Resource::Fsize).current {
+                    Some(limit) if source.raw_os_error() == Some(libc::EFBIG) => {
+                        ControlError::FileSize {
+                            asked: whole,
+                            limit,
+                        }
+                    }
+                    _ => refused("make")(source),
+                }
+            })?;
         shared_memory::allocate(file.as_fd(), whole).map_err(|source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory => short(),
             _ => refused("allocate")(source),

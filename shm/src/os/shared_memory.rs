@@ -8,6 +8,8 @@
 //! - SF-5 a file that several processes write is sealed against shrinking, growing and further seals
 //!   alone. Whoever holds it may still punch holes, which gives zeros and not a fault.
 //! - SF-3 every descriptor is close-on-exec and owned by a value that closes it.
+//! - SF-6 no file is made larger than the process may make files (`RLIMIT_FSIZE`): the kernel does
+//!   not only refuse that but sends SIGXFSZ, which ends the process.
 #![allow(unsafe_code, reason = "maps and unmaps memory")]
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -66,7 +68,7 @@ pub const DESCRIPTORS_MAX: usize = 16;
 ///
 /// # Errors
 /// What the kernel said: `EINVAL` or `ENODEV` where it has no such pages, `ENOSYS` where a sandbox
-/// refuses the call.
+/// refuses the call; `EFBIG` where the process may not make files of that size (SF-6).
 pub fn create(name: &str, pages: PageKind, bytes: usize) -> io::Result<OwnedFd> {
     let kind = match pages {
         PageKind::Plain => MemfdFlags::empty(),
@@ -75,8 +77,17 @@ pub fn create(name: &str, pages: PageKind, bytes: usize) -> io::Result<OwnedFd> 
     };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | kind;
     let file = rustix::fs::memfd_create(name, flags)?;
-    rustix::fs::ftruncate(&file, bytes as u64)?;
+    set_size(&file, bytes)?;
     Ok(file)
+}
+
+/// Gives a new file its size (SF-6).
+fn set_size(file: &OwnedFd, bytes: usize) -> io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if limit.is_some_and(|limit| limit < bytes as u64) {
+        return Err(Errno::FBIG.into());
+    }
+    Ok(rustix::fs::ftruncate(file, bytes as u64)?)
 }
 
 /// The size of its pages if a file lies on a file system of huge pages.
@@ -115,7 +126,7 @@ pub fn create_in(directory: &Path, bytes: usize) -> io::Result<OwnedFd> {
         }
         other => other?,
     };
-    rustix::fs::ftruncate(&file, bytes as u64)?;
+    set_size(&file, bytes)?;
     Ok(file)
 }
 

@@ -60,7 +60,8 @@ impl Extent {
             check_memory(whole)?;
         }
         let file = shared_memory::create("maser-extent", pages, whole).map_err(|source| {
-            if pages == PageKind::Plain || source.raw_os_error() == Some(libc::EMFILE) {
+            let of_any_kind = [Some(libc::EMFILE), Some(libc::EFBIG)];
+            if pages == PageKind::Plain || of_any_kind.contains(&source.raw_os_error()) {
                 refused("make", whole, pages)(source)
             } else {
                 ExtentError::NoHugePages {
@@ -92,7 +93,12 @@ impl Extent {
         let pages = shared_memory::huge_file_pages(probe.as_fd());
         let pages = pages.ok_or_else(|| unfit(io::ErrorKind::Unsupported.into()))?;
         let whole = whole(bytes, pages)?;
-        let file = shared_memory::create_in(directory, whole).map_err(unfit)?;
+        let file = shared_memory::create_in(directory, whole).map_err(|source| {
+            match source.raw_os_error() {
+                Some(libc::EFBIG) => refused("make", whole, pages)(source),
+                _ => unfit(source),
+            }
+        })?;
         Self::map(file, whole, pages, node)
     }
 
@@ -297,6 +303,10 @@ fn refused(
         match (source.raw_os_error(), limits(Resource::As)) {
             (Some(libc::EMFILE), _) => ExtentError::OpenFiles {
                 limit: limits(Resource::Nofile).unwrap_or(u64::MAX),
+            },
+            (Some(libc::EFBIG), _) => ExtentError::FileSize {
+                asked: bytes,
+                limit: limits(Resource::Fsize).unwrap_or(u64::MAX),
             },
             (Some(libc::ENOMEM), Some(limit)) if what == "map" => ExtentError::AddressSpace {
                 asked: bytes,

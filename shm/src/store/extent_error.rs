@@ -82,6 +82,17 @@ pub enum ExtentError {
         /// Most bytes of the process.
         limit: u64,
     },
+    /// The process may not make files as large as this, and memory without a name is a file too.
+    #[error(
+        "{asked} bytes of memory are needed and this process may make files of {limit} bytes; \
+         raise `ulimit -f`, or lower store_bytes"
+    )]
+    FileSize {
+        /// Bytes asked for.
+        asked: usize,
+        /// Most bytes of a file.
+        limit: u64,
+    },
     /// There is not enough memory.
     #[error(
         "{asked} bytes of memory are needed and {available} can be had; lower store_bytes, end \

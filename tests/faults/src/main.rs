@@ -1,7 +1,7 @@
 //! `prove`: crashes at every instruction, limits, hostile neighbours, and what must survive them.
 //!
 //! ```text
-//! tools/prove [ROW] [--sample 0.2] [--seed N] [--canaries] [--json FILE] [--list]
+//! tools/prove [ROW] [--sample 0.2] [--all] [--seed N] [--canaries] [--json FILE] [--list]
 //! ```
 //!
 //! A ROW is a prefix of names (`A1`, `A1.seal`); without one all are tried. Each row runs in a
@@ -61,6 +61,9 @@ struct Arguments {
     /// No more points a row than cost so many single steps.
     #[arg(long, default_value_t = u64::MAX)]
     steps: u64,
+    /// All points of operations of thousands of instructions too, which takes hours.
+    #[arg(long)]
+    all: bool,
     /// What is drawn by chance follows from it.
     #[arg(long)]
     seed: Option<u64>,
@@ -118,6 +121,7 @@ fn prove(arguments: &Arguments, rows: &[Row]) -> Outcome<bool> {
             sample: arguments.sample,
             points_max: arguments.points,
             steps_max: arguments.steps,
+            all: arguments.all,
             seed,
         };
         let began = Instant::now();

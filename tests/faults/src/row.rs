@@ -26,6 +26,8 @@ pub struct Run {
     pub points_max: u64,
     /// No more points than cost so many single steps in all.
     pub steps_max: u64,
+    /// All points of long operations too, not only a spread.
+    pub all: bool,
     /// Decides which points, and everything else that is drawn.
     pub seed: u64,
 }

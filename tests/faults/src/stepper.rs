@@ -13,6 +13,8 @@
 //! - KS-3 a system call is one step: the kernel does it whole or not at all as far as a kill goes.
 //! - KS-4 the number of instructions varies a little from round to round, so the points end where a
 //!   victim comes to the end of its operation, not at the count.
+//! - KS-5 an operation of more than [`LENGTH_MAX`] instructions is tried at [`SPREAD`] points that
+//!   are evenly spread over it, from a first one drawn by chance, unless all are asked for.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -37,6 +39,11 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rounds before the first kill inside of an operation (KS-2).
 const WARM_ROUNDS: u64 = 4;
+
+/// Instructions of an operation that is tried at all of them (KS-5).
+const LENGTH_MAX: u64 = 3000;
+/// Points of a longer one.
+const SPREAD: u64 = 1000;
 
 /// An operation, and who has to live with its sudden end.
 pub struct Stepped {
@@ -96,7 +103,13 @@ impl Stepped {
         let mut random = run.random();
         let stride = 1.0 / run.sample.clamp(1e-6, 1.0);
         let affordable = (run.steps_max as f64 / stage.path.mean_cost().max(1.0)).max(1.0);
-        let stride = stride.max(length as f64 / affordable.min(run.points_max as f64));
+        let is_spread = length > LENGTH_MAX && !run.all;
+        let points_max = if is_spread {
+            run.points_max.min(SPREAD)
+        } else {
+            run.points_max
+        };
+        let stride = stride.max(length as f64 / affordable.min(points_max as f64));
         let phase = (random.below(1 << 32) as f64 / (1u64 << 32) as f64) * stride;
         let mut tally = Tally::default();
         loop {
@@ -108,6 +121,11 @@ impl Stepped {
             }
         }
         tally.points_of = Some(length.max(tally.points));
+        if is_spread && run.points_max > SPREAD {
+            tally.notes.push(format!(
+                "one in {stride:.1}, evenly spread (--all tries each)"
+            ));
+        }
         stage.end()?;
         Ok(tally)
     }

@@ -22,17 +22,18 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The rows of this file.
 pub const ROWS: [Row; 1] = [Row {
     name: "B2.limits",
-    claim: "too few descriptors, too little address space, memory or locked memory: an error of \
-            its own with what to do, nothing half made, no signal",
+    claim: "too few descriptors, too little address space, memory or locked memory, files that may \
+            not be large: an error of its own with what to do, nothing half made, no signal",
     canary: "an error of the kernel is passed on bare",
     run,
 }];
 
 type Case = (&'static str, fn(bool) -> Outcome<()>);
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     ("open files", descriptors),
     ("address space", address_space),
+    ("size of files", file_size),
     ("locked memory", locked_memory),
     ("memory of the machine", memory_of_the_machine),
     ("budget of the store", budget),
@@ -124,6 +125,17 @@ fn address_space(_planted: bool) -> Outcome<()> {
             other => says(other, "ulimit -v")?,
         }
     }
+    level.is_back()
+}
+
+/// The kernel would answer a file that is too large with SIGXFSZ.
+fn file_size(_planted: bool) -> Outcome<()> {
+    let level = Level::now()?;
+    limit(Resource::Fsize, 64 << 10)?;
+    says(Extent::create(128 << 10, PageKind::Plain), "ulimit -f")?;
+    says(ControlMemory::create(128 << 10), "ulimit -f")?;
+    drop(Extent::create(64 << 10, PageKind::Plain).map_err(broken)?);
+    drop(ControlMemory::create(64 << 10).map_err(broken)?);
     level.is_back()
 }
 
