@@ -26,6 +26,8 @@
 //!   copied when it is passed on.
 //! - BK-5 no lock of this module is held while handles are dropped, or another lock is taken but one
 //!   of the store.
+//! - BK-6 each process has a store of its own with the whole budget; the driver's counts the extents of
+//!   all workers too, a worker's only its own.
 
 pub(crate) mod claims;
 mod entry;
