@@ -282,6 +282,8 @@ struct TaskErrorInner {
     node: String,
     chain: Vec<Frame>,
     cause: Cause,
+    /// 0 and 1 are the same.
+    tries: u32,
 }
 
 /// A task or method failed.
@@ -299,6 +301,7 @@ impl TaskError {
             node: crate::node::name(),
             chain,
             cause,
+            tries: 1,
         }))
     }
 
@@ -308,12 +311,14 @@ impl TaskError {
         node: String,
         chain: Vec<Frame>,
         cause: Cause,
+        tries: u32,
     ) -> Self {
         Self(Arc::new(TaskErrorInner {
             actor,
             node,
             chain,
             cause,
+            tries,
         }))
     }
 
@@ -331,6 +336,7 @@ impl TaskError {
             node: inner.node.clone(),
             chain,
             cause: inner.cause.clone(),
+            tries: inner.tries,
         }))
     }
 
@@ -346,7 +352,31 @@ impl TaskError {
             node: inner.node.clone(),
             chain,
             cause: inner.cause.clone(),
+            tries: inner.tries,
         }))
+    }
+
+    /// The same error, after so many runs of its only function.
+    pub(crate) fn after_tries(&self, tries: u32) -> Self {
+        let inner = &*self.0;
+        Self(Arc::new(TaskErrorInner {
+            actor: inner.actor.clone(),
+            node: inner.node.clone(),
+            chain: inner.chain.clone(),
+            cause: inner.cause.clone(),
+            tries,
+        }))
+    }
+
+    /// Whether a function failed here by itself, and no other was fed by it yet.
+    pub(crate) fn is_first(&self) -> bool {
+        let is_alone = self.0.chain.len() == 1;
+        is_alone && self.0.chain.iter().all(|frame| frame.argument.is_none())
+    }
+
+    /// How often the function that failed first was run: more than once with `retry_errors`.
+    pub fn tries(&self) -> u32 {
+        self.0.tries.max(1)
     }
 
     /// The function that failed first.
@@ -400,6 +430,9 @@ impl fmt::Display for TaskError {
                 write!(f, ": panicked at {location}: {message}")?
             }
             Cause::Runtime(error) => write!(f, ": {error}")?,
+        }
+        if inner.tries > 1 {
+            write!(f, " (the last of {} tries)", inner.tries)?;
         }
         if inner.chain.len() > 1 {
             write!(f, " (")?;

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 /// One failure.
 #[derive(Clone, Debug)]
 pub struct ErrorEvent {
-    /// `task`, `actor` or `graph`.
+    /// `task`, `actor`, `graph` or `checkpoint`.
     pub kind: &'static str,
     /// The message that was printed.
     pub message: String,
@@ -59,7 +59,12 @@ impl ErrorLog {
             Error::Graph { .. } => ("graph", None),
             _ => ("task", None),
         };
-        let message = error.to_string();
+        self.note(kind, error.to_string(), function);
+    }
+
+    /// Remembers that something failed which nobody waits for.
+    #[cold]
+    pub(crate) fn note(&self, kind: &'static str, message: String, function: Option<String>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.prints {
             let printer = state.printer.get_or_insert_with(start_printer);

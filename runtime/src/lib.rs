@@ -66,7 +66,7 @@ pub use private as __private;
 
 pub use crate::actor::call::CallOptions;
 pub use crate::actor::create::ActorOptions;
-pub use crate::actor::handle::{Actor, ActorType, actor_id, get_actor, kill};
+pub use crate::actor::handle::{Actor, ActorType, actor_id, get_actor, kill, kill_and_restart};
 pub use crate::config::{Config, HugePages, Isolation, Mode, Timeout};
 pub use crate::error::{Cause, Error, Frame, Result, TaskError};
 pub use crate::error_log::ErrorEvent;
@@ -89,6 +89,7 @@ pub use crate::pause::{sleep, yield_now};
 pub use crate::runtime::{Maser, error_info, init, run};
 pub use crate::task::args::{IntoArg, IntoArgRef};
 pub use crate::task::options::TaskOptions;
+pub use crate::task::retry::RetryErrors;
 pub use crate::task::stream::RefStream;
 pub use maser_macros::{actor, main, task};
 pub use maser_shm::store::{Holder, HolderKind, StoreError, StoreFull, Usage as StoreUsage};

@@ -17,25 +17,28 @@ pub use crate::task::args::{AnyArg, Arg, ArgRef};
 pub use crate::task::failure::Failure;
 pub use crate::task::meta::{Defaults, Function, Meta};
 pub use crate::task::portable::{Codec, ValueCodec};
+pub use crate::task::retry::{Retried, is as is_error};
 pub use crate::task::returns::Returns;
 pub use crate::task::spawn::{spawn, spawn_with};
 pub use crate::task::stream::spawn_stream;
+pub use crate::worker::checkpoint::Keeping;
 pub use crate::worker::incoming::{Answering, Incoming};
 pub use crate::worker::registry::{Entry, FUNCTIONS};
 pub use crate::worker::wire_error::{ErrorCodec, ErrorProbe, OpaqueError, PortableError};
 pub use linkme;
 
-use crate::actor::call::{CallOptions, call};
+use crate::actor::call::{CallOptions, call, call_with};
 use crate::actor::handle::{Actor, ActorType};
 use crate::executor::letter;
 use crate::node::Node;
 use crate::object::reference::Ref;
 use crate::object::when_done::when_done;
-use crate::task::args::Params;
+use crate::task::args::{IntoArg, Params};
 use crate::task::options::TaskOptions;
 use crate::task::portable;
 use crate::task::returns::settle;
 use crate::task::stream::{Emit, RefStream, StreamMut, StreamRef, call_stream};
+use std::sync::Arc;
 
 /// What a function may return as its error.
 #[diagnostic::on_unimplemented(
@@ -88,9 +91,12 @@ where
     F: FnOnce(P) -> Result<R, Failure> + Send + 'static,
 {
     let (promises, refs) = R::promise();
-    if Node::current("starting a task").is_ok_and(|node| node.tasks_leave())
-        && M::META.entry.is_some()
-    {
+    let in_one_piece = |node: Arc<Node>| {
+        let wanted = options.retry_errors.as_ref();
+        let retries = crate::task::retry::here(&node, wanted, M::META, false);
+        node.tasks_leave() || retries.is_ok_and(|errors| errors.is_some())
+    };
+    if M::META.entry.is_some() && Node::current("starting a task").is_ok_and(in_one_piece) {
         settle_when_done(spawn_with::<M, P, R, _>(options, params, run), promises);
         return refs;
     }
@@ -136,7 +142,7 @@ fn settled<M: Function, R: Returns>(
 
 /// Calls a method with `&mut self`.
 #[inline(always)]
-pub fn call_mut<M, A, P, T, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> Ref<T>
+pub fn call_mut<M, A, P, T, F>(actor: &Actor<A>, options: CallOptions, params: P, run: F) -> Ref<T>
 where
     M: Function,
     A: ActorType,
@@ -144,12 +150,12 @@ where
     T: Send + Sync + 'static,
     F: FnOnce(&mut A, P) -> Result<T, Failure> + Send + 'static,
 {
-    call::<M, A, P, T, _>(actor, params, ByMut(run))
+    call_with::<M, A, P, T, _>(actor, options, params, ByMut(run))
 }
 
 /// Calls a method with `&self`.
 #[inline(always)]
-pub fn call_ref<M, A, P, T, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> Ref<T>
+pub fn call_ref<M, A, P, T, F>(actor: &Actor<A>, options: CallOptions, params: P, run: F) -> Ref<T>
 where
     M: Function,
     A: ActorType,
@@ -157,11 +163,16 @@ where
     T: Send + Sync + 'static,
     F: FnOnce(&A, P) -> Result<T, Failure> + Send + 'static,
 {
-    call::<M, A, P, T, _>(actor, params, ByRef(run))
+    call_with::<M, A, P, T, _>(actor, options, params, ByRef(run))
 }
 
 /// Calls an `async fn` with `&self`.
-pub fn call_async<M, A, P, T, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> Ref<T>
+pub fn call_async<M, A, P, T, F>(
+    actor: &Actor<A>,
+    options: CallOptions,
+    params: P,
+    run: F,
+) -> Ref<T>
 where
     M: Function,
     A: ActorType,
@@ -169,11 +180,16 @@ where
     T: Send + Sync + 'static,
     F: AsyncFnOnce(&A, P) -> Result<T, Failure> + Send + 'static,
 {
-    call::<M, A, P, T, _>(actor, params, ByAsync(run))
+    call_with::<M, A, P, T, _>(actor, options, params, ByAsync(run))
 }
 
 /// Calls an `async fn` with `&mut self`.
-pub fn call_async_mut<M, A, P, T, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> Ref<T>
+pub fn call_async_mut<M, A, P, T, F>(
+    actor: &Actor<A>,
+    options: CallOptions,
+    params: P,
+    run: F,
+) -> Ref<T>
 where
     M: Function,
     A: ActorType,
@@ -181,11 +197,16 @@ where
     T: Send + Sync + 'static,
     F: AsyncFnOnce(&mut A, P) -> Result<T, Failure> + Send + 'static,
 {
-    call::<M, A, P, T, _>(actor, params, ByAsyncMut(run))
+    call_with::<M, A, P, T, _>(actor, options, params, ByAsyncMut(run))
 }
 
 /// Calls a method with `&mut self` and several results.
-pub fn call_many_mut<M, A, P, R, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> R::Refs
+pub fn call_many_mut<M, A, P, R, F>(
+    actor: &Actor<A>,
+    options: CallOptions,
+    params: P,
+    run: F,
+) -> R::Refs
 where
     M: Function,
     A: ActorType,
@@ -195,7 +216,10 @@ where
 {
     let (promises, refs) = R::promise();
     if actor.block().remote.is_some() {
-        settle_when_done(call::<M, A, P, R, _>(actor, params, ByMut(run)), promises);
+        settle_when_done(
+            call_with::<M, A, P, R, _>(actor, options, params, ByMut(run)),
+            promises,
+        );
         return refs;
     }
     let many = move |this: &mut A, params: P| {
@@ -209,7 +233,12 @@ where
 }
 
 /// Calls a method with `&self` and several results.
-pub fn call_many_ref<M, A, P, R, F>(actor: &Actor<A>, _: CallOptions, params: P, run: F) -> R::Refs
+pub fn call_many_ref<M, A, P, R, F>(
+    actor: &Actor<A>,
+    options: CallOptions,
+    params: P,
+    run: F,
+) -> R::Refs
 where
     M: Function,
     A: ActorType,
@@ -219,7 +248,10 @@ where
 {
     let (promises, refs) = R::promise();
     if actor.block().remote.is_some() {
-        settle_when_done(call::<M, A, P, R, _>(actor, params, ByRef(run)), promises);
+        settle_when_done(
+            call_with::<M, A, P, R, _>(actor, options, params, ByRef(run)),
+            promises,
+        );
         return refs;
     }
     let many = move |this: &A, params: P| {
@@ -264,6 +296,64 @@ where
     F: FnOnce(&A, P, Emit<'_, T>) -> Result<(), Failure> + Send + 'static,
 {
     call_stream::<M, A, P, T, _, false>(actor, params, StreamRef(run))
+}
+
+/// What `restore` may return.
+#[diagnostic::on_unimplemented(
+    message = "`restore` cannot return `{Self}`",
+    note = "it makes the actor: `-> Option<Self>`, `-> Result<Self, E>` or `-> Self`"
+)]
+pub trait Restored<A> {
+    /// The actor, or why there is none.
+    fn actor(self) -> Result<A, Failure>;
+}
+
+impl<A> Restored<A> for A {
+    fn actor(self) -> Result<A, Failure> {
+        Ok(self)
+    }
+}
+
+impl<A> Restored<A> for Option<A> {
+    fn actor(self) -> Result<A, Failure> {
+        self.ok_or_else(|| user_error("`restore` gave None"))
+    }
+}
+
+impl<A, E: ErrorValue> Restored<A> for Result<A, E> {
+    fn actor(self) -> Result<A, Failure> {
+        self.map_err(user_error)
+    }
+}
+
+/// What `restore` returned.
+pub fn restored<A, R: Restored<A>>(made: R) -> Result<A, Failure> {
+    made.actor()
+}
+
+/// Calls the method `save`, whose marker is `M`.
+pub fn save<M: Function>(incoming: &mut Incoming<'_>) -> crate::Result<Answering> {
+    match M::META.entry {
+        Some(entry) => (entry.invoke)(incoming),
+        None => unreachable!("a class with checkpoints is not `local`"),
+    }
+}
+
+/// Makes an actor of what its `save` gave.
+pub fn restore<A, S, F>(incoming: &mut Incoming<'_>, make: F) -> crate::Result<Answering>
+where
+    A: ActorType,
+    S: crate::Value,
+    F: FnOnce(S) -> Result<A, Failure> + Send + 'static,
+{
+    let saved = incoming.argument::<S>("saved")?;
+    incoming.end()?;
+    let options = incoming.options();
+    let params = (IntoArg::<S>::into_holder(saved),);
+    let made = create_with_end::<A, _, _>(options, params, move |(saved,)| {
+        make(Arg::<S>::value(saved, 0)?)
+    });
+    Ok(Answering::actor(made))
 }
 
 /// Makes the methods type of a handle.

@@ -21,6 +21,7 @@ use syn::{
 
 use crate::args::{Args, Place};
 use crate::bounds;
+use crate::checkpoint::{self, Restore};
 use crate::entry;
 use crate::errors::Errors;
 use crate::method::Method;
@@ -61,6 +62,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
 fn generate(block: &mut ItemImpl, args: &Args, errors: &mut Errors) -> TokenStream {
     let target = actor_type(block, errors);
     let mut constructor = None;
+    let mut restore = None;
     let mut methods = Vec::new();
     let mut has_new = false;
     let mut is_free = true;
@@ -96,6 +98,8 @@ fn generate(block: &mut ItemImpl, args: &Args, errors: &mut Errors) -> TokenStre
         } else if name == "new" {
             has_new = true;
             constructor = Constructor::read(function, args, actor, errors);
+        } else if name == "restore" && args.checkpoint_interval.is_some() {
+            restore = Some(Restore::read(function));
         } else if let Some(mark) = marks.first() {
             errors.push(
                 mark,
@@ -112,6 +116,7 @@ fn generate(block: &mut ItemImpl, args: &Args, errors: &mut Errors) -> TokenStre
             "an actor is made where it lives: give this block a constructor, `fn new(..) -> Self` or `fn new(..) -> Result<Self, E>`",
         );
     }
+    let keeping = checkpoint::keeping(args, &actor, &name, &methods, restore.as_ref(), errors);
     // The generated functions of the same names would be a second error.
     assemble(
         block,
@@ -120,6 +125,7 @@ fn generate(block: &mut ItemImpl, args: &Args, errors: &mut Errors) -> TokenStre
         &name,
         constructor.filter(|_| is_free),
         &methods,
+        keeping,
     )
 }
 
@@ -130,6 +136,7 @@ fn assemble(
     name: &Ident,
     constructor: Option<Constructor>,
     methods: &[Method],
+    keeping: TokenStream,
 ) -> TokenStream {
     let cfgs = block
         .attrs
@@ -176,6 +183,7 @@ fn assemble(
                     defaults: #defaults,
                     codec: #codec,
                     entry: #entry,
+                    keeping: #keeping,
                 };
             }
             impl #table {

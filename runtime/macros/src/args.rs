@@ -4,10 +4,19 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
+use syn::spanned::Spanned;
 use syn::{Lit, LitFloat, LitInt, Token};
 
 /// Results a call can have; `maser::__private::Returns` is implemented for tuples up to this length.
 const RETURNS_MAX: usize = 8;
+
+/// Arguments that `local` functions cannot have.
+const BY_BYTES: &[&str] = &[
+    "max_restarts",
+    "max_task_retries",
+    "checkpoint_interval",
+    "retry_errors",
+];
 
 /// Where the arguments stand; decides which are known.
 #[derive(Clone, Copy)]
@@ -24,13 +33,22 @@ impl Place {
                 "num_cpus",
                 "num_gpus",
                 "max_retries",
+                "retry_errors",
                 "max_calls",
                 "num_returns",
                 "stream",
                 "local",
             ],
-            Place::Actor => &["num_cpus", "num_gpus", "max_concurrency", "local"],
-            Place::Method => &["num_returns", "stream", "skip"],
+            Place::Actor => &[
+                "num_cpus",
+                "num_gpus",
+                "max_concurrency",
+                "max_restarts",
+                "max_task_retries",
+                "checkpoint_interval",
+                "local",
+            ],
+            Place::Method => &["num_returns", "stream", "max_task_retries", "skip"],
         }
     }
 
@@ -56,6 +74,12 @@ pub(crate) struct Args {
     max_calls: Option<u32>,
     max_retries: Option<i32>,
     max_concurrency: Option<u32>,
+    max_restarts: Option<i32>,
+    max_task_retries: Option<i32>,
+    /// Types of errors; none is all.
+    retry_errors: Option<Vec<syn::Type>>,
+    /// The class saves its state after every so many calls; where that stands.
+    pub(crate) checkpoint_interval: Option<(u32, Span)>,
     seen: Vec<String>,
 }
 
@@ -127,7 +151,18 @@ impl Args {
                 }
                 self.max_concurrency = Some(count);
             }
-            "max_retries" => self.max_retries = Some(retries(meta)?),
+            "max_retries" => self.max_retries = Some(retries(meta, &name)?),
+            "max_restarts" => self.max_restarts = Some(retries(meta, &name)?),
+            "max_task_retries" => self.max_task_retries = Some(retries(meta, &name)?),
+            "retry_errors" => self.retry_errors = Some(error_types(meta)?),
+            "checkpoint_interval" => {
+                let span = meta.path.span();
+                let count = whole(meta, &name, "a whole number from 1")?;
+                if count == 0 {
+                    return Err(syn::Error::new(span, "`checkpoint_interval` is at least 1"));
+                }
+                self.checkpoint_interval = Some((count, span));
+            }
             _ => {
                 let count: usize = whole(meta, &name, "a whole number from 1 to 8")?;
                 if !(1..=RETURNS_MAX).contains(&count) {
@@ -137,6 +172,20 @@ impl Args {
             }
         }
         self.seen.push(name);
+        let by_bytes = self
+            .seen
+            .iter()
+            .find(|name| BY_BYTES.contains(&name.as_str()));
+        if let (true, Some(first)) = (self.local, by_bytes) {
+            return Err(meta.error(format!(
+                "`{first}` needs values as bytes, to go on with them after a failure, and those of `local` have none: keep one of `{first}` and `local`",
+            )));
+        }
+        if self.stream && self.retry_errors.is_some() {
+            return Err(meta.error(
+                "`retry_errors` runs the task again when it failed, and a task with `stream` has given items by then: keep one of them",
+            ));
+        }
         if self.stream && self.num_returns.is_some() {
             return Err(meta.error(
                 "`stream` gives a `Ref` for each item, `num_returns` one for each part of a tuple: keep one of them",
@@ -156,9 +205,23 @@ impl Args {
             .max_retries
             .map(|n| quote!(max_retries: ::core::option::Option::Some(#n),));
         let max_concurrency = self.max_concurrency.map(|n| quote!(max_concurrency: #n,));
+        let max_restarts = self
+            .max_restarts
+            .map(|n| quote!(max_restarts: ::core::option::Option::Some(#n),));
+        let max_task_retries = self
+            .max_task_retries
+            .map(|n| quote!(max_task_retries: ::core::option::Option::Some(#n),));
+        let retry_errors = self.retry_errors.as_ref().map(|types| {
+            let retried = match types.as_slice() {
+                [] => quote!(All),
+                types => quote!(Types(&[#(::maser::__private::is_error::<#types>),*])),
+            };
+            quote!(retry_errors: ::maser::__private::Retried::#retried,)
+        });
         quote! {
             ::maser::__private::Defaults {
                 #num_cpus #num_gpus #max_calls #max_retries #max_concurrency
+                #max_restarts #max_task_retries #retry_errors
                 ..::maser::__private::Defaults::NONE
             }
         }
@@ -196,7 +259,26 @@ where
     parsed.ok_or_else(|| syn::Error::new_spanned(&literal, format!("`{name}` is {range}")))
 }
 
-fn retries(meta: &ParseNestedMeta<'_>) -> syn::Result<i32> {
+/// `retry_errors`, or `retry_errors = [A, B]`.
+fn error_types(meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<syn::Type>> {
+    if !meta.input.peek(Token![=]) {
+        return Ok(Vec::new());
+    }
+    let value = meta.value()?;
+    let wrong = "`retry_errors` stands alone for all errors, or lists types of errors: `retry_errors = [A, B]`";
+    if !value.peek(syn::token::Bracket) {
+        return Err(value.error(wrong));
+    }
+    let types;
+    let bracket = syn::bracketed!(types in value);
+    let types = types.parse_terminated(<syn::Type as syn::parse::Parse>::parse, Token![,])?;
+    match types.is_empty() {
+        true => Err(syn::Error::new(bracket.span.join(), wrong)),
+        false => Ok(types.into_iter().collect()),
+    }
+}
+
+fn retries(meta: &ParseNestedMeta<'_>, name: &str) -> syn::Result<i32> {
     let value = meta.value()?;
     let minus: Option<Token![-]> = value.parse()?;
     let literal: LitInt = value.parse()?;
@@ -206,7 +288,7 @@ fn retries(meta: &ParseNestedMeta<'_>) -> syn::Result<i32> {
         (Some(_), 1) => Ok(-1),
         (Some(_), _) => Err(syn::Error::new_spanned(
             &literal,
-            "`max_retries` is a whole number from 0, or -1 for no limit",
+            format!("`{name}` is a whole number from 0, or -1 for no limit"),
         )),
     }
 }

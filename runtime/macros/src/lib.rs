@@ -30,6 +30,7 @@ mod actor;
 mod args;
 mod borrowed;
 mod bounds;
+mod checkpoint;
 mod entry;
 mod errors;
 mod main_fn;
@@ -59,6 +60,7 @@ use proc_macro::TokenStream;
 /// | `num_cpus = 2` | schedulers the task takes while it runs | 1 |
 /// | `num_gpus = 0.5` | GPUs it takes | 0 |
 /// | `max_retries = 3` | how often it is started again when its worker dies; -1 = without limit | the runtime's |
+/// | `retry_errors` | it runs again after its own errors and panics too; `retry_errors = [A, B]`: after errors of these types | never |
 /// | `max_calls = 10` | its worker process is replaced after that many calls; 0 = never | 0 |
 /// | `num_returns = 2` | the function returns a tuple of that length (up to 8), and each part has a `Ref` of its own | 1 |
 /// | `stream` | the function returns an iterator, and each item has a `Ref` of its own as soon as it is made | |
@@ -82,9 +84,17 @@ pub fn task(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `num_cpus = 2` | schedulers the actor takes for as long as it lives | 0 |
 /// | `num_gpus = 0.5` | GPUs it takes | 0 |
 /// | `max_concurrency = 4` | how many `&self` calls may be under way at once | 1; 1000 for `async` ones |
+/// | `max_restarts = 3` | how often it is made again, in a new process, when its process died; -1 = without limit | 0; -1 with `checkpoint_interval` |
+/// | `max_task_retries = 1` | how often a call that had no answer by then is sent again; -1 = without limit | 0 |
+/// | `checkpoint_interval = 10` | its state is saved after every that many calls, and it is made again from there | |
 /// | `local` | values need not be `Serialize`; the actor stays in this process | |
 ///
-/// On a method: `#[maser(num_returns = 2)]` and `#[maser(stream)]` as for `task`, and `#[maser(skip)]` for one that
+/// With `checkpoint_interval` the block has a method `save(&self) -> S` and a function `restore(saved: S) -> Option<Self>`
+/// (or `-> Result<Self, E>`, or `-> Self`). Saved state is kept outside of the actor's process, with the calls after it: an
+/// actor that is made again by `restore` runs these again and goes on. Restarts and checkpoints are for actors in
+/// processes of their own; a thread's guest has the same attribute and shares the fate of its process.
+///
+/// On a method: `#[maser(num_returns = 2)]` and `#[maser(stream)]` as for `task`, `#[maser(max_task_retries = 1)]`, and `#[maser(skip)]` for one that
 /// is not called from outside.
 #[proc_macro_attribute]
 pub fn actor(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -36,6 +36,7 @@ pub(crate) struct Method {
     exclusive: bool,
     is_async: bool,
     local: bool,
+    defaults: TokenStream,
 }
 
 impl Method {
@@ -86,6 +87,7 @@ impl Method {
             exclusive,
             is_async: signature.asyncness.is_some(),
             local: args.local,
+            defaults: args.defaults(),
         });
         errors.merge(found);
         method
@@ -93,6 +95,27 @@ impl Method {
 
     fn here(&self) -> Span {
         Span::call_site().located_at(self.name.span())
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &Ident {
+        &self.name
+    }
+
+    /// The type of its result.
+    pub(crate) fn value(&self) -> &Type {
+        self.output.value()
+    }
+
+    /// Whether it can be called with `&self`, without arguments, for one result.
+    pub(crate) fn only_reads(&self) -> bool {
+        let takes_nothing = self.params.iter().next().is_none();
+        takes_nothing && !self.exclusive && self.output.shape == Shape::One
+    }
+
+    /// The path of its marker type.
+    pub(crate) fn marker(&self, actor: &Ident) -> Ident {
+        self.mangled(actor, "method")
     }
 
     fn mangled(&self, actor: &Ident, suffix: &str) -> Ident {
@@ -156,6 +179,7 @@ impl Method {
         let call = self.mangled(actor_name, "call");
         let run = self.mangled(actor_name, "run");
         let run_item = self.runner(actor, &run);
+        let defaults = &self.defaults;
         let full_name = format!("{}::{}", actor_name.unraw(), self.name.unraw());
         let actor_text = actor_name.unraw().to_string();
         let checks = bounds::checks(params, output, self.local);
@@ -205,9 +229,10 @@ impl Method {
                         name: #full_name,
                         module: ::core::module_path!(),
                         actor: ::core::option::Option::Some(#actor_text),
-                        defaults: ::maser::__private::Defaults::NONE,
+                        defaults: #defaults,
                         codec: #codec,
                         entry: #entry_of,
+                        keeping: ::core::option::Option::None,
                     };
                 }
                 #entry

@@ -34,6 +34,12 @@ const TASK: &[Setter] = &[
         "How often it is started again when its worker dies; -1 = without limit.",
     ),
     (
+        "retry_errors",
+        || quote!(::maser::RetryErrors),
+        "errors",
+        "After which of its own errors it runs again.",
+    ),
+    (
         "max_calls",
         || quote!(u32),
         "count",
@@ -116,6 +122,18 @@ impl Builder {
                 || quote!(::maser::Isolation),
                 "isolation",
                 "Whether the actor is a thread's guest or has a process of its own.",
+            ));
+            setters.push((
+                "max_restarts",
+                || quote!(i32),
+                "count",
+                "How often the actor is made again when its process died; -1 = without limit.",
+            ));
+            setters.push((
+                "max_task_retries",
+                || quote!(i32),
+                "count",
+                "How often a call without an answer is sent again when the actor's process died; -1 = without limit.",
             ));
         }
         Builder {

@@ -242,6 +242,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
                     defaults: #defaults,
                     codec: #codec,
                     entry: #entry_of,
+                    keeping: ::core::option::Option::None,
                 };
             }
             #entry

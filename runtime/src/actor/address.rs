@@ -44,8 +44,14 @@ unsafe impl Send for HeldCore {}
 impl HeldCore {
     /// # Safety
     /// The caller owns a handle and uses it no more.
-    pub(super) unsafe fn new(core: NonNull<ActorCore>) -> Self {
+    pub(crate) unsafe fn new(core: NonNull<ActorCore>) -> Self {
         Self(core)
+    }
+
+    /// One more handle.
+    pub(crate) fn again(&self) -> HeldCore {
+        self.core().retain();
+        Self(self.0)
     }
 
     pub(crate) fn core(&self) -> &ActorCore {

@@ -18,7 +18,7 @@ use crate::task::args::Params;
 use crate::task::failure::{Failure, drop_unstarted};
 use crate::task::meta::Function;
 use crate::task::portable;
-use crate::task::raw::{self, ActorWord, Header, VTable};
+use crate::task::raw::{self, ActorWord, Extra, Header, VTable};
 use crate::task::spawn::run_guarded;
 use crate::worker::values;
 use maser_shm::arena::pool::SizeClass;
@@ -27,12 +27,41 @@ use maser_shm::sync::completion::Completion;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::ptr::{NonNull, null};
+use std::ptr::{NonNull, null, null_mut};
 
 /// Options of one call.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct CallOptions {}
+pub struct CallOptions {
+    max_task_retries: Option<i32>,
+}
+
+impl CallOptions {
+    /// Nothing set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends the call again, if it had no answer when the actor's process died, this often; -1 is
+    /// without end. Wins over the option of its method and of its actor.
+    #[must_use]
+    pub fn max_task_retries(mut self, retries: i32) -> Self {
+        self.max_task_retries = Some(retries);
+        self
+    }
+
+    #[inline(always)]
+    fn extra(&self) -> *mut Extra {
+        match self.max_task_retries {
+            None => null_mut(),
+            Some(retries) => Box::into_raw(Box::new(Extra {
+                max_retries: Some(retries),
+                ..Extra::default()
+            })),
+        }
+    }
+}
 
 /// How the code of a method gets at the state.
 pub trait Method<A, P, T>: Send + 'static {
@@ -420,16 +449,33 @@ where
     T: Send + Sync + 'static,
     F: Method<A, P, T>,
 {
+    call_with::<M, A, P, T, F>(actor, CallOptions::default(), params, method)
+}
+
+/// Calls a method with options.
+#[inline(always)]
+pub fn call_with<M, A, P, T, F>(
+    actor: &Actor<A>,
+    options: CallOptions,
+    params: P,
+    method: F,
+) -> Ref<T>
+where
+    M: Function,
+    A: 'static + super::handle::ActorType,
+    P: Params,
+    T: Send + Sync + 'static,
+    F: Method<A, P, T>,
+{
     let core = actor.core();
     let vtable = &Call::<M, A, P, T, F>::VTABLE;
     let cell = Header::alloc(vtable.layout);
     // SAFETY: fresh memory of the vtable's layout; the one handle goes to the ref.
     let result = unsafe {
-        cell.write(Header::pending(
-            vtable,
-            1,
-            ActorWord::new(core, core.as_ref().home),
-        ));
+        let actor = ActorWord::new(core, core.as_ref().home);
+        let mut header = Header::pending(vtable, 1, actor);
+        header.extra = options.extra();
+        cell.write(header);
         Ref::from_cell(cell)
     };
     if let Some(local) = Local::current()

@@ -27,6 +27,7 @@ use crate::resources::Grant;
 use crate::task::meta::Meta;
 use crate::task::raw::Header;
 use crate::worker::remote::Remote;
+use crate::worker::restart::Supervisor;
 use maser_shm::arena::pool;
 use maser_shm::sync::atomic::{AtomicUsize, Ordering};
 use std::alloc::Layout;
@@ -228,7 +229,7 @@ impl ActorCore {
         // SAFETY: the caller's promise; allocated by `new`.
         unsafe {
             if let Some(remote) = &core.as_ref().remote {
-                remote.peer.forget(core);
+                remote.now().0.forget(core);
             }
             if let Some(name) = &core.as_ref().name {
                 core.as_ref().node.names.remove(name, core);
@@ -404,6 +405,33 @@ impl ActorCore {
         if self.running.get() == 0 {
             self.drop_state();
         }
+        if let Some(supervisor) = self.supervisor() {
+            supervisor.ends(self, &Fault::new(error.clone()));
+        }
+    }
+
+    /// What is kept of it, if it lives in another process and may come back.
+    pub(crate) fn supervisor(&self) -> Option<&Supervisor> {
+        self.remote.as_ref()?.supervisor.as_deref()
+    }
+
+    /// Whether it has this number in its process.
+    pub(crate) fn is_number(&self, number: u32) -> bool {
+        let remote = self.remote.as_ref();
+        remote.is_some_and(|remote| remote.now().1 == number)
+    }
+
+    /// Ends its process as a crash would, so that it is made again; without another process, or
+    /// when it may not come back any more, it ends like by [`kill`](Self::kill).
+    pub(crate) fn restart(core: NonNull<ActorCore>) {
+        // SAFETY: AC-1, the caller has a handle.
+        let this = unsafe { core.as_ref() };
+        match (this.supervisor(), &this.remote) {
+            (Some(supervisor), Some(remote)) if supervisor.would_return() => {
+                this.node.workers.kill(remote.now().0.slot);
+            }
+            _ => Self::kill(core),
+        }
     }
 
     /// Ends it because the program says so. Any thread.
@@ -414,7 +442,7 @@ impl ActorCore {
         let reason = "it was ended by maser::kill".into();
         Self::die(core, Error::ActorDied { actor, reason });
         if let Some(remote) = &this.remote {
-            this.node.workers.kill(remote.peer.slot);
+            this.node.workers.kill(remote.now().0.slot);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::task::failure::Failure;
 use crate::task::meta::{Function, Meta};
 use crate::task::options::check_scheduler;
 use crate::worker::remote::{self, Remote};
+use crate::worker::restart::Policy;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub struct ActorOptions {
     pub(crate) max_concurrency: Option<u32>,
     pub(crate) isolation: Option<Isolation>,
     pub(crate) scheduler: Option<usize>,
+    pub(crate) max_restarts: Option<i32>,
+    pub(crate) max_task_retries: Option<i32>,
 }
 
 impl ActorOptions {
@@ -80,6 +83,41 @@ impl ActorOptions {
         self
     }
 
+    /// Makes it again in a new process when its process died, this often; -1 is without end, 0, the
+    /// default, never. It is made by its constructor, with the arguments it had: they are kept for
+    /// as long as it lives. (A class with `checkpoint_interval` is made from its last checkpoint, and
+    /// its default is -1.) Calls that are made meanwhile wait.
+    ///
+    /// An actor that is no process of its own shares the fate of its process.
+    #[must_use]
+    pub fn max_restarts(mut self, restarts: i32) -> Self {
+        self.max_restarts = Some(restarts);
+        self
+    }
+
+    /// Sends a call again that had no answer when the actor's process died, this often; -1 is without
+    /// end. Such a call may have run, so the default is 0: it ends with
+    /// [`Error::ActorUnavailable`]. A call's own option wins over that of its method, which wins over
+    /// this one, which wins over that of the class.
+    #[must_use]
+    pub fn max_task_retries(mut self, retries: i32) -> Self {
+        self.max_task_retries = Some(retries);
+        self
+    }
+
+    /// What becomes of it when its process dies.
+    fn policy(&self, meta: &Meta) -> Result<Policy> {
+        let saves = meta.keeping.is_some();
+        let defaults = &meta.defaults;
+        let restarts = self.max_restarts.or(defaults.max_restarts);
+        let retries = self.max_task_retries.or(defaults.max_task_retries);
+        Ok(Policy {
+            max_restarts: at_least("max_restarts", restarts.unwrap_or(-i32::from(saves)))?,
+            max_task_retries: at_least("max_task_retries", retries.unwrap_or(0))?,
+            saves,
+        })
+    }
+
     /// Appends what the process that makes the actor has to know.
     pub(crate) fn encode(name: Option<&str>, max_concurrency: i32, bytes: &mut Vec<u8>) {
         let parts = (name, max_concurrency);
@@ -108,6 +146,18 @@ impl ActorOptions {
         let cpus = self.num_cpus.or(meta.defaults.num_cpus).unwrap_or(0.0);
         let gpus = self.num_gpus.unwrap_or(meta.defaults.num_gpus);
         Demand::of(Some(cpus), Some(gpus), &self.resources)
+    }
+}
+
+/// A count of times, or -1.
+pub(crate) fn at_least(argument: &'static str, times: i32) -> Result<i32> {
+    match times {
+        -1.. => Ok(times),
+        _ => Err(Error::InvalidArgument {
+            argument,
+            problem: format!("{times}"),
+            remedy: "give a number from 0, or -1 for no limit".into(),
+        }),
     }
 }
 
@@ -193,7 +243,7 @@ fn place(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Resul
     if isolation == Isolation::Thread || stays || meta.entry.is_none() {
         return Ok(None);
     }
-    remote::place(node).map(Some)
+    remote::place(node, options.policy(meta)?).map(Some)
 }
 
 fn grant_of(node: &Arc<Node>, demand: Demand, meta: &'static Meta) -> Result<Option<Grant>> {

@@ -131,9 +131,15 @@ impl<A: ActorType> fmt::Debug for Actor<A> {
 }
 
 /// Ends `actor` at once: queued calls fail with [`Error::ActorDied`], a running method ends at its
-/// next wait. Dropping the handles instead lets it finish what was asked.
+/// next wait, and it is not made again. Dropping the handles instead lets it finish what was asked.
 pub fn kill<A: ActorType>(actor: &Actor<A>) {
     ActorCore::kill(actor.core());
+}
+
+/// Ends the process of `actor` as a crash would, so that it is made again, as its `max_restarts`
+/// allows; an actor with no restart left, or with no process of its own, ends as by [`kill`].
+pub fn kill_and_restart<A: ActorType>(actor: &Actor<A>) {
+    ActorCore::restart(actor.core());
 }
 
 /// Number of the actor, unique in the cluster.

@@ -86,6 +86,15 @@ fn with_scope<R>(
     }
 }
 
+/// Refs and handles of values that are encoded and stay in this process.
+pub(crate) type Table = Vec<Box<dyn Any + Send>>;
+
+/// Runs `body`, which encodes or decodes values that stay in this process, and whose refs are in
+/// `table`.
+pub(crate) fn beside<R>(table: Table, body: impl FnOnce() -> R) -> (R, Table) {
+    with_scope(table, body)
+}
+
 thread_local! {
     /// The process whose values were decoded last on this thread, and in how many calls of
     /// [`from_peer`] the thread is now.
@@ -211,20 +220,26 @@ fn try_decode<T: for<'a> Deserialize<'a>>(encoded: Encoded) -> std::result::Resu
     }
 }
 
-/// Appends a value that goes to another process, or says what stands in the way.
+/// Appends a value that goes to another process, or stays here ([`beside`]), or says what stands in
+/// the way.
 pub(crate) fn write<T: Serialize>(
     value: &T,
     parcel: &mut Parcel,
 ) -> std::result::Result<(), Problem> {
     TROUBLE.set(None);
-    let things = std::mem::take(&mut parcel.things);
     let bytes = std::mem::take(&mut parcel.bytes);
-    let outer = COPIES.replace(parcel.copies);
-    let (written, scope) = in_scope(Scope::Out(things), || postcard::to_extend(value, bytes));
-    COPIES.set(outer);
-    if let Some(Scope::Out(things)) = scope {
-        parcel.things = things;
-    }
+    let written = if has_table() {
+        postcard::to_extend(value, bytes)
+    } else {
+        let things = std::mem::take(&mut parcel.things);
+        let outer = COPIES.replace(parcel.copies);
+        let (written, scope) = in_scope(Scope::Out(things), || postcard::to_extend(value, bytes));
+        COPIES.set(outer);
+        if let Some(Scope::Out(things)) = scope {
+            parcel.things = things;
+        }
+        written
+    };
     match written {
         Ok(bytes) => {
             parcel.bytes = bytes;

@@ -1,6 +1,8 @@
 //! What the macros know of a function at compile time.
 
 use super::portable::Codec;
+use super::retry::Retried;
+use crate::worker::checkpoint::Keeping;
 use crate::worker::registry::Entry;
 
 /// Demands and limits written in the attribute.
@@ -16,6 +18,12 @@ pub struct Defaults {
     pub max_retries: Option<i32>,
     /// Methods with `&self` or `async` that may be under way at once.
     pub max_concurrency: u32,
+    /// Make an actor again after the death of its process this often; `None` is the default.
+    pub max_restarts: Option<i32>,
+    /// Send a call again after the death of its actor's process this often; `None` is the default.
+    pub max_task_retries: Option<i32>,
+    /// Run a task again after these errors.
+    pub retry_errors: Retried,
 }
 
 impl Defaults {
@@ -26,6 +34,9 @@ impl Defaults {
         max_calls: 0,
         max_retries: None,
         max_concurrency: 0,
+        max_restarts: None,
+        max_task_retries: None,
+        retry_errors: Retried::Never,
     };
 }
 
@@ -44,6 +55,8 @@ pub struct Meta {
     pub codec: Option<&'static Codec>,
     /// How another process runs it; `None` if the function is `local`.
     pub entry: Option<&'static Entry>,
+    /// How the class saves its state, if it does.
+    pub keeping: Option<&'static Keeping>,
 }
 
 impl Meta {
@@ -56,6 +69,7 @@ impl Meta {
             defaults: Defaults::NONE,
             codec: None,
             entry: None,
+            keeping: None,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | `stream` | a stream of results |
 //! | `failure` | how a function failed |
 //! | `meta`, `options` | what the attribute and the call say |
+//! | `retry` | running a task again after an error of its own |
 //! | `portable` | inline mode: values through bytes and back |
 
 pub(crate) mod args;
@@ -21,6 +22,7 @@ pub(crate) mod meta;
 pub(crate) mod options;
 pub(crate) mod portable;
 pub(crate) mod raw;
+pub(crate) mod retry;
 pub(crate) mod returns;
 pub(crate) mod spawn;
 pub(crate) mod stream;

@@ -1,9 +1,13 @@
 //! Per-call options of a task.
 
 use super::meta::{Defaults, Meta};
+use super::retry::{Retried, RetryErrors};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::resources::Demand;
+
+/// Runs after a failure, unless the task says otherwise.
+pub(crate) const MAX_RETRIES: i32 = 3;
 
 /// What `f::options()` collects; the macros give every function a builder over it.
 #[derive(Clone, Debug, Default)]
@@ -15,12 +19,16 @@ pub struct TaskOptions {
     pub(crate) max_calls: Option<u32>,
     pub(crate) name: Option<String>,
     pub(crate) scheduler: Option<usize>,
+    pub(crate) retry_errors: Option<RetryErrors>,
+    /// It gives a stream.
+    pub(crate) is_stream: bool,
 }
 
 impl Defaults {
     /// Whether a task with these defaults needs no accounting.
     pub(crate) const fn is_default_task(&self) -> bool {
-        self.num_cpus.is_none() && self.num_gpus == 0.0 && self.max_calls == 0
+        let is_plain = self.num_cpus.is_none() && self.num_gpus == 0.0 && self.max_calls == 0;
+        is_plain && matches!(self.retry_errors, Retried::Never)
     }
 }
 
@@ -56,6 +64,17 @@ impl TaskOptions {
     #[must_use]
     pub fn max_retries(mut self, retries: i32) -> Self {
         self.max_retries = Some(retries);
+        self
+    }
+
+    /// Runs it again after its own errors and panics too, as often as [`max_retries`] says (3 by
+    /// default); not after errors of its arguments, nor when it was cancelled. Each run gets fresh
+    /// copies of the arguments, made from their bytes.
+    ///
+    /// [`max_retries`]: Self::max_retries
+    #[must_use]
+    pub fn retry_errors(mut self, errors: RetryErrors) -> Self {
+        self.retry_errors = Some(errors);
         self
     }
 

@@ -24,6 +24,7 @@
 
 use super::failure::{discard_with, has_destructor};
 use super::meta::Meta;
+use super::retry::RetryErrors;
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::{Answer, Question};
 use crate::error::{Error, Fault, Outcome};
@@ -143,6 +144,8 @@ pub(crate) struct Extra {
     pub(crate) max_retries: Option<i32>,
     /// Calls after which its worker is recycled, if the call says so.
     pub(crate) max_calls: Option<u32>,
+    /// Errors after which it runs again, if the call says so.
+    pub(crate) retry_errors: Option<RetryErrors>,
 }
 
 const PAYLOAD: usize = size_of::<Header>();
@@ -210,6 +213,16 @@ impl Header {
                 cell.as_mut().letter = Letter::new(&raw const portable.kind);
             }
         }
+    }
+
+    /// From now on this is its vtable.
+    ///
+    /// # Safety
+    /// As for [`make_portable`](Self::make_portable), and the vtable is one of the same types.
+    #[cold]
+    pub(crate) unsafe fn set_vtable(mut cell: NonNull<Header>, vtable: &'static VTable) {
+        // SAFETY: the caller's promise.
+        unsafe { cell.as_mut().letter = Letter::new(&raw const vtable.kind) };
     }
 
     /// Starts it.

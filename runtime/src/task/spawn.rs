@@ -10,6 +10,7 @@ use super::meta::Function;
 use super::options::TaskOptions;
 use super::portable;
 use super::raw::{self, ActorWord, Extra, Header, VTable};
+use super::retry::{self, Plan};
 use crate::actor::core::Access;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter::{Letter, LetterKind};
@@ -45,6 +46,8 @@ where
         },
     );
     const PORTABLE: VTable = Self::vtable(Self::run_portable, None);
+    /// With `retry_errors`.
+    const RETRYING: VTable = Self::vtable(Self::run_retrying, None);
 
     const fn vtable(
         run: unsafe fn(NonNull<Header>, &Local),
@@ -83,6 +86,17 @@ where
             Self::run_as(cell, local, |params, function| {
                 portable::call::<M, P, T>(params, function)
             })
+        }
+    }
+
+    /// RY-1.
+    unsafe fn run_retrying(cell: NonNull<Header>, local: &Local) {
+        // SAFETY: the caller's promise; it runs, so its extra stays until it has ended.
+        unsafe {
+            let plan = Plan::of(cell);
+            Self::run_as(cell, local, |params, function| {
+                retry::run::<M, P, T>(local, plan, params, function)
+            });
         }
     }
 
@@ -354,12 +368,17 @@ where
         let demand = options.demand(M::META)?;
         node.resources.check_feasible(&demand, M::META.name)?;
         options.check_scheduler(&node)?;
-        Ok((node, demand))
+        let wanted = options.retry_errors.as_ref();
+        let errors = retry::here(&node, wanted, M::META, options.is_stream)?;
+        Ok((node, demand, errors))
     });
     match prepared {
-        Ok((node, demand)) => {
+        Ok((node, demand, errors)) => {
             let inline = node.runs_inline();
-            if inline {
+            if errors.is_some() {
+                // SAFETY: a fresh cell, still ours alone; the same types.
+                unsafe { Header::set_vtable(cell, &Job::<M, P, T, F>::RETRYING) };
+            } else if inline {
                 // SAFETY: a fresh cell, still ours alone.
                 unsafe { Header::make_portable(cell) };
             }
@@ -373,6 +392,7 @@ where
                     stream,
                     max_retries: options.max_retries,
                     max_calls: options.max_calls,
+                    retry_errors: errors.or(options.retry_errors),
                 }));
                 let waits = super::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0);
                 super::dependencies::when_ready(waits, cell, Box::new(start_admitted));

@@ -261,7 +261,7 @@ fn produce<M: Function, T: Send + Sync + 'static>(
 }
 
 /// Starts a streaming task.
-pub fn spawn_stream<M, P, T, I, F>(options: TaskOptions, params: P, run: F) -> RefStream<T>
+pub fn spawn_stream<M, P, T, I, F>(mut options: TaskOptions, params: P, run: F) -> RefStream<T>
 where
     M: Function,
     P: Params,
@@ -269,6 +269,7 @@ where
     I: Iterator<Item = std::result::Result<T, Failure>>,
     F: FnOnce(P) -> std::result::Result<I, Failure> + Send + 'static,
 {
+    options.is_stream = true;
     if Node::current("starting a task").is_ok_and(|node| node.tasks_leave())
         && M::META.entry.is_some()
     {

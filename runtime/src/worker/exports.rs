@@ -70,6 +70,15 @@ struct Exported {
     early: Vec<Early>,
     /// It could not be made.
     failed: bool,
+    counted: Counted,
+}
+
+/// The calls of an actor whose state is saved now and then.
+#[derive(Default)]
+struct Counted {
+    n: u64,
+    /// Ids of those since the last time.
+    ids: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -117,6 +126,26 @@ impl Exports {
         }
         drop(state);
         drop(Claims::split(&link.peer, head.flag, body));
+    }
+
+    /// The actor is about to be made again, with the state after `n` calls.
+    pub(super) fn expect(&self, number: u32, n: u64) {
+        let mut state = self.lock();
+        state.actors.entry(number).or_default().counted.n = n;
+    }
+
+    /// Counts a call whose id is `id`: its number, and after each `interval` the ids of the calls
+    /// since the last time.
+    pub(super) fn counts(&self, number: u32, id: u64, interval: u64) -> (u64, Option<Vec<u64>>) {
+        let mut state = self.lock();
+        let Some(Exported { counted, .. }) = state.actors.get_mut(&number) else {
+            return (0, None);
+        };
+        counted.n += 1;
+        counted.ids.push(id);
+        let is_turn = counted.n.checked_rem(interval) == Some(0);
+        let ids = is_turn.then(|| std::mem::take(&mut counted.ids));
+        (counted.n, ids)
     }
 
     /// The actor was made, or not; gives the calls that waited for it.

@@ -138,6 +138,8 @@ struct WireActor {
 struct Sent {
     number: u32,
     actor: Arc<HeldActor>,
+    /// Its process when it was written, if that is another one.
+    home: Option<u64>,
 }
 
 impl Thing for Sent {
@@ -146,7 +148,7 @@ impl Thing for Sent {
         let core = unsafe { self.actor.core().as_ref() };
         match &core.remote {
             // It comes home: as if it were a call of it.
-            Some(remote) if Arc::ptr_eq(&remote.peer, peer) => remote.count_call(),
+            Some(remote) if self.home == Some(peer.id) => remote.count_call(),
             _ => peer.exports().give(self.number, &self.actor),
         }
     }
@@ -161,12 +163,16 @@ pub(crate) fn write_actor<A: ActorType, S: serde::Serializer>(
     let core = actor.block();
     let number = core.node.workers.number() | OWN;
     let (home, at_home, there) = match &core.remote {
-        Some(remote) => (Some(remote.peer.id), remote.number, 0),
+        Some(remote) => {
+            let (peer, number) = remote.now();
+            (Some(peer.id), number, 0)
+        }
         None => (None, 0, core.home),
     };
     things(Box::new(Sent {
         number,
         actor: Arc::new(HeldActor::of(actor)),
+        home,
     }));
     let wire = WireActor {
         home,

@@ -28,7 +28,7 @@ pub struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     /// The bytes of a call of `function`; the caller holds a handle of `actor` for as long as this
     /// lives.
-    pub(super) fn new(
+    pub(crate) fn new(
         function: &'static str,
         bytes: &'a [u8],
         actor: Option<NonNull<ActorCore>>,
@@ -155,9 +155,9 @@ impl Drop for Answer {
 }
 
 /// What a call gave.
-pub struct Answering(pub(super) Kind);
+pub struct Answering(pub(crate) Kind);
 
-pub(super) enum Kind {
+pub(crate) enum Kind {
     One(Answer),
     Many(Vec<Answer>),
     Stream(Box<dyn Iterator<Item = Answer> + Send>),
@@ -182,8 +182,13 @@ impl HeldActor {
 
     /// Whether it lives in this process.
     pub(crate) fn is_here(&self) -> bool {
-        // SAFETY: our handle.
-        unsafe { self.0.as_ref() }.remote.is_none()
+        self.block().remote.is_none()
+    }
+
+    /// The block.
+    pub(crate) fn block(&self) -> &ActorCore {
+        // SAFETY: AC-1, our handle.
+        unsafe { self.0.as_ref() }
     }
 
     /// The block; ours for as long as this lives.

@@ -18,6 +18,7 @@ use super::death::Death;
 use super::message::{self, Assembly, Frame, Head, Kind};
 use super::peer::Peer;
 use super::pool::Job;
+use super::restart::Sent;
 use super::{serve, stream};
 use crate::actor::core::ActorCore;
 use crate::error::Fault;
@@ -45,6 +46,8 @@ pub(crate) struct InFlight {
     pub(crate) actor: Option<NonNull<ActorCore>>,
     /// If it is a task: what to do when its worker dies.
     pub(crate) job: Option<Box<Job>>,
+    /// If its actor may come back: what is kept to send it again.
+    pub(crate) sent: Option<Box<Sent>>,
 }
 
 struct Place {
@@ -106,7 +109,7 @@ impl DerefMut for Inside<'_> {
 /// What to do outside of the lock.
 enum Step {
     Nothing,
-    Answer(InFlight, u8),
+    Answer(InFlight, Head),
     Item(NonNull<Header>, u8),
     Serve(Head),
     Garbled(message::Garbled),
@@ -297,7 +300,7 @@ impl Link {
                     Ok(Some(head)) if head.kind == Kind::Answer => {
                         // LP-3: an answer to nothing is passed over.
                         if let Some(call) = inside.redeem(head.a) {
-                            break Step::Answer(call, head.flag);
+                            break Step::Answer(call, head);
                         }
                         drop(Claims::split(&self.peer, head.flag, inside.assembly.body()));
                     }
@@ -312,11 +315,11 @@ impl Link {
                     self.peer.distrust(&garbled.to_string());
                     break;
                 }
-                Step::Answer(call, flag) => {
+                Step::Answer(call, head) => {
                     // The body is handed out of the lock and its memory given back after.
                     std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
-                    serve::answered(&self.peer, call, flag, &scratch);
+                    serve::answered(&self.peer, call, head, &scratch);
                 }
                 Step::Item(cell, flag) => {
                     std::mem::swap(&mut scratch, inside.assembly.body());
@@ -331,9 +334,10 @@ impl Link {
                 Step::Serve(head) => {
                     std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
-                    // The dead wait for no answer.
-                    if let Some(local) = local {
-                        serve::serve(self, head, &scratch, local);
+                    match local {
+                        Some(local) => serve::serve(self, head, &scratch, local),
+                        // The dead wait for no answer.
+                        None => serve::serve_dead(self, head, &scratch),
                     }
                 }
             }

@@ -11,6 +11,7 @@ use super::hello::{FromWorker, Hello, PROTOCOL, ToWorker};
 use super::part::FromPart;
 use super::peer::Peer;
 use super::{part_here, registry, remote, socket};
+use crate::config::Mode;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::executor::{letter, overflow, thread};
@@ -156,6 +157,10 @@ fn check(hello: &Hello) -> Result<(), Problem> {
 fn start_node(hello: &Hello, socket: &UnixStream, driver: Arc<Peer>) -> crate::Result<Arc<Node>> {
     let mut settings = hello.settings.clone();
     settings.num_cpus = 1;
+    if settings.mode == Mode::Script {
+        // Its errors go to the driver, which prints them.
+        settings.mode = Mode::Silent;
+    }
     let system = |error: std::io::Error| crate::Error::System {
         what: "cannot copy the keeper's socket".into(),
         reason: error.to_string(),

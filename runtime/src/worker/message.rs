@@ -51,6 +51,10 @@ pub(crate) enum Kind {
     More = 11,
     /// `a` references to arrays go back; which ones.
     Release = 12,
+    /// Makes an actor again: `a` ticket, `b` class and number; what it was made of and has become.
+    Restore = 13,
+    /// The state of actor `a` after call `b`, or flag 1 and why there is none.
+    Checkpoint = 14,
 }
 
 impl Kind {
@@ -68,6 +72,8 @@ impl Kind {
             Self::Item,
             Self::More,
             Self::Release,
+            Self::Restore,
+            Self::Checkpoint,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

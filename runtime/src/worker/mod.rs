@@ -12,6 +12,8 @@
 //! | `link`, `links`, `message` | calls and answers between two schedulers, in shared rings |
 //! | `serve`, `serving`, `incoming`, `exports` | calls that came, and the actors they are for |
 //! | `stream` | streams between processes |
+//! | `restart`, `saved` | actors that come back in another process, and what is kept of them |
+//! | `checkpoint` | saving an actor's state, and making it again |
 //! | `remote` | actors of another process, as this one sees them |
 //! | `pool` | tasks in worker processes |
 //! | `part`, `part_here` | parts of compiled graphs: what is said of them, and this process's own |
@@ -22,6 +24,7 @@
 //! | `doors` | where the schedulers of another process sleep |
 
 pub(crate) mod bulk;
+pub(crate) mod checkpoint;
 pub(crate) mod death;
 pub(crate) mod doors;
 mod entry;
@@ -41,6 +44,8 @@ pub(crate) mod peer;
 pub(crate) mod pool;
 pub(crate) mod registry;
 pub(crate) mod remote;
+pub(crate) mod restart;
+mod saved;
 mod serve;
 mod serving;
 mod socket;

@@ -45,6 +45,11 @@ impl Parcel {
         }
     }
 
+    /// What [`give`](Self::give) gave.
+    pub(super) fn flag(&self) -> u8 {
+        self.flag.unwrap_or(0)
+    }
+
     /// PC-1. The flag of the message that has the bytes.
     #[inline]
     pub(super) fn give(&mut self, peer: &Arc<Peer>, local: &Local) -> u8 {

@@ -12,6 +12,7 @@ use super::exports::Exports;
 use super::handles::{self, Awaited};
 use super::link::{Link, LinkSource};
 use super::message::{Frame, Head};
+use super::restart::Fall;
 use super::stream::Pumps;
 use crate::actor::address::{HeldCore, SendCore};
 use crate::actor::core::ActorCore;
@@ -68,6 +69,7 @@ pub(crate) struct Peer {
     death: OnceLock<Death>,
     buffers: Mutex<Vec<Vec<u8>>>,
     distrusted: OnceLock<String>,
+    pid: OnceLock<u32>,
 }
 
 impl Peer {
@@ -97,6 +99,7 @@ impl Peer {
             death: OnceLock::new(),
             buffers: Mutex::default(),
             distrusted: OnceLock::new(),
+            pid: OnceLock::new(),
         })
     }
 
@@ -110,8 +113,14 @@ impl Peer {
 
     /// Its process's number is known now.
     pub(super) fn has_pid(&self, pid: u32) {
+        let _first = self.pid.set(pid);
         let name = format!("worker {} (pid {pid})", self.slot);
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// Whether there was a process at all.
+    pub(super) fn has_started(&self) -> bool {
+        self.pid.get().is_some()
     }
 
     /// How it ended, if it did.
@@ -221,14 +230,15 @@ impl Peer {
     pub(super) fn died(self: &Arc<Self>, death: Death) {
         let death = self.death.get_or_init(|| death);
         let proxies: Vec<HeldCore> = {
-            let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-            proxies.iter().filter_map(SendCore::try_hold).collect()
+            let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = proxies.iter().filter_map(SendCore::try_hold).collect();
+            proxies.clear();
+            held
         };
-        for actor in &proxies {
-            let core = actor.core();
-            let error = death.error("an actor", Some(core.display_name()));
-            ActorCore::die(NonNull::from(core), error);
-        }
+        let returning: Vec<&HeldCore> = proxies
+            .iter()
+            .filter(|actor| self.fells(actor, death))
+            .collect();
         let links = {
             let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *links)
@@ -250,6 +260,29 @@ impl Peer {
             let what = "a task or actor of another process".into();
             (awaited.arrive)(Err(Fault::new(Error::ObjectLost { what, reason })));
         }
+        // What it had published was taken.
+        for actor in returning {
+            if let Some(supervisor) = actor.core().supervisor() {
+                supervisor.returns(actor, death);
+            }
+        }
+    }
+
+    /// Ends an actor of this process, which is dead; true if it comes back instead.
+    fn fells(self: &Arc<Self>, actor: &HeldCore, death: &Death) -> bool {
+        let core = actor.core();
+        let fall = match core.supervisor() {
+            Some(supervisor) => supervisor.falls(core, self, death),
+            None => Fall::Dies,
+        };
+        if fall == Fall::Dies {
+            let error = death.error("an actor", Some(core.display_name()));
+            ActorCore::die(NonNull::from(core), error.clone());
+            if let Some(supervisor) = core.supervisor() {
+                supervisor.ends(core, &Fault::new(core.death().unwrap_or(error)));
+            }
+        }
+        fall == Fall::Returns
     }
 
     /// Asks it for a value that is to come, with the message `head`.
@@ -293,9 +326,31 @@ impl Peer {
     }
 
     /// A block of one of its actors was made here.
-    pub(crate) fn has_proxy(&self, core: NonNull<ActorCore>) {
-        let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        proxies.push(SendCore::new(core));
+    pub(crate) fn has_proxy(self: &Arc<Self>, core: NonNull<ActorCore>) {
+        let proxies = || self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        proxies().push(SendCore::new(core));
+        let Some(death) = self.death() else { return };
+        // Either `died` finds it in the list, or we do.
+        let own = {
+            let mut proxies = proxies();
+            let at = proxies.iter().position(|proxy| proxy.get() == core);
+            at.and_then(|at| proxies.swap_remove(at).try_hold())
+        };
+        if let Some(actor) = own
+            && self.fells(&actor, death)
+            && let Some(supervisor) = actor.core().supervisor()
+        {
+            supervisor.returns(&actor, death);
+        }
+    }
+
+    /// The block of its actor that was made from here as this number.
+    pub(super) fn made(&self, number: u32) -> Option<HeldCore> {
+        let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        let held: Vec<_> = proxies.iter().filter_map(SendCore::try_hold).collect();
+        drop(proxies);
+        held.into_iter()
+            .find(|actor| actor.core().is_number(number))
     }
 
     /// A block of one of its actors is about to be freed.

@@ -23,13 +23,12 @@ use crate::error::{Error, Fault};
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::node::Node;
+use crate::task::options::MAX_RETRIES;
 use crate::task::raw::Header;
+use crate::task::retry::{self, RetryErrors};
 use std::collections::{HashMap, VecDeque};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-
-/// Runs after a worker's death, unless the task says otherwise.
-const MAX_RETRIES: i32 = 3;
 
 /// What becomes of tasks that are made on a scheduler now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +49,10 @@ pub(crate) struct Job {
     parcel: Parcel,
     /// Runs that are left after this one; negative is no limit.
     retries: i32,
+    /// Errors after which it runs again.
+    errors: RetryErrors,
+    /// Runs that have begun.
+    tries: u32,
     max_calls: u32,
     /// WP-2.
     is_nested: bool,
@@ -127,6 +130,7 @@ impl Pool {
         let defaults = &vtable.meta.defaults;
         let retries = extra.and_then(|extra| extra.max_retries);
         let max_calls = extra.and_then(|extra| extra.max_calls);
+        let errors = extra.and_then(|extra| extra.retry_errors.clone());
         self.place(Job {
             cell,
             function: registry::place_of(entry),
@@ -136,6 +140,8 @@ impl Pool {
                 true => 0,
                 false => retries.or(defaults.max_retries).unwrap_or(MAX_RETRIES),
             },
+            errors: errors.unwrap_or_else(|| defaults.retry_errors.into()),
+            tries: 1,
             max_calls: max_calls.unwrap_or(defaults.max_calls),
             is_nested,
             wanted: extra.and_then(|extra| extra.scheduler),
@@ -290,6 +296,7 @@ fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
                 cell: job.cell,
                 actor: None,
                 job: Some(Box::new(job)),
+                sent: None,
             };
             if let Err(call) = link.call(head, &bytes, call) {
                 serve::orphaned(call, worker.death().unwrap_or(&Death::ShutDown));
@@ -330,20 +337,41 @@ impl Job {
     }
 
     /// Its worker died (WP-3).
-    pub(super) fn lost(mut self, death: &Death) {
-        let pool = self.pool.clone();
-        pool.frees(&self);
-        self.at = None;
-        // SAFETY: a job that is not done is alive.
-        let cancelled = unsafe { self.cell.as_ref() }
-            .completion
-            .is_cancel_requested();
-        let ends = matches!(death, Death::ShutDown) || cancelled;
-        if ends || self.retries == 0 {
-            let error = death.error(self.name(), None);
+    pub(super) fn lost(self, death: &Death) {
+        self.pool.clone().frees(&self);
+        if matches!(death, Death::ShutDown) || !self.may_run_again() {
+            let error = match death.error(self.name(), None) {
+                Error::WorkerCrashed { what, worker, how } if self.tries > 1 => {
+                    let how = format!("{how}, the last of {} tries", self.tries);
+                    Error::WorkerCrashed { what, worker, how }
+                }
+                error => error,
+            };
             return self.fail(Fault::new(error));
         }
+        self.again();
+    }
+
+    /// It was answered, with an error: runs it again if that is asked for, else gives back what to
+    /// complete it with.
+    pub(super) fn failed(self, fault: Fault) -> Option<Fault> {
+        if self.may_run_again() && self.errors.covers(&fault.0) {
+            self.again();
+            return None;
+        }
+        Some(retry::after_tries(fault, self.tries))
+    }
+
+    fn may_run_again(&self) -> bool {
+        // SAFETY: a job that is not done is alive.
+        let completion = &unsafe { self.cell.as_ref() }.completion;
+        self.retries != 0 && !completion.is_cancel_requested()
+    }
+
+    fn again(mut self) {
+        self.at = None;
         self.retries = (self.retries - 1).max(-1);
-        pool.place(self);
+        self.tries = self.tries.saturating_add(1);
+        self.pool.clone().place(self);
     }
 }

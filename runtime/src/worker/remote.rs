@@ -10,6 +10,7 @@ use super::link::InFlight;
 use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
+use super::restart::{Policy, Supervisor};
 use super::{registry, serve};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::Question;
@@ -36,6 +37,8 @@ pub(crate) struct Remote {
     sent: AtomicU64,
     /// Handles that came for it.
     handles: AtomicU64,
+    /// If it may come back in another process: then what stands above is of the first one.
+    pub(crate) supervisor: Option<Box<Supervisor>>,
 }
 
 impl Remote {
@@ -46,6 +49,15 @@ impl Remote {
             number,
             sent: AtomicU64::new(0),
             handles: AtomicU64::new(1),
+            supervisor: None,
+        }
+    }
+
+    /// Its present process, and its number there.
+    pub(crate) fn now(&self) -> (Arc<Peer>, u32) {
+        match &self.supervisor {
+            Some(supervisor) => supervisor.present(),
+            None => (self.peer.clone(), self.number),
         }
     }
 
@@ -56,7 +68,10 @@ impl Remote {
 
     /// A call, or a handle, goes to its process (XP-2).
     pub(super) fn count_call(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        match &self.supervisor {
+            Some(supervisor) => supervisor.count_call(),
+            None => drop(self.sent.fetch_add(1, Ordering::Relaxed)),
+        }
     }
 
     /// Another handle came.
@@ -71,9 +86,16 @@ impl Remote {
 }
 
 /// Starts a process for an actor.
-pub(crate) fn place(node: &Arc<Node>) -> Result<Remote, Error> {
+pub(crate) fn place(node: &Arc<Node>, policy: Policy) -> Result<Remote, Error> {
     let peer = node.workers.start(node, false)?;
-    Ok(Remote::new(peer, 0, node.workers.number()))
+    let mut remote = Remote::new(peer, 0, node.workers.number());
+    if policy.max_restarts != 0 {
+        let (peer, number) = (remote.peer.clone(), remote.number);
+        let schedulers = node.schedulers().len();
+        let supervisor = Supervisor::new(policy, peer, number, schedulers);
+        remote.supervisor = Some(Box::new(supervisor));
+    }
+    Ok(remote)
 }
 
 /// Sends a question whose actor's home is no scheduler.
@@ -103,6 +125,9 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
     let Some(remote) = &actor.remote else {
         return;
     };
+    if let Some(supervisor) = &remote.supervisor {
+        return supervisor.send(local, core, cell);
+    }
     let is_construction = vtable.access == Access::Construct;
     let link = match vtable.meta.entry {
         Some(entry) => local
@@ -149,6 +174,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
                 cell,
                 actor: Some(core),
                 job: None,
+                sent: None,
             };
             if let Err(call) = link.call(head, &parcel.bytes, call) {
                 let death = link.peer.death().cloned();
@@ -193,6 +219,7 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
         cell,
         actor: None,
         job: None,
+        sent: None,
     };
     if let Err(call) = link.call(head, &parcel.bytes, call) {
         serve::orphaned(call, &super::death::Death::ShutDown);
@@ -218,12 +245,17 @@ pub(crate) fn let_go(local: &Local, actor: &ActorCore) {
     let Some(remote) = &actor.remote else {
         return;
     };
-    if let Ok(link) = local.links.get(local, &remote.peer, remote.there) {
+    let (peer, number) = remote.now();
+    let sent = match &remote.supervisor {
+        Some(supervisor) => supervisor.calls(),
+        None => remote.sent.load(Ordering::Relaxed),
+    };
+    if let Ok(link) = local.links.get(local, &peer, remote.there) {
         let head = Head {
             kind: Kind::Drop,
             flag: 0,
-            a: u64::from(remote.number) | remote.handles.load(Ordering::Relaxed) << 32,
-            b: remote.sent.load(Ordering::Relaxed),
+            a: u64::from(number) | remote.handles.load(Ordering::Relaxed) << 32,
+            b: sent,
         };
         link.send(head, &[]);
     }

@@ -9,12 +9,13 @@ use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::pool::Stays;
-use super::{registry, stream, wire_error};
+use super::{checkpoint, registry, stream, wire_error};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::create::ActorOptions;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter;
 use crate::executor::local::Local;
+use crate::node::Node;
 use crate::object::codec;
 use crate::object::when_done::when_done;
 use crate::task::raw::Header;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 
 /// Flag of an answer: the body is an error.
 pub(super) const FAILED: u8 = 1;
+/// Flag of a call: the body begins with its id.
+pub(super) const WITH_ID: u8 = 4;
 
 /// Gives a value that the peer asked for, now or when it is there.
 fn give(link: &Arc<Link>, number: u64, value: Arc<Answer>, local: &Local) {
@@ -55,22 +58,35 @@ pub(super) fn joined(function: u32, actor: u32) -> u64 {
 }
 
 /// A call of this process was answered.
-pub(super) fn answered(peer: &Arc<Peer>, call: InFlight, flag: u8, body: &[u8]) {
+pub(super) fn answered(peer: &Arc<Peer>, mut call: InFlight, head: Head, body: &[u8]) {
+    if let Some(sent) = call.sent.take()
+        // SAFETY: AC-1, the call's handle.
+        && let Some(supervisor) = call.actor.and_then(|core| unsafe { core.as_ref() }.supervisor())
+    {
+        supervisor.answered(*sent, head.b);
+    }
     if let Some(job) = &call.job {
         job.answered();
     }
-    if flag == FAILED {
-        let fault = Fault::new(wire_error::decode(body));
+    if head.flag == FAILED {
+        let mut fault = Fault::new(wire_error::decode(body));
+        note(&fault);
+        if let Some(job) = call.job.take() {
+            match job.failed(fault) {
+                Some(last) => fault = last,
+                None => return,
+            }
+        }
         if let Some(actor) = call.actor {
             has_failed(&call, actor, &fault);
         }
-        end_stream(&call, &fault);
+        end_stream(call.cell, &fault);
         return complete_with(call, fault);
     }
     // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
     unsafe {
         let vtable = call.cell.as_ref().vtable();
-        codec::from_peer(peer, flag, body, |bytes| {
+        codec::from_peer(peer, head.flag, body, |bytes| {
             (vtable.travel.arrive)(call.cell, Ok(bytes));
         });
         if let Some(actor) = call.actor {
@@ -80,10 +96,22 @@ pub(super) fn answered(peer: &Arc<Peer>, call: InFlight, flag: u8, body: &[u8]) 
 }
 
 /// The stream that a call was to give ends with its error.
-fn end_stream(call: &InFlight, fault: &Fault) {
+pub(super) fn end_stream(cell: NonNull<Header>, fault: &Fault) {
     // SAFETY: the call is in no link any more and not DONE: its completion is ours.
-    if let Some((sink, _)) = unsafe { Header::stream(call.cell) } {
+    if let Some((sink, _)) = unsafe { Header::stream(cell) } {
         sink.item(Err(fault.clone()));
+    }
+}
+
+/// An error that began in another process is remembered in the driver, which alone prints any.
+#[cold]
+fn note(fault: &Fault) {
+    if let Error::Task(task) = &*fault.0
+        && task.is_first()
+        && let Ok(node) = Node::current("remembering an error")
+        && node.workers.membership().is_none()
+    {
+        node.errors.record(&fault.0);
     }
 }
 
@@ -114,6 +142,12 @@ pub(super) fn orphaned(mut call: InFlight, death: &Death) {
     if let Some(job) = call.job.take() {
         return job.lost(death);
     }
+    if let (Some(sent), Some(core)) = (call.sent.take(), call.actor) {
+        // SAFETY: AC-1, the call's handle.
+        if let Some(supervisor) = unsafe { core.as_ref() }.supervisor() {
+            return supervisor.orphan(core, call.cell, sent);
+        }
+    }
     // SAFETY: a call that is not done is alive; its actor is held by the call.
     let error = unsafe {
         let what = call.cell.as_ref().meta().name;
@@ -125,7 +159,7 @@ pub(super) fn orphaned(mut call: InFlight, death: &Death) {
         }
     };
     let fault = Fault::new(error);
-    end_stream(&call, &fault);
+    end_stream(call.cell, &fault);
     complete_with(call, fault);
 }
 
@@ -147,7 +181,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 ActorOptions::default(),
             );
             local.stays.set(outer);
-            reply(link, head.a, given, local);
+            reply(link, head.a, 0, given, local);
         }
         Kind::Call => {
             let (function, number) = split(head.b);
@@ -158,6 +192,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                     .exports()
                     .keep_early(number, link.clone(), head, body);
             };
+            let (id, body) = id_of(head, body);
             let given = invoke(
                 &link.peer,
                 function,
@@ -165,9 +200,15 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 Some(&actor),
                 ActorOptions::default(),
             );
-            reply(link, head.a, given, local);
+            let n = match id {
+                Some(id) => checkpoint::count(link, number, id, &actor, local),
+                None => 0,
+            };
+            reply(link, head.a, n, given, local);
         }
         Kind::Create => create(link, head, body, local),
+        Kind::Restore => checkpoint::make_again(link, head, body, local),
+        Kind::Checkpoint => checkpoint::has_come(link, head, body),
         Kind::Drop => {
             let (number, handles) = split(head.a);
             link.peer
@@ -202,14 +243,29 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     }
 }
 
-fn invoke(
+/// What is done with a message of a process that is dead.
+pub(super) fn serve_dead(link: &Link, head: Head, body: &[u8]) {
+    if head.kind == Kind::Checkpoint {
+        checkpoint::has_come(link, head, body);
+    }
+}
+
+/// The id of a call, if it has one, and its arguments.
+fn id_of(head: Head, body: &[u8]) -> (Option<u64>, &[u8]) {
+    match body.split_first_chunk() {
+        Some((id, args)) if head.flag & WITH_ID != 0 => (Some(u64::from_le_bytes(*id)), args),
+        _ => (None, body),
+    }
+}
+
+pub(super) fn invoke(
     peer: &Arc<Peer>,
     function: u32,
     (flag, body): (u8, &[u8]),
     actor: Option<&HeldActor>,
     options: ActorOptions,
 ) -> Result<Answering, Error> {
-    codec::from_peer(peer, flag, body, |bytes| {
+    codec::from_peer(peer, head.flag, body, |bytes| {
         let entry = registry::at(function)?;
         let core = actor.map(HeldActor::core);
         let mut incoming = Incoming::new((entry.meta)().name, bytes, core, options);
@@ -235,17 +291,18 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     };
     let early = link.peer.exports().add(number, actor);
     match end {
-        Ok(Some(end)) => reply(link, head.a, Ok(Answering(Given::One(end))), local),
-        Ok(None) => link.send(answer(head.a, 0), &[]),
-        Err(error) => fail(link, head.a, &error),
+        Ok(Some(end)) => reply(link, head.a, 0, Ok(Answering(Given::One(end))), local),
+        Ok(None) => link.send(answer(head.a, 0, 0), &[]),
+        Err(error) => fail(link, head.a, 0, &error),
     }
     for (link, head, body) in early {
         serve(&link, head, &body, local);
     }
 }
 
-/// Sends what a call gives, now or when it is there.
-fn reply(link: &Arc<Link>, ticket: u64, given: Result<Answering, Error>, local: &Local) {
+/// Sends what a call gives, now or when it is there; `n` is its number among its actor's calls, if
+/// they are counted.
+fn reply(link: &Arc<Link>, ticket: u64, n: u64, given: Result<Answering, Error>, local: &Local) {
     match given.map(|answering| answering.0) {
         Ok(Given::One(answer)) => {
             let serving = &local.links.serving;
@@ -253,35 +310,35 @@ fn reply(link: &Arc<Link>, ticket: u64, given: Result<Answering, Error>, local: 
             run_now(&answer, local);
             if is_done(&answer) {
                 serving.ends(link, ticket);
-                return send(link, self::answer(ticket, 0), &[&answer], local);
+                return send(link, self::answer(ticket, 0, n), &[&answer], local);
             }
             let link = link.clone();
             let shared = local.shared.clone();
             when_done(answer.cell(), move || {
                 let errand = letter::closure(move |local| {
                     local.links.serving.ends(&link, ticket);
-                    send(&link, self::answer(ticket, 0), &[&answer], local);
+                    send(&link, self::answer(ticket, 0, n), &[&answer], local);
                 });
                 // SAFETY: LT-1, a fresh letter.
                 unsafe { shared.post(errand) };
             });
         }
-        Ok(Given::Many(answers)) => many(link.clone(), ticket, answers, local),
-        Ok(Given::Stream(items)) => stream::send(link, ticket, items),
+        Ok(Given::Many(answers)) => many(link.clone(), ticket, n, answers, local),
+        Ok(Given::Stream(items)) => stream::send(link, ticket, n, items),
         Ok(Given::Actor(..)) => {
             let error = Error::InvalidArgument {
                 argument: "function",
                 problem: "its result cannot be sent as one value".into(),
                 remedy: "call it in its own process".into(),
             };
-            fail(link, ticket, &error);
+            fail(link, ticket, n, &error);
         }
-        Err(error) => fail(link, ticket, &error),
+        Err(error) => fail(link, ticket, n, &error),
     }
 }
 
 /// Answers once all of several results are there.
-fn many(link: Arc<Link>, ticket: u64, answers: Vec<Answer>, local: &Local) {
+fn many(link: Arc<Link>, ticket: u64, n: u64, answers: Vec<Answer>, local: &Local) {
     match answers
         .iter()
         .find(|answer| !is_done(answer))
@@ -289,12 +346,12 @@ fn many(link: Arc<Link>, ticket: u64, answers: Vec<Answer>, local: &Local) {
     {
         None => {
             let answers: Vec<&Answer> = answers.iter().collect();
-            send(&link, answer(ticket, 0), &answers, local);
+            send(&link, answer(ticket, 0, n), &answers, local);
         }
         Some(cell) => {
             let shared = local.shared.clone();
             when_done(cell, move || {
-                let errand = letter::closure(move |local| many(link, ticket, answers, local));
+                let errand = letter::closure(move |local| many(link, ticket, n, answers, local));
                 // SAFETY: LT-1, a fresh letter.
                 unsafe { shared.post(errand) };
             });
@@ -341,15 +398,15 @@ fn send(link: &Link, mut head: Head, answers: &[&Answer], local: &Local) {
     local.links.give_buffer(parcel.bytes);
 }
 
-fn fail(link: &Link, ticket: u64, error: &Error) {
-    link.send(answer(ticket, FAILED), &wire_error::encode(error));
+pub(super) fn fail(link: &Link, ticket: u64, n: u64, error: &Error) {
+    link.send(answer(ticket, FAILED, n), &wire_error::encode(error));
 }
 
-pub(super) fn answer(ticket: u64, flag: u8) -> Head {
+pub(super) fn answer(ticket: u64, flag: u8, n: u64) -> Head {
     Head {
         kind: Kind::Answer,
         flag,
         a: ticket,
-        b: 0,
+        b: n,
     }
 }

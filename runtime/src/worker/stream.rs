@@ -18,6 +18,7 @@ use crate::executor::gate::Gate;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::wait::wait_done;
+use crate::task::failure::Failure;
 use crate::task::meta::{Function, Meta};
 use crate::task::options::TaskOptions;
 use crate::task::spawn::spawn_with;
@@ -161,8 +162,13 @@ impl Function for Sending {
     const META: &'static Meta = &Meta::plain("sending a stream");
 }
 
-/// Sends what `items` gives for the call `ticket`, then its answer.
-pub(super) fn send(link: &Arc<Link>, ticket: u64, items: Box<dyn Iterator<Item = Answer> + Send>) {
+/// Sends what `items` gives for the call `ticket`, then its answer, which is the `n`th.
+pub(super) fn send(
+    link: &Arc<Link>,
+    ticket: u64,
+    n: u64,
+    items: Box<dyn Iterator<Item = Answer> + Send>,
+) {
     let pump = Arc::new(Pump::default());
     pump.change(|credits| credits.left = WINDOW);
     let key = (link.there(), ticket);
@@ -185,8 +191,8 @@ pub(super) fn send(link: &Arc<Link>, ticket: u64, items: Box<dyn Iterator<Item =
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&key);
             match ended {
-                Ok(()) => link.send(answer(ticket, 0), &[]),
-                Err(error) => link.send(answer(ticket, FAILED), &wire_error::encode(&error)),
+                Ok(()) => link.send(answer(ticket, 0, n), &[]),
+                Err(error) => link.send(answer(ticket, FAILED, n), &wire_error::encode(&error)),
             }
             Ok(())
         },
@@ -228,6 +234,18 @@ fn run(
         local.links.give_buffer(parcel.bytes);
     }
     Ok(())
+}
+
+/// Makes a stream to its end for nobody; gives that end.
+pub(super) fn drain(items: Box<dyn Iterator<Item = Answer> + Send>) -> Answer {
+    let options = TaskOptions::default();
+    let drained = spawn_with::<Sending, (), (), _>(options, (), move |()| {
+        for item in items {
+            wait_done(item.cell(), None).map_err(Failure::runtime)?;
+        }
+        Ok(())
+    });
+    Answer::of(drained)
 }
 
 /// What came for a call that gives a stream.

@@ -70,14 +70,23 @@ unsafe fn encode<M: Function, P: Params, F>(
     cell: NonNull<Header>,
     parcel: &mut Parcel,
 ) -> Result<(), Fault> {
-    let Some(codec) = M::META.codec else {
+    if M::META.codec.is_none() {
         let problem = "the function is `local`".to_owned();
         return Err(not_portable(M::META.name, "a call".into(), problem));
-    };
+    }
     // SAFETY: the caller's promise.
     let (params, _) = unsafe { &*Header::args::<(P, F)>(cell) };
-    let encoded = params.each(&mut |index, value| {
-        let Some(arg) = codec.args.get(index) else {
+    arguments::<M, P>(params, parcel).map_err(|failure| failure.into_fault(M::META.name, None).0)
+}
+
+/// Appends the arguments of `M`, which has a codec; they are there.
+pub(crate) fn arguments<M: Function, P: Params>(
+    params: &P,
+    parcel: &mut Parcel,
+) -> Result<(), Failure> {
+    let args = M::META.codec.map_or(&[][..], |codec| codec.args);
+    params.each(&mut |index, value| {
+        let Some(arg) = args.get(index) else {
             return Ok(());
         };
         arg.encode(value, parcel).map_err(|problem| {
@@ -88,8 +97,7 @@ unsafe fn encode<M: Function, P: Params, F>(
                 problem,
             }))
         })
-    });
-    encoded.map_err(|failure| failure.into_fault(M::META.name, None).0)
+    })
 }
 
 /// # Safety
@@ -105,21 +113,24 @@ unsafe fn arrive<M: Function, T: Send + Sync + 'static>(
     cell: NonNull<Header>,
     outcome: Outcome<&[u8]>,
 ) {
-    let outcome = outcome.and_then(|bytes| {
-        let codec = M::META.codec;
-        let result = codec.and_then(|codec| codec.whole.as_ref().or(codec.results.first()));
-        let mut value: Option<T> = None;
-        let decoded = match result {
-            Some(result) => result.decode(bytes, &mut value),
-            None => codec::decode_unit(bytes, &mut value),
-        };
-        match (decoded, value) {
-            (Ok(()), Some(value)) => Ok(value),
-            (Ok(()), None) => Err("it is of another type".to_owned()),
-            (Err(problem), _) => Err(problem),
-        }
-        .map_err(|problem| not_portable(M::META.name, "the result".into(), problem))
-    });
+    let outcome = outcome.and_then(result::<M, T>);
     // SAFETY: the caller's promise.
     unsafe { Header::finish::<T>(cell, outcome) };
+}
+
+/// The result of `M` that the bytes are.
+pub(crate) fn result<M: Function, T: 'static>(bytes: &[u8]) -> Outcome<T> {
+    let codec = M::META.codec;
+    let result = codec.and_then(|codec| codec.whole.as_ref().or(codec.results.first()));
+    let mut value: Option<T> = None;
+    let decoded = match result {
+        Some(result) => result.decode(bytes, &mut value),
+        None => codec::decode_unit(bytes, &mut value),
+    };
+    match (decoded, value) {
+        (Ok(()), Some(value)) => Ok(value),
+        (Ok(()), None) => Err("it is of another type".to_owned()),
+        (Err(problem), _) => Err(problem),
+    }
+    .map_err(|problem| not_portable(M::META.name, "the result".into(), problem))
 }

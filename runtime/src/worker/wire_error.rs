@@ -111,6 +111,7 @@ struct WireTask {
     node: String,
     chain: Vec<(String, Option<u64>)>,
     cause: WireCause,
+    tries: u32,
 }
 
 /// [`Error`], field by field.
@@ -262,6 +263,7 @@ fn out(error: &Error) -> WireError {
                 .map(|frame| (frame.function.clone(), frame.argument.map(|at| at as u64)))
                 .collect(),
             cause: cause_out(task.cause()),
+            tries: task.tries(),
         }),
         Error::ActorDied { actor, reason } => WireError::ActorDied(actor, reason),
         Error::ActorUnavailable { actor, reason } => WireError::ActorUnavailable(actor, reason),
@@ -346,6 +348,7 @@ fn back(error: WireError) -> Error {
                 task.node,
                 chain.collect(),
                 cause,
+                task.tries,
             ))
         }
         WireError::ActorDied(actor, reason) => Error::ActorDied { actor, reason },
