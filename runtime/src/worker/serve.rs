@@ -265,7 +265,7 @@ pub(super) fn invoke(
     actor: Option<&HeldActor>,
     options: ActorOptions,
 ) -> Result<Answering, Error> {
-    codec::from_peer(peer, head.flag, body, |bytes| {
+    codec::from_peer(peer, flag, body, |bytes| {
         let entry = registry::at(function)?;
         let core = actor.map(HeldActor::core);
         let mut incoming = Incoming::new((entry.meta)().name, bytes, core, options);
