@@ -1,8 +1,8 @@
 """Ray beside the rows of `maser bench`: prints one JSON object a line, {"row", "ns", "n"}.
 
 Started by `maser bench --peers ray` with the Python of a virtual environment that has Ray, once for
-all rows. Each figure is a median; Ray sleeps between calls and has no setting to spin. A row that does not work prints
-{"row", "missing"} with the reason.
+all rows. Each figure is a median; Ray sleeps between calls and has no setting to spin. A row that does
+not work prints {"row", "missing"} with the reason.
 
 usage: rows.py ROW...
 """
@@ -64,7 +64,7 @@ def main(wanted):
 
         return put
 
-    def get():
+    def get_of_small():
         small = ray.put(numpy.full(1024, 7, dtype=numpy.uint8))
 
         def once():
@@ -87,7 +87,7 @@ def main(wanted):
 
     def handover():
         # Reads what another process put, without a copy: the nearest that Ray has.
-        small = ray.put(numpy.zeros(MIB, dtype=numpy.uint8))
+        large = ray.put(numpy.zeros(MIB, dtype=numpy.uint8))
 
         @ray.remote(num_cpus=0)
         class Reader:
@@ -97,7 +97,7 @@ def main(wanted):
         reader = Reader.remote()
 
         def once():
-            assert ray.get(reader.read.remote(small)) == 0
+            assert ray.get(reader.read.remote(large)) == 0
 
         return once
 
@@ -112,7 +112,7 @@ def main(wanted):
         "process/start": lambda: median_ns(start, budget_s=10.0, least=3, most=5),
         "process/start/node": lambda: (node_ns, 1),
         "store/put/1KiB": lambda: median_ns(put_of(1024)),
-        "store/get": lambda: median_ns(get()),
+        "store/get": lambda: median_ns(get_of_small()),
         "store/put/64MiB": lambda: median_ns(put_of(64 * MIB), most=20),
         "store/put/256MiB": lambda: median_ns(put_of(256 * MIB), most=10),
     }

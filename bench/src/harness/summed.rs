@@ -6,6 +6,9 @@ use super::error::{BenchError, check};
 use super::row::Contender;
 use super::window::Window;
 
+/// Calls that wake the other side.
+const WAKING_CALLS: usize = 16;
+
 /// Calls `operation`, which does `per_call` operations and says how many of their answers were
 /// right; all must be.
 pub struct Summed<F> {
@@ -13,6 +16,7 @@ pub struct Summed<F> {
     note: Option<&'static str>,
     per_call: u64,
     settle_ns: f64,
+    wake: bool,
     operation: F,
 }
 
@@ -33,6 +37,7 @@ where
             note: None,
             per_call,
             settle_ns: 0.0,
+            wake: false,
             operation,
         }
     }
@@ -41,6 +46,12 @@ where
     /// fall asleep instead of spinning into the next contender's window.
     pub fn settle(self, settle_ns: f64) -> Self {
         Self { settle_ns, ..self }
+    }
+
+    /// The same with a few calls before each window, which wake the other side: what a window
+    /// measures is two sides that are awake.
+    pub fn wake(self) -> Self {
+        Self { wake: true, ..self }
     }
 
     /// The same with a note for the reader.
@@ -67,6 +78,11 @@ where
 
     fn window(&mut self, window: &mut Window<'_>) -> Result<(), BenchError> {
         let (mut right, mut failed) = (0, None);
+        for _ in 0..if self.wake { WAKING_CALLS } else { 0 } {
+            let woken = (self.operation)();
+            let count = woken.map_err(|error| BenchError::contender(self.name, error))?;
+            check(self.name, self.per_call, count)?;
+        }
         window.time_many(self.per_call, || match (self.operation)() {
             Ok(count) => right += count,
             Err(error) => failed = Some(error),

@@ -1,16 +1,17 @@
 //! Objects of the store on their way to the second process and back.
 //!
 //! - HV-1 what travels is a descriptor on a line ring; the payload stays where it is.
-//! - HV-2 an object is given (counted for the other process) before its descriptor is sent, opened and
-//!   looked at there, and let go of; that message back is also the answer. So each crossing has all
-//!   the books of a real one.
+//! - HV-2 an object is given (counted for the other process) before its descriptor is sent; there it is
+//!   opened (checked, counted), looked at, handed back and let go of. What was let go of goes with the
+//!   message of the next crossing and is taken back while that one is under way. So each crossing has
+//!   all the books of a real one, and those that nobody waits for are done while one waits anyway.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use maser_shm::control::ControlMemory;
-use maser_shm::store::{Foreign, Object, Store, StoreConfig, StoreError};
+use maser_shm::store::{Descriptor, Foreign, Object, Store, StoreConfig, StoreError};
 
 use super::partner::{PartnerProcess, Service};
 use super::rings::{
@@ -27,6 +28,8 @@ pub struct Handover {
     object: Object,
     sender: Sender,
     receiver: Receiver,
+    /// What the second process let go of last.
+    released: Descriptor,
     there: Service,
 }
 
@@ -61,6 +64,7 @@ impl Handover {
             object,
             sender,
             receiver,
+            released: NONE,
             there,
         })
     }
@@ -73,20 +77,26 @@ impl Contender for Handover {
 
     fn window(&mut self, window: &mut Window<'_>) -> Result<(), BenchError> {
         let serving = self.there.serve(window.calls())?;
-        let mut failed: Option<StoreError> = None;
+        let (mut returned, mut failed) = (0, None::<StoreError>);
         window.time(|| {
             let given = self.store.give(&self.object, SECOND).unwrap_or(NONE);
             send(&mut self.sender, [given, NONE]);
-            let [_, returned] = receive(&mut self.receiver);
-            if let Err(error) = self.store.take_back(SECOND, returned, 1) {
+            // HV-2: books of the crossing before, while this one is under way.
+            if self.released != NONE
+                && let Err(error) = self.store.take_back(SECOND, self.released, 1)
+            {
                 failed = Some(error);
             }
+            let [back, released] = receive(&mut self.receiver);
+            self.released = released;
+            returned += u64::from(back == given);
         });
         let seen = serving.join()?;
         if let Some(error) = failed {
             return Err(BenchError::contender(self.name, error));
         }
         let last = self.object.len() as u64 / 8;
+        check(self.name, window.calls(), returned)?;
         check(self.name, window.calls() * (1 + last), seen)
     }
 }
@@ -125,11 +135,14 @@ impl Serve for HandoverThere {
         let (mut seen, mut failed) = (0, None);
         for _ in 0..calls {
             let [given, _] = receive(&mut self.receiver);
-            match self.foreign.open(FIRST, given) {
+            let opened = self.foreign.open(FIRST, given);
+            match &opened {
                 Ok(object) => seen += sum(&object[..8]) + sum(&object[object.len() - 8..]),
                 Err(error) => failed = Some(error.to_string()),
             }
-            send(&mut self.sender, [NONE, self.let_go.take()]);
+            send(&mut self.sender, [given, self.let_go.take()]);
+            // HV-2: it goes with the next message.
+            drop(opened);
         }
         failed.map_or(Ok(seen), Err)
     }

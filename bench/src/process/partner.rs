@@ -119,6 +119,8 @@ impl Service {
             calls,
         };
         frame::send(&self.process.socket, &order, &[]).map_err(failed)?;
+        // It is awake and at it (PX-1): no sample has its waking in it.
+        self.process.reply()?;
         Ok(Serving(&self.process))
     }
 }

@@ -45,7 +45,11 @@ fn work(core: &str) -> Result<(), String> {
                 Err(why) => Err(why),
             },
             Order::Serve { service, calls } => match services.get_mut(service) {
-                Some(service) => service.serve(calls),
+                Some(service) => {
+                    let begun: Reply = Ok(calls);
+                    frame::send(&socket, &begun, &[]).map_err(|error| told(&error))?;
+                    service.serve(calls)
+                }
                 None => Err(format!("there is no service {service}")),
             },
         };

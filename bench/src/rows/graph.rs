@@ -14,7 +14,7 @@ use super::SETTLE_NS;
 use super::actor::{Echo, echo_on};
 
 /// Inputs in flight where only one is out at a time but the graph must not be a single slot.
-const RING: usize = 10;
+pub(super) const RING: usize = 10;
 
 fn depth(max_inflight: usize) -> CompileOptions {
     CompileOptions {
@@ -29,6 +29,14 @@ fn chain(
     max_inflight: usize,
 ) -> maser::Result<impl FnMut() -> maser::Result<u64> + use<>> {
     let actors: Vec<Actor<Echo>> = schedulers.iter().map(|&at| echo_on(at)).collect();
+    chain_of(&actors, max_inflight)
+}
+
+/// One run at a time through each of `actors`, in order.
+pub(super) fn chain_of(
+    actors: &[Actor<Echo>],
+    max_inflight: usize,
+) -> maser::Result<impl FnMut() -> maser::Result<u64> + use<>> {
     let graph = Graph::new(|input: Node<u64>| {
         actors
             .iter()

@@ -2,15 +2,16 @@
 
 use std::rc::Rc;
 
-use maser::{Actor, Isolation};
+use maser::{Actor, Array, Isolation};
 
-use crate::floors::{LineProcess, PayloadProcess};
-use crate::harness::{BenchError, Context, Lineup, Offer, Peer, Process, Row, Summed, Unit};
+use crate::floors::{LineProcess, PayloadProcess, SlotProcess};
+use crate::harness::{BenchError, Context, Floor, Lineup, Offer, Peer, Process, Row, Summed, Unit};
 use crate::peers::{Iceoryx2, UnixSocket};
 use crate::process::{Handover, InPlace, PartnerProcess};
 
 use super::SETTLE_NS;
 use super::actor::{Echo, call};
+use super::graph::{RING, chain_of};
 use super::worker::{idle_node, idle_worker, start_node, start_worker};
 
 const MIB: usize = 1 << 20;
@@ -47,7 +48,7 @@ pub(super) fn beside(
 fn actor_call(context: &Context) -> Result<Offer<Lineup>, BenchError> {
     beside(context, |partner| {
         let echo = echo_there(context)?;
-        let subject = Summed::new("maser", call(echo)).settle(SETTLE_NS);
+        let subject = Summed::new("maser", call(echo)).wake().settle(SETTLE_NS);
         Ok(Lineup::of(subject)
             .floor(LineProcess::new(partner)?)
             .peer(Peer::of(UnixSocket::new(partner, SMALL_BYTES)?))
@@ -70,10 +71,75 @@ fn handover(context: &Context) -> Result<Offer<Lineup>, BenchError> {
             .peer(Peer::of(Handover::new("64 B", partner, 64)?))
             .peer(Peer::of(Handover::new("64 KiB", partner, 64 << 10)?))
             .peer(Peer::of(Handover::new("64 MiB", partner, large)?))
+            .peer(Peer::of(
+                Summed::new("by call", handed_by_call(context, MIB)?)
+                    .wake()
+                    .settle(SETTLE_NS)
+                    .note("maser::Array through a call of an actor, and back"),
+            ))
             .peer(Peer::offered(
                 "iceoryx2",
                 Iceoryx2::new(partner, MIB, false)?,
             )))
+    })
+}
+
+/// Gives an array back to its owner.
+struct Passer;
+
+#[maser::actor]
+impl Passer {
+    fn new() -> Self {
+        Self
+    }
+
+    /// `array`, unchanged.
+    fn pass(&mut self, array: Array<u64>) -> Array<u64> {
+        array
+    }
+}
+
+/// An array of `bytes` through a call of an actor in another process, and back.
+fn handed_by_call(
+    context: &Context,
+    bytes: usize,
+) -> Result<impl FnMut() -> maser::Result<u64> + use<>, BenchError> {
+    context.cores.pin(1)?;
+    let passer = Passer::options().isolation(Isolation::Process).remote();
+    let made = Array::<u64>::in_store(bytes / 8).map(|mut array| {
+        array.fill(7);
+        array.seal()
+    });
+    let array = made.map_err(|error| BenchError::contender("maser", error))?;
+    let first = passer.pass().remote(array.clone()).get();
+    context.cores.pin(0)?;
+    first.map_err(|error| BenchError::contender("maser", error))?;
+    Ok(move || {
+        let back = passer.pass().remote(array.clone()).get()?;
+        Ok(u64::from(back.as_ptr() == array.as_ptr()))
+    })
+}
+
+/// One run at a time of a graph through an echo in another process.
+fn graph(
+    context: &Context,
+    max_inflight: usize,
+    floor: fn(&Rc<PartnerProcess>) -> Result<Floor, BenchError>,
+) -> Result<Offer<Lineup>, BenchError> {
+    beside(context, |partner| {
+        let echo = echo_there(context)?;
+        let failed = |error| BenchError::contender("maser", error);
+        let subject = chain_of(&[echo], max_inflight).map_err(failed)?;
+        let subject = Summed::new("maser", subject).wake().settle(SETTLE_NS);
+        Ok(Lineup {
+            floor: floor(partner)?,
+            ..Lineup::of(subject)
+        }
+        .peer(Peer::of(UnixSocket::new(partner, SMALL_BYTES)?))
+        .peer(Peer::offered(
+            "iceoryx2",
+            Iceoryx2::new(partner, SMALL_BYTES, false)?,
+        )))
     })
 }
 
@@ -98,12 +164,37 @@ pub const ROWS: &[Row] = &[
     )
     .in_runtime(1),
     Row::latency(
+        "process/graph/echo/slot",
+        2,
+        "a compiled graph through an actor in another process, one run at a time",
+        |context| {
+            graph(context, 1, |partner| {
+                Ok(Floor::Better(vec![
+                    Box::new(LineProcess::new(partner)?),
+                    Box::new(SlotProcess::new(partner)?),
+                ]))
+            })
+        },
+    )
+    .in_runtime(1),
+    Row::latency(
+        "process/graph/echo/ring",
+        2,
+        "the same with room for more runs than the one",
+        |context| {
+            graph(context, RING, |partner| {
+                Ok(Floor::Probe(Box::new(LineProcess::new(partner)?)))
+            })
+        },
+    )
+    .in_runtime(1),
+    Row::latency(
         "process/handover",
         2,
         "1 MiB handed to another process and back without a copy",
         handover,
     )
-    .in_own_process(),
+    .in_runtime(1),
     Row::latency(
         "process/payload/1MiB",
         2,
