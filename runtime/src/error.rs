@@ -3,6 +3,8 @@
 //! Every variant says what was awaited or wrong, from whom, and what to do. Values are cheap to
 //! clone: one failed task is reported to every `get` and to every task it feeds.
 
+pub(crate) use crate::fault::{Fault, Outcome};
+
 use crate::config::ConfigError;
 use maser_shm::store::{StoreError, StoreFull};
 use maser_shm::tensor::TensorError;
@@ -495,28 +497,3 @@ impl Error {
         }
     }
 }
-
-/// An error as cells and channels carry it: one word.
-#[derive(Clone, Debug)]
-pub(crate) struct Fault(pub(crate) Arc<Error>);
-
-impl Fault {
-    #[cold]
-    pub(crate) fn new(error: Error) -> Self {
-        Self(Arc::new(error))
-    }
-
-    #[cold]
-    pub(crate) fn to_error(&self) -> Error {
-        (*self.0).clone()
-    }
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::new(error)
-    }
-}
-
-/// What a value or its failure is while it travels inside maser.
-pub(crate) type Outcome<T> = std::result::Result<T, Fault>;

@@ -44,6 +44,7 @@ pub mod doctor;
 mod error;
 mod error_log;
 mod executor;
+mod fault;
 mod graph;
 mod node;
 mod object;

@@ -5,12 +5,13 @@
 //! thread, or through `stalled` when an argument is not there yet.
 #![allow(unsafe_code, reason = "type-erased cells, questions and actor states")]
 
+pub use super::call_options::CallOptions;
 use super::core::{Access, ActorCore};
 use super::handle::Actor;
 use super::lane::{ANSWER_WORDS, ARG_WORDS, Answer, Question, Ticket, fits, serve_cancelled};
+pub use super::method::{ByAsync, ByAsyncMut, ByMut, ByRef, Construct, Method};
 use super::stalled;
 use crate::error::{Error, Fault, Outcome};
-use crate::executor::block_on::block_on;
 use crate::executor::letter::{Letter, LetterKind};
 use crate::executor::local::{Frame, Local};
 use crate::object::reference::Ref;
@@ -18,7 +19,7 @@ use crate::task::args::Params;
 use crate::task::failure::{Failure, drop_unstarted};
 use crate::task::meta::Function;
 use crate::task::portable;
-use crate::task::raw::{self, ActorWord, Extra, Header, VTable};
+use crate::task::raw::{self, ActorWord, Header, VTable};
 use crate::task::spawn::run_guarded;
 use crate::worker::values;
 use maser_shm::arena::pool::SizeClass;
@@ -27,132 +28,7 @@ use maser_shm::sync::completion::Completion;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::ptr::{NonNull, null, null_mut};
-
-/// Options of one call.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct CallOptions {
-    max_task_retries: Option<i32>,
-}
-
-impl CallOptions {
-    /// Nothing set.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sends the call again, if it had no answer when the actor's process died, this often; -1 is
-    /// without end. Wins over the option of its method and of its actor.
-    #[must_use]
-    pub fn max_task_retries(mut self, retries: i32) -> Self {
-        self.max_task_retries = Some(retries);
-        self
-    }
-
-    #[inline(always)]
-    fn extra(&self) -> *mut Extra {
-        match self.max_task_retries {
-            None => null_mut(),
-            Some(retries) => Box::into_raw(Box::new(Extra {
-                max_retries: Some(retries),
-                ..Extra::default()
-            })),
-        }
-    }
-}
-
-/// How the code of a method gets at the state.
-pub trait Method<A, P, T>: Send + 'static {
-    #[doc(hidden)]
-    const ACCESS: Access;
-    #[doc(hidden)]
-    const IS_CONSTRUCTOR: bool = false;
-    /// # Safety
-    /// AC-3 for the access; `core` runs this call.
-    #[doc(hidden)]
-    unsafe fn invoke(
-        self,
-        state: *mut A,
-        params: P,
-        core: NonNull<ActorCore>,
-    ) -> Result<T, Failure>;
-}
-
-/// A constructor, which makes the state.
-pub struct Construct<F>(pub F);
-
-impl<A: 'static, P, F> Method<A, P, ()> for Construct<F>
-where
-    F: FnOnce(P) -> Result<A, Failure> + Send + 'static,
-{
-    const ACCESS: Access = Access::Construct;
-    const IS_CONSTRUCTOR: bool = true;
-    unsafe fn invoke(self, _: *mut A, params: P, core: NonNull<ActorCore>) -> Result<(), Failure> {
-        let state = (self.0)(params)?;
-        // SAFETY: AC-1, a call that runs.
-        unsafe { core.as_ref() }.install(state);
-        Ok(())
-    }
-}
-
-/// `&mut self`.
-pub struct ByMut<F>(pub F);
-/// `&self`.
-pub struct ByRef<F>(pub F);
-/// `async fn(&self)`.
-pub struct ByAsync<F>(pub F);
-/// `async fn(&mut self)`.
-pub struct ByAsyncMut<F>(pub F);
-
-impl<A, P, T, F> Method<A, P, T> for ByMut<F>
-where
-    F: FnOnce(&mut A, P) -> Result<T, Failure> + Send + 'static,
-{
-    const ACCESS: Access = Access::Exclusive;
-    #[inline(always)]
-    unsafe fn invoke(self, state: *mut A, params: P, _: NonNull<ActorCore>) -> Result<T, Failure> {
-        // SAFETY: AC-3, nothing else of the actor runs.
-        (self.0)(unsafe { &mut *state }, params)
-    }
-}
-
-impl<A, P, T, F> Method<A, P, T> for ByRef<F>
-where
-    F: FnOnce(&A, P) -> Result<T, Failure> + Send + 'static,
-{
-    const ACCESS: Access = Access::Shared;
-    #[inline(always)]
-    unsafe fn invoke(self, state: *mut A, params: P, _: NonNull<ActorCore>) -> Result<T, Failure> {
-        // SAFETY: AC-3, only others with `&self` run.
-        (self.0)(unsafe { &*state }, params)
-    }
-}
-
-impl<A: 'static, P, T, F> Method<A, P, T> for ByAsync<F>
-where
-    F: AsyncFnOnce(&A, P) -> Result<T, Failure> + Send + 'static,
-{
-    const ACCESS: Access = Access::Async;
-    unsafe fn invoke(self, state: *mut A, params: P, _: NonNull<ActorCore>) -> Result<T, Failure> {
-        // SAFETY: AC-3, only others with `&self` run.
-        let state = unsafe { &*state };
-        block_on((self.0)(state, params)).map_err(Failure::runtime)?
-    }
-}
-
-impl<A: 'static, P, T, F> Method<A, P, T> for ByAsyncMut<F>
-where
-    F: AsyncFnOnce(&mut A, P) -> Result<T, Failure> + Send + 'static,
-{
-    const ACCESS: Access = Access::Exclusive;
-    unsafe fn invoke(self, state: *mut A, params: P, _: NonNull<ActorCore>) -> Result<T, Failure> {
-        // SAFETY: AC-3, nothing else of the actor runs.
-        let state = unsafe { &mut *state };
-        block_on((self.0)(state, params)).map_err(Failure::runtime)?
-    }
-}
+use std::ptr::{NonNull, null};
 
 /// A method of the function `M` with its values sent through bytes (PB-1).
 struct Portable<M, F>(F, PhantomData<fn() -> M>);

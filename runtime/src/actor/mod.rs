@@ -17,6 +17,7 @@
 
 pub(crate) mod address;
 pub(crate) mod call;
+mod call_options;
 pub(crate) mod core;
 pub(crate) mod create;
 pub(crate) mod elsewhere;
@@ -24,6 +25,7 @@ pub(crate) mod handle;
 pub(crate) mod lane;
 pub(crate) mod lane_out;
 pub(crate) mod lanes;
+mod method;
 mod queue;
 pub(crate) mod registry;
 pub(crate) mod stalled;

@@ -18,7 +18,7 @@ use super::death::Death;
 use super::message::{self, Assembly, Frame, Head, Kind};
 use super::peer::Peer;
 use super::pool::Job;
-use super::restart::Sent;
+use super::restart::recall::Sent;
 use super::{serve, stream};
 use crate::actor::core::ActorCore;
 use crate::error::Fault;

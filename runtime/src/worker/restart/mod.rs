@@ -19,26 +19,23 @@
 //!   and whoever declares it dead takes all of them out afterwards.
 #![allow(unsafe_code, reason = "type-erased cells and blocks of actors")]
 
-use super::checkpoint::{ID_BYTES, Rebirth};
+mod again;
+pub(super) mod recall;
+
+use self::recall::{Call, Sent, complete};
+use super::checkpoint::ID_BYTES;
 use super::death::Death;
 use super::link::InFlight;
-use super::message::{BODY_BYTES_MAX, Head, Kind};
+use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::saved::{Done, Saved};
 use super::{registry, serve};
-use crate::actor::address::HeldCore;
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::shut_down;
-use crate::error::{Error, Fault, Outcome};
-use crate::executor::letter;
+use crate::error::{Error, Fault};
 use crate::executor::local::Local;
-use crate::object::reference::Ref;
-use crate::object::when_done::when_done;
-use crate::task::meta::Meta;
-use crate::task::raw::{ActorWord, Header, Put, VTable};
-use crate::worker::values::{NEVER, Travel};
-use maser_shm::sync::completion::Completion;
+use crate::task::raw::Header;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,26 +50,6 @@ pub(crate) struct Policy {
     /// Whether its state is saved now and then.
     pub(crate) saves: bool,
 }
-
-/// What is kept of a call that was sent (RS-1).
-pub(crate) struct Sent {
-    /// Its number among the calls of the actor that this process made.
-    pub(super) id: u64,
-    scheduler: usize,
-    function: u32,
-    /// With checkpoints the id first, then the arguments.
-    parcel: Parcel,
-    retries: i32,
-}
-
-/// A call that is not in a link; it holds a handle of its actor (RA-2).
-struct Call {
-    cell: NonNull<Header>,
-    sent: Box<Sent>,
-}
-
-// SAFETY: the right to complete a cell (TC-1), which any thread may use.
-unsafe impl Send for Call {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -118,35 +95,6 @@ pub(crate) struct Supervisor {
     max_task_retries: i32,
     saves: bool,
     state: Mutex<State>,
-}
-
-/// What could not be done on the way to a scheduler that has ended.
-struct Errand(HeldCore);
-
-impl Errand {
-    fn post(core: &HeldCore, to: usize, run: fn(&Supervisor, NonNull<ActorCore>, &Local)) {
-        let errand = Errand(core.again());
-        let node = core.core().node.clone();
-        let letter = letter::closure(move |local| {
-            let errand = errand;
-            let core = errand.0.core();
-            if let Some(supervisor) = core.supervisor() {
-                run(supervisor, NonNull::from(core), local);
-            }
-        });
-        node.post_to(to, letter);
-    }
-}
-
-impl Drop for Errand {
-    fn drop(&mut self) {
-        let core = self.0.core();
-        if core.node.is_closing()
-            && let Some(supervisor) = core.supervisor()
-        {
-            supervisor.ends(core, &Fault::new(shut_down()));
-        }
-    }
 }
 
 impl Supervisor {
@@ -417,158 +365,6 @@ impl Supervisor {
         self.lock().restarts != 0
     }
 
-    /// What its process had published was taken: it gets another one (RS-2). On the keeper.
-    pub(super) fn returns(&self, held: &HeldCore, death: &Death) {
-        let actor = held.core();
-        let core = NonNull::from(actor);
-        let node = &actor.node;
-        let peer = match node.workers.start(node, false) {
-            Ok(peer) => peer,
-            Err(error) => {
-                ActorCore::die(core, error.clone());
-                return self.ends(actor, &Fault::new(error));
-            }
-        };
-        let mut failed = Vec::new();
-        {
-            let mut state = self.lock();
-            state.peer = peer.clone();
-            state.number = node.workers.number();
-            state.calls = 0;
-            let mut orphans = std::mem::take(&mut state.orphans);
-            orphans.sort_by_key(|call| std::cmp::Reverse(call.sent.id));
-            for mut call in orphans {
-                let is_in = state.saved.contains(call.sent.id);
-                match again(&call, is_in) {
-                    Ok(()) => {
-                        call.sent.retries = (call.sent.retries - 1).max(-1);
-                        let scheduler = call.sent.scheduler;
-                        state.waiting[scheduler].push_front(call);
-                    }
-                    Err(why) => failed.push((call, why)),
-                }
-            }
-            state.saved.starts_over();
-        }
-        for (call, why) in failed.into_iter().rev() {
-            complete(core, call.cell, why.fault(actor, call.cell, death));
-        }
-        peer.has_proxy(core);
-        Errand::post(held, node.door(actor.home).index, Self::make_again);
-    }
-
-    /// Asks the new process to make it. On the gate.
-    fn make_again(&self, core: NonNull<ActorCore>, local: &Local) {
-        // SAFETY: AC-1, the errand's handle.
-        let actor = unsafe { core.as_ref() };
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        if actor.is_dead() || state.phase != Phase::Down {
-            return;
-        }
-        let Some((class, birth)) = &mut state.birth else {
-            state.phase = Phase::Unborn;
-            return;
-        };
-        birth.give(&state.peer, local);
-        for done in state.saved.log_mut() {
-            done.parcel.give(&state.peer, local);
-        }
-        let body = Rebirth::encode(birth, &state.saved);
-        let number = state.number;
-        let head = Head {
-            kind: Kind::Restore,
-            flag: 0,
-            a: 0,
-            b: serve::joined(*class, number),
-        };
-        if body.len() > BODY_BYTES_MAX {
-            drop(guard);
-            return ActorCore::die(core, too_large(actor, body.len()));
-        }
-        state.phase = Phase::Making;
-        let peer = state.peer.clone();
-        drop(guard);
-        // Its end is known by then, or will be: `Peer::died` is told either way.
-        let Ok(link) = local.links.get(local, &peer, 0) else {
-            return;
-        };
-        let made = unit_promise();
-        actor.retain();
-        let call = InFlight {
-            cell: made.cell(),
-            actor: Some(core),
-            job: None,
-            sent: None,
-        };
-        actor.retain();
-        // SAFETY: the handle just taken.
-        let held = unsafe { HeldCore::new(core) };
-        let gate = local.shared.clone();
-        when_done(made.cell(), move || {
-            let errand = Errand(held);
-            let back = letter::closure(move |local| {
-                let (errand, made) = (errand, made);
-                let core = errand.0.core();
-                if let (Some(supervisor), Ok(())) = (core.supervisor(), made.outcome_ref()) {
-                    supervisor.is_up(&errand.0, number, local);
-                }
-            });
-            // SAFETY: LT-1, a fresh letter.
-            unsafe { gate.post(back) };
-        });
-        if let Err(call) = link.call(head, &body, call) {
-            serve::orphaned(call, peer.death().unwrap_or(&Death::ShutDown));
-        }
-    }
-
-    /// It was made again: what waited is sent.
-    fn is_up(&self, held: &HeldCore, number: u32, local: &Local) {
-        let mut state = self.lock();
-        let is_old = state.number != number || state.phase != Phase::Making;
-        if is_old || state.peer.death().is_some() {
-            return;
-        }
-        state.phase = Phase::Up;
-        let busy = state.waiting.iter().enumerate();
-        let busy: Vec<usize> = busy
-            .filter_map(|(at, calls)| (!calls.is_empty()).then_some(at))
-            .collect();
-        drop(state);
-        let core = NonNull::from(held.core());
-        for scheduler in busy {
-            match scheduler == local.shared.index {
-                true => self.send_waiting(core, local),
-                false => Errand::post(held, scheduler, Self::send_waiting),
-            }
-        }
-    }
-
-    /// RS-3.
-    fn send_waiting(&self, core: NonNull<ActorCore>, local: &Local) {
-        let scheduler = local.shared.index;
-        loop {
-            let mut state = self.lock();
-            if state.phase != Phase::Up {
-                return;
-            }
-            let Some(call) = state.waiting[scheduler].pop_front() else {
-                return;
-            };
-            // SAFETY: a call that is not done is alive.
-            let header = unsafe { call.cell.as_ref() };
-            if header.completion.is_cancel_requested() {
-                drop(state);
-                let what = header.meta().name.into();
-                complete(core, call.cell, Fault::new(Error::Cancelled { what }));
-                continue;
-            }
-            if let Err(call) = self.transmit(local, &mut state, core, call) {
-                return state.waiting[scheduler].push_front(call);
-            }
-        }
-    }
-
     /// RS-5: it is dead; fails the calls that wait.
     pub(crate) fn ends(&self, actor: &ActorCore, fault: &Fault) {
         let mut state = self.lock();
@@ -580,98 +376,5 @@ impl Supervisor {
         for call in calls {
             complete(NonNull::from(actor), call.cell, fault.clone());
         }
-    }
-}
-
-/// Why a call is not sent again.
-enum Why {
-    Cancelled,
-    Saved,
-    Spent,
-}
-
-/// RS-2.
-fn again(call: &Call, is_saved: bool) -> Result<(), Why> {
-    // SAFETY: a call that is not done is alive.
-    let completion: &Completion = unsafe { &call.cell.as_ref().completion };
-    match () {
-        () if completion.is_cancel_requested() => Err(Why::Cancelled),
-        () if is_saved => Err(Why::Saved),
-        () if call.sent.retries == 0 => Err(Why::Spent),
-        () => Ok(()),
-    }
-}
-
-impl Why {
-    fn fault(&self, actor: &ActorCore, cell: NonNull<Header>, death: &Death) -> Fault {
-        // SAFETY: a call that is not done is alive.
-        let what = unsafe { cell.as_ref() }.meta().name;
-        let how = match death {
-            Death::Process { who, how } => format!("its process, {who}, {how}"),
-            Death::ShutDown => "the runtime ends".to_owned(),
-        };
-        let reason = match self {
-            Self::Cancelled => return Fault::new(Error::Cancelled { what: what.into() }),
-            Self::Saved => {
-                format!("{how}; the call of {what} has run, and its answer is lost")
-            }
-            Self::Spent => format!(
-                "{how}; the call of {what} may have run, and is not sent again unless \
-                 max_task_retries allows it; the actor is being restarted"
-            ),
-        };
-        Fault::new(Error::ActorUnavailable {
-            actor: actor.display_name(),
-            reason,
-        })
-    }
-}
-
-/// Completes a call that is in no link, and gives its handle of the actor back.
-fn complete(core: NonNull<ActorCore>, cell: NonNull<Header>, fault: Fault) {
-    serve::end_stream(cell, &fault);
-    // SAFETY: TC-1: the arguments have departed, and the call is nowhere else.
-    unsafe {
-        (cell.as_ref().vtable().travel.arrive)(cell, Err(fault));
-        ActorCore::release(core);
-    }
-}
-
-#[cold]
-fn too_large(actor: &ActorCore, bytes: usize) -> Error {
-    Error::ActorDied {
-        actor: actor.display_name(),
-        reason: format!(
-            "its process died, and it cannot be made again: its arguments, its checkpoint and the \
-             calls after it are {bytes} bytes, and at most {BODY_BYTES_MAX} can be sent; keep large \
-             values in refs, or take a smaller checkpoint_interval"
-        ),
-    }
-}
-
-static MADE_AGAIN: Meta = Meta::plain("an actor that is made again");
-
-/// A promise that an answer from another process completes.
-const UNIT: VTable = VTable {
-    travel: Travel {
-        arrive: arrive_unit,
-        ..NEVER
-    },
-    access: Access::Construct,
-    ..Put::<()>::vtable(&MADE_AGAIN)
-};
-
-unsafe fn arrive_unit(cell: NonNull<Header>, outcome: Outcome<&[u8]>) {
-    // SAFETY: TC-1, TC-3: only cells of `()` have this vtable.
-    unsafe { Header::finish::<()>(cell, outcome.map(|_| ())) };
-}
-
-fn unit_promise() -> Ref<()> {
-    const VTABLE: &VTable = &UNIT;
-    let cell = Header::alloc(VTABLE.layout);
-    // SAFETY: fresh memory of the vtable's layout; its one handle goes to the ref.
-    unsafe {
-        cell.write(Header::pending(VTABLE, 1, ActorWord::none()));
-        Ref::from_cell(cell)
     }
 }
