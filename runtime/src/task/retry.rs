@@ -1,12 +1,12 @@
 //! Running a task again after an error of its own.
 //!
-//! - RY-1 the arguments are encoded once, before the first run; each further run is a call of the
+//! - TA-1 the arguments are encoded once, before the first run; each further run is a call of the
 //!   function with fresh values from these bytes. So the function may use its arguments up, and no
 //!   run sees what another did to them.
-//! - RY-2 what is not an error of the function itself is not tried again: an argument that is an
+//! - TA-2 what is not an error of the function itself is not tried again: an argument that is an
 //!   error, a cancellation, the end of the runtime.
-//! - RY-3 a task that another process runs for us is tried once there: who asked tries again.
-//! - RY-4 each run that fails is an entry of `error_info`.
+//! - TA-3 a task that another process runs for us is tried once there: who asked tries again.
+//! - TA-4 each run that fails is an entry of `error_info`.
 #![allow(unsafe_code, reason = "reads the cell of a task that runs")]
 
 use super::args::Params;
@@ -103,7 +103,7 @@ impl RetryErrors {
         }
     }
 
-    /// Whether a task that ended with `error` runs again (RY-2).
+    /// Whether a task that ended with `error` runs again (TA-2).
     pub(crate) fn covers(&self, error: &Error) -> bool {
         let Error::Task(task) = error else {
             return false;
@@ -160,7 +160,7 @@ pub(crate) fn here(
             remedy: "give the items as one value, or run it again yourself".into(),
         });
     }
-    // RY-3.
+    // TA-3.
     let is_asked = Local::current().is_some_and(|local| local.stays.get() == Stays::Here);
     Ok((!is_asked && !node.tasks_leave()).then_some(errors))
 }

@@ -89,7 +89,7 @@ where
         }
     }
 
-    /// RY-1.
+    /// TA-1.
     unsafe fn run_retrying(cell: NonNull<Header>, local: &Local) {
         // SAFETY: the caller's promise; it runs, so its extra stays until it has ended.
         unsafe {
