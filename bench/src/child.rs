@@ -134,7 +134,7 @@ fn order_one<T: for<'de> Deserialize<'de>>(
 }
 
 /// Sleeps until `child` has ended, at most `limit_s`; false if it has not.
-fn ends_in_time(child: &Child, limit_s: f64) -> std::io::Result<bool> {
+pub(crate) fn ends_in_time(child: &Child, limit_s: f64) -> std::io::Result<bool> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| std::io::Error::other("a process without a number"))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;

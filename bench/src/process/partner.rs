@@ -1,6 +1,7 @@
 //! The first process's side of the second one.
 
 use std::cell::Cell;
+use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
@@ -15,6 +16,9 @@ use crate::harness::{BenchError, Context, Offer, Skip};
 
 /// Set for a second process: the core that it is to be pinned to.
 pub(super) const VARIABLE: &str = "MASERBENCH_PARTNER";
+
+/// Seconds it gets to end by itself.
+const GRACE_S: f64 = 2.0;
 
 /// What the second process is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -137,8 +141,12 @@ impl Serving<'_> {
 
 impl Drop for PartnerProcess {
     fn drop(&mut self) {
-        // It may spin for something that never comes (PX-3).
-        let _killed = self.child.kill();
+        // PX-3. Left to itself it gives back what its services took.
+        let _told = self.socket.shutdown(Shutdown::Both);
+        if !child::ends_in_time(&self.child, GRACE_S).unwrap_or(false) {
+            // It spins for something that never comes.
+            let _killed = self.child.kill();
+        }
         let _waited = self.child.wait();
     }
 }
