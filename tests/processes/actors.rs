@@ -67,3 +67,19 @@ fn an_abort_is_an_error_that_names_the_process_and_the_signal() {
     })
     .unwrap();
 }
+
+#[test]
+fn short_of_memory_the_kernel_takes_a_worker_before_the_driver() {
+    let config = Config::new().num_cpus(1).mode(Mode::Silent);
+    maser::run(config, |_| {
+        let score = |pid: u32| -> i32 {
+            let path = format!("/proc/{pid}/oom_score_adj");
+            std::fs::read_to_string(path).map_or(0, |text| text.trim().parse().unwrap())
+        };
+        let echo = echo();
+        let worker = score(echo.pid().remote().get().unwrap());
+        let own = score(std::process::id());
+        assert!(worker > own || own >= 300, "{worker} {own}");
+    })
+    .unwrap();
+}

@@ -87,6 +87,9 @@ impl Membership {
 /// Works for the process `parent` until told to stop.
 pub(super) fn work(parent: u32, socket: UnixStream) -> Result<(), Problem> {
     die_with_parent(parent)?;
+    // Short of memory, the kernel takes a worker before its driver. Where that is not to be had, it
+    // takes whom it likes.
+    drop(std::fs::write("/proc/self/oom_score_adj", "300"));
     let hello = socket::receive::<ToWorker>(&socket)
         .map_err(|error| format!("the keeper's first message is none: {error}"))?;
     let Some((ToWorker::Hello(hello), files)) = hello else {
