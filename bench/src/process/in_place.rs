@@ -48,7 +48,7 @@ impl Writer {
             fill(&mut object, first);
             self.store.give(&object.seal(), self.other)
         });
-        // The other side waits for a message, whatever became of the object (PX-2).
+        // The other side waits for a message, whatever became of the object (QX-2).
         let message = [*given.as_ref().unwrap_or(&NONE), self.let_go.take()];
         send(&mut self.sender, message);
         given.map(|_| ())

@@ -11,12 +11,12 @@
 //! | `in_place` | objects that each side writes and the other reads |
 //! | `rings` | what both of these travel over |
 //!
-//! - PX-1 there is one second process at a time, pinned to the run's core 1. Between windows it
+//! - QX-1 there is one second process at a time, pinned to the run's core 1. Between windows it
 //!   sleeps in a read of its socket, so that no two contenders ever spin on one core.
-//! - PX-2 a window's work is a number of operations that both sides know beforehand, and the answer
+//! - QX-2 a window's work is a number of operations that both sides know beforehand, and the answer
 //!   is a number that the first process checks. The second one checks nothing, so it cannot end early
 //!   and leave the first one waiting.
-//! - PX-3 it ends with its parent, however that ends: it is asked to by the end of the socket, and the
+//! - QX-3 it ends with its parent, however that ends: it is asked to by the end of the socket, and the
 //!   kernel kills it while it spins.
 
 mod board;

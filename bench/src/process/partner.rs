@@ -32,7 +32,7 @@ pub(super) enum Order {
 /// What it answers: the number that came out, or why it could not.
 pub(super) type Reply = Result<u64, String>;
 
-/// Owner of the second process (PX-1).
+/// Owner of the second process (QX-1).
 #[derive(Debug)]
 pub struct PartnerProcess {
     socket: UnixStream,
@@ -113,7 +113,7 @@ impl PartnerProcess {
 }
 
 impl Service {
-    /// Has it do `calls` operations (PX-2).
+    /// Has it do `calls` operations (QX-2).
     ///
     /// # Errors
     /// The socket's.
@@ -123,7 +123,7 @@ impl Service {
             calls,
         };
         frame::send(&self.process.socket, &order, &[]).map_err(failed)?;
-        // It is awake and at it (PX-1): no sample has its waking in it.
+        // It is awake and at it (QX-1): no sample has its waking in it.
         self.process.reply()?;
         Ok(Serving(&self.process))
     }
@@ -141,7 +141,7 @@ impl Serving<'_> {
 
 impl Drop for PartnerProcess {
     fn drop(&mut self) {
-        // PX-3. Left to itself it gives back what its services took.
+        // QX-3. Left to itself it gives back what its services took.
         let _told = self.socket.shutdown(Shutdown::Both);
         if !child::ends_in_time(&self.child, GRACE_S).unwrap_or(false) {
             // It spins for something that never comes.

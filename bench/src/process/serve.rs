@@ -24,7 +24,7 @@ pub fn serve_partner() -> Option<ExitCode> {
 
 fn work(core: &str) -> Result<(), String> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
-    // PX-3.
+    // QX-3.
     let kill = Some(rustix::process::Signal::KILL);
     rustix::process::set_parent_process_death_signal(kill).map_err(|error| told(&error))?;
     let core = core.parse().map_err(|error| told(&error))?;
