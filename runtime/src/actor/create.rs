@@ -13,6 +13,7 @@ use crate::task::args::Params;
 use crate::task::failure::Failure;
 use crate::task::meta::{Function, Meta};
 use crate::task::options::check_scheduler;
+use crate::task::spawn::stays_here;
 use crate::worker::remote::{self, Remote};
 use crate::worker::restart::Policy;
 use std::marker::PhantomData;
@@ -247,7 +248,8 @@ fn place(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Resul
 }
 
 fn grant_of(node: &Arc<Node>, demand: Demand, meta: &'static Meta) -> Result<Option<Grant>> {
-    if demand.is_empty() {
+    // What it asks for was granted where it was made.
+    if demand.is_empty() || stays_here() {
         return Ok(None);
     }
     node.resources.check_feasible(&demand, meta.name)?;

@@ -322,8 +322,22 @@ impl Local {
         Ok(())
     }
 
+    /// Tasks that another process asked for, and that wait from now on, leave it room for others.
+    #[cold]
+    fn tasks_wait(&self) {
+        let mut frame = self.frame.get();
+        // SAFETY: frames live on the stack of the running coroutine.
+        while let Some(one) = unsafe { frame.as_ref() } {
+            self.links.serving.waits(one.header);
+            frame = one.below;
+        }
+    }
+
     /// LN-1: what came over a lane and blocks is answered in another way.
     fn defer_lane_calls(&self) {
+        if self.links.serving.has_tasks() {
+            self.tasks_wait();
+        }
         let mut frame = self.frame.get();
         // SAFETY: frames and tickets live on the stack of the running coroutine.
         while let Some(one) = unsafe { frame.as_ref() } {

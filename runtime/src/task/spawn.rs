@@ -18,7 +18,8 @@ use crate::executor::local::{Frame, Local};
 use crate::executor::wait::wait_done;
 use crate::node::Node;
 use crate::object::reference::Ref;
-use crate::resources::{Admission, Grant};
+use crate::resources::{Admission, Demand, Grant};
+use crate::worker::pool::Stays;
 use crate::worker::stream::{Producer, Sink};
 use crate::worker::values;
 use maser_shm::arena::pool::SizeClass;
@@ -365,6 +366,10 @@ where
     // SAFETY: TC-3; the cell's one handle goes to the ref.
     let result = unsafe { Ref::from_cell(cell) };
     let prepared = Node::entered("starting a task").and_then(|node| {
+        if stays_here() {
+            // What it asks for was granted where it was made.
+            return Ok((node, Demand::default(), None));
+        }
         let demand = options.demand(M::META)?;
         node.resources.check_feasible(&demand, M::META.name)?;
         options.check_scheduler(&node)?;
@@ -405,6 +410,11 @@ where
         Err(error) => unsafe { Header::fail(cell, error) },
     }
     result
+}
+
+/// Whether this process was asked to run what is made on this thread now.
+pub(crate) fn stays_here() -> bool {
+    Local::current().is_some_and(|local| local.stays.get() == Stays::Here)
 }
 
 /// Starts a cell with demands as soon as they are met.

@@ -16,10 +16,11 @@
 use super::bulk::claims::Claims;
 use super::death::Death;
 use super::message::{self, Assembly, Frame, Head, Kind};
+use super::parcel::{self, IN_STORE};
 use super::peer::Peer;
 use super::pool::Job;
 use super::restart::recall::Sent;
-use super::{serve, stream};
+use super::{serve, stream, wire_error};
 use crate::actor::core::ActorCore;
 use crate::error::Fault;
 use crate::executor::local::Local;
@@ -253,6 +254,20 @@ impl Link {
         Ok(())
     }
 
+    /// The task of a ticket waits: its place is free for another one.
+    pub(super) fn task_waits(&self, ticket: u64) {
+        let place = {
+            let mut inside = self.enter(thread_number());
+            let place = inside.places.get_mut(ticket as u32 as usize);
+            let place = place.filter(|place| u64::from(place.uses) == ticket >> 32);
+            let job = place.and_then(|place| place.call.as_mut()?.job.as_mut());
+            job.and_then(|job| job.waits())
+        };
+        if let Some(place) = place {
+            place.is_free();
+        }
+    }
+
     /// Tells the peer that the caller of `cell` has given up, if the call is in flight here.
     pub(super) fn cancel(&self, cell: NonNull<Header>) -> bool {
         let mut inside = self.enter(thread_number());
@@ -315,15 +330,17 @@ impl Link {
                     self.peer.distrust(&garbled.to_string());
                     break;
                 }
-                Step::Answer(call, head) => {
+                Step::Answer(call, mut head) => {
                     // The body is handed out of the lock and its memory given back after.
                     std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
+                    head.flag = self.fetch(head.flag, &mut scratch);
                     serve::answered(&self.peer, call, head, &scratch);
                 }
-                Step::Item(cell, flag) => {
+                Step::Item(cell, mut flag) => {
                     std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
+                    flag = self.fetch(flag, &mut scratch);
                     // SAFETY: items come before the answer, which whoever takes messages here takes
                     // in their order: the call is not DONE.
                     if let Some((sink, _)) = unsafe { Header::stream(cell) } {
@@ -331,9 +348,15 @@ impl Link {
                         codec::from_peer(&self.peer, flag, &scratch, came);
                     }
                 }
-                Step::Serve(head) => {
+                Step::Serve(mut head) => {
                     std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
+                    let is_stored = head.flag & IN_STORE != 0;
+                    head.flag = self.fetch(head.flag, &mut scratch);
+                    if is_stored && head.flag == serve::FAILED && head.kind != Kind::Value {
+                        self.send(serve::answer(head.a, serve::FAILED, 0), &scratch);
+                        continue;
+                    }
                     match local {
                         Some(local) => serve::serve(self, head, &scratch, local),
                         // The dead wait for no answer.
@@ -351,6 +374,22 @@ impl Link {
             }
         }
         any
+    }
+
+    /// The bytes that a message names take the place of its body; gives the flag of what is there
+    /// then, which is an error if they cannot be had.
+    #[inline]
+    fn fetch(&self, flag: u8, body: &mut Vec<u8>) -> u8 {
+        if flag & IN_STORE == 0 {
+            return flag;
+        }
+        match parcel::fetch(&self.peer, body) {
+            Ok(()) => flag & !IN_STORE,
+            Err(error) => {
+                *body = wire_error::encode(&error);
+                serve::FAILED
+            }
+        }
     }
 
     /// Takes the answers that are there, for somebody who waits on this end's scheduler.

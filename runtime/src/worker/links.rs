@@ -16,7 +16,7 @@ pub(crate) struct Links {
     /// Memory for messages.
     buffers: RefCell<Vec<Vec<u8>>>,
     /// The calls of other processes that run here.
-    pub(super) serving: Serving,
+    pub(crate) serving: Serving,
 }
 
 impl Links {

@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Item = 10,
     /// The consumer of the stream of call `a` has room for `b` more, or with flag 1 wants none.
     More = 11,
+    /// The task of ticket `a` waits for something: its worker has room for another one.
+    Blocked = 15,
     /// `a` references to arrays go back; which ones.
     Release = 12,
     /// Makes an actor again: `a` ticket, `b` class and number; what it was made of and has become.
@@ -71,6 +73,7 @@ impl Kind {
             Self::Value,
             Self::Item,
             Self::More,
+            Self::Blocked,
             Self::Release,
             Self::Restore,
             Self::Checkpoint,

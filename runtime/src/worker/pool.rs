@@ -2,8 +2,8 @@
 //! that dies.
 //!
 //! - WP-1 the runtime with `Isolation::Process` has a place for each of its CPUs; the worker of a
-//!   place is started when a task needs it. A place runs one task at a time; tasks that find none
-//!   free wait in the order in which they were made.
+//!   place is started when a task needs it. A place runs one task at a time, those
+//!   apart that wait for something there; tasks that find none free wait in the order in which they were made.
 //! - WP-2 a task that a task of a worker made goes to the place with the fewest at once: its parent
 //!   may wait for it, and keeps its place meanwhile.
 //! - WP-3 a task keeps its arguments' bytes until it is answered. If its worker dies it runs again,
@@ -206,9 +206,8 @@ impl Pool {
         }
     }
 
-    /// A job is not in its worker any more: the next one gets its place.
-    fn frees(self: &Arc<Self>, job: &Job) {
-        let Some((at, worker)) = &job.at else { return };
+    /// A job is not in its worker any more, or waits there: the next one gets its place.
+    fn frees(self: &Arc<Self>, (at, worker): &(usize, Arc<Peer>)) {
         let mut state = self.lock();
         let Some(place) = state.places.get_mut(*at) else {
             return;
@@ -309,6 +308,16 @@ fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
     }
 }
 
+/// The place of a job that waits in its worker.
+pub(super) struct Freed(Arc<Pool>, (usize, Arc<Peer>));
+
+impl Freed {
+    /// Another job may have it.
+    pub(super) fn is_free(self) {
+        self.0.frees(&self.1);
+    }
+}
+
 impl Job {
     fn name(&self) -> &'static str {
         // SAFETY: a job that is not done is alive.
@@ -326,19 +335,32 @@ impl Job {
         };
     }
 
-    fn give_up(self, fault: Fault) {
-        self.pool.clone().frees(&self);
+    fn give_up(mut self, fault: Fault) {
+        self.leaves();
         self.fail(fault);
     }
 
+    /// It is not in its worker any more.
+    fn leaves(&mut self) {
+        if let Some(place) = self.at.take() {
+            self.pool.frees(&place);
+        }
+    }
+
+    /// It waits in its worker (WP-1); its place, unless it is free already.
+    pub(super) fn waits(&mut self) -> Option<Freed> {
+        let place = self.at.take()?;
+        Some(Freed(self.pool.clone(), place))
+    }
+
     /// It was answered: its place is free. The cell is completed by the caller.
-    pub(super) fn answered(&self) {
-        self.pool.clone().frees(self);
+    pub(super) fn answered(&mut self) {
+        self.leaves();
     }
 
     /// Its worker died (WP-3).
-    pub(super) fn lost(self, death: &Death) {
-        self.pool.clone().frees(&self);
+    pub(super) fn lost(mut self, death: &Death) {
+        self.leaves();
         if matches!(death, Death::ShutDown) || !self.may_run_again() {
             let error = match death.error(self.name(), None) {
                 Error::WorkerCrashed { what, worker, how } if self.tries > 1 => {

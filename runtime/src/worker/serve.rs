@@ -65,7 +65,7 @@ pub(super) fn answered(peer: &Arc<Peer>, mut call: InFlight, head: Head, body: &
     {
         supervisor.answered(*sent, head.b);
     }
-    if let Some(job) = &call.job {
+    if let Some(job) = &mut call.job {
         job.answered();
     }
     if head.flag == FAILED {
@@ -181,7 +181,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 ActorOptions::default(),
             );
             local.stays.set(outer);
-            reply(link, head.a, 0, given, local);
+            reply(link, Asked::task(head.a, !nested), given, local);
         }
         Kind::Call => {
             let (function, number) = split(head.b);
@@ -204,7 +204,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 Some(id) => checkpoint::count(link, number, id, &actor, local),
                 None => 0,
             };
-            reply(link, head.a, n, given, local);
+            reply(link, Asked::call(head.a, n), given, local);
         }
         Kind::Create => create(link, head, body, local),
         Kind::Restore => checkpoint::make_again(link, head, body, local),
@@ -237,6 +237,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             });
         }
         Kind::Release => local.node.bulk.take_back(&link.peer, body),
+        Kind::Blocked => link.task_waits(head.a),
         Kind::Cancel => local.links.serving.cancel(link, head.a),
         Kind::More => link.peer.pumps().more(link.there(), head),
         Kind::Answer | Kind::Item => unreachable!("the link takes them"),
@@ -275,6 +276,7 @@ pub(super) fn invoke(
 
 fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     let (function, number) = split(head.b);
+    let outer = local.stays.replace(Stays::Here);
     let made = ActorOptions::decode(body).and_then(|(options, arguments)| {
         match invoke(&link.peer, function, (head.flag, arguments), None, options)?.0 {
             Given::Actor(actor, end) => Ok((actor, end)),
@@ -285,13 +287,17 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             }),
         }
     });
+    local.stays.set(outer);
     let (actor, end) = match made {
         Ok((actor, end)) => (Some(actor), Ok(end)),
         Err(error) => (None, Err(error)),
     };
     let early = link.peer.exports().add(number, actor);
     match end {
-        Ok(Some(end)) => reply(link, head.a, 0, Ok(Answering(Given::One(end))), local),
+        Ok(Some(end)) => {
+            let given = Answering(Given::One(end));
+            reply(link, Asked::call(head.a, 0), Ok(given), local);
+        }
         Ok(None) => link.send(answer(head.a, 0, 0), &[]),
         Err(error) => fail(link, head.a, 0, &error),
     }
@@ -300,13 +306,35 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     }
 }
 
-/// Sends what a call gives, now or when it is there; `n` is its number among its actor's calls, if
-/// they are counted.
-fn reply(link: &Arc<Link>, ticket: u64, n: u64, given: Result<Answering, Error>, local: &Local) {
+/// What a call that came has in its answer.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    ticket: u64,
+    /// Its number among its actor's calls, if they are counted.
+    n: u64,
+    /// Whether its place in the pool is free once it waits.
+    is_task: bool,
+}
+
+impl Asked {
+    fn task(ticket: u64, is_task: bool) -> Self {
+        let n = 0;
+        Self { ticket, n, is_task }
+    }
+
+    pub(super) fn call(ticket: u64, n: u64) -> Self {
+        let is_task = false;
+        Self { ticket, n, is_task }
+    }
+}
+
+/// Sends what a call gives, now or when it is there.
+fn reply(link: &Arc<Link>, asked: Asked, given: Result<Answering, Error>, local: &Local) {
+    let Asked { ticket, n, is_task } = asked;
     match given.map(|answering| answering.0) {
         Ok(Given::One(answer)) => {
             let serving = &local.links.serving;
-            serving.begins(link, ticket, &answer);
+            serving.begins(link, ticket, &answer, is_task);
             run_now(&answer, local);
             if is_done(&answer) {
                 serving.ends(link, ticket);

@@ -4,47 +4,92 @@
 
 use super::incoming::Answer;
 use super::link::Link;
+use super::message::{Head, Kind};
 use crate::task::cancel;
 use crate::task::raw::Header;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// A call, by its link and ticket. Its answer keeps the cell alive for as long as it is listed.
 struct Listed {
     link: *const Link,
     ticket: u64,
     cell: NonNull<Header>,
+    /// Of a task whose driver has not been told that it waits.
+    task: Option<Arc<Link>>,
 }
 
-/// Newest last: most end before another begins.
+/// See the module's page.
 #[derive(Default)]
-pub(crate) struct Serving(RefCell<Vec<Listed>>);
+pub(crate) struct Serving {
+    /// Newest last: most end before another begins.
+    calls: RefCell<Vec<Listed>>,
+    /// How many of them are tasks that were not seen to wait.
+    tasks: Cell<usize>,
+}
 
 impl Serving {
     /// A call was begun; `answer` lives until [`ends`](Self::ends) was called.
     #[inline]
-    pub(super) fn begins(&self, link: &Link, ticket: u64, answer: &Answer) {
-        self.0.borrow_mut().push(Listed {
-            link,
+    pub(super) fn begins(&self, link: &Arc<Link>, ticket: u64, answer: &Answer, is_task: bool) {
+        let task = is_task.then(|| link.clone());
+        if is_task {
+            self.tasks.set(self.tasks.get() + 1);
+        }
+        self.calls.borrow_mut().push(Listed {
+            link: Arc::as_ptr(link),
             ticket,
             cell: answer.cell(),
+            task,
         });
+    }
+
+    /// Whether there are tasks that were not seen to wait.
+    #[inline(always)]
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.tasks.get() != 0
+    }
+
+    /// The task of `cell` is about to wait: its driver is told, once.
+    #[cold]
+    pub(crate) fn waits(&self, cell: *const Header) {
+        let told = {
+            let mut calls = self.calls.borrow_mut();
+            let call = calls
+                .iter_mut()
+                .find(|call| call.cell.as_ptr().cast_const() == cell);
+            call.and_then(|call| Some((call.task.take()?, call.ticket)))
+        };
+        if let Some((link, ticket)) = told {
+            self.tasks.set(self.tasks.get() - 1);
+            let head = Head {
+                kind: Kind::Blocked,
+                flag: 0,
+                a: ticket,
+                b: 0,
+            };
+            link.send(head, &[]);
+        }
     }
 
     /// It is done.
     #[inline]
     pub(super) fn ends(&self, link: &Link, ticket: u64) {
-        let mut calls = self.0.borrow_mut();
+        let mut calls = self.calls.borrow_mut();
         let is_it = |call: &Listed| call.ticket == ticket && std::ptr::eq(call.link, link);
         if let Some(at) = calls.iter().rposition(is_it) {
-            calls.swap_remove(at);
+            let call = calls.swap_remove(at);
+            if call.task.is_some() {
+                self.tasks.set(self.tasks.get() - 1);
+            }
         }
     }
 
     /// Its caller has given up.
     pub(super) fn cancel(&self, link: &Link, ticket: u64) {
         let cell = {
-            let calls = self.0.borrow();
+            let calls = self.calls.borrow();
             let is_it = |call: &&Listed| call.ticket == ticket && std::ptr::eq(call.link, link);
             calls.iter().find(is_it).map(|call| {
                 // SAFETY: listed, hence alive.

@@ -42,6 +42,12 @@ impl Claims {
         (bytes, Self { from, left })
     }
 
+    /// The first of what came.
+    pub(crate) fn first(&self) -> Option<Name> {
+        let entry = self.left.first()?;
+        Some(Name::of(entry.owner, entry.descriptor))
+    }
+
     /// Whether an object of this name came and was not taken yet; it is then the caller's.
     pub(crate) fn take(&mut self, name: Name) -> bool {
         let wanted = name.entry();
