@@ -3,10 +3,10 @@
 //! - PC-1 the bytes are the same whichever process gets them: a task is given to the worker that is
 //!   free, and to another one if that dies. What they refer to is counted when the parcel is sent:
 //!   one reference for the process that gets it (`Thing::give`), which gives it back, or dies.
-//! - PC-3 the bytes of a large parcel are an object of the store, and its message names that; where
-//!   the store has no room they go in the message, which is slower.
 //! - PC-2 objects of stores are listed once more behind the bytes, so that a process that cannot
 //!   decode the value, or does not want it, gives their references back all the same.
+//! - PC-3 the bytes of a large parcel are an object of the store, and its message names that; where
+//!   the store has no room they go in the message, which is slower.
 
 use super::bulk::Name;
 use super::bulk::claims::{self, Claims};
@@ -66,18 +66,11 @@ impl Parcel {
     /// PC-1. The flag of the message that has the bytes.
     #[inline]
     pub(super) fn give(&mut self, peer: &Arc<Peer>, local: &Local) -> u8 {
-        if self.things.is_empty() && self.bytes.len() < LARGE_BYTES && self.stored.is_none() {
-            return 0;
+        if self.bytes.len() < LARGE_BYTES && self.stored.is_none() {
+            return self.give_whole(peer, local);
         }
-        for thing in &self.things {
-            thing.give(peer, local);
-        }
-        let (things, bytes) = (&self.things, &mut self.bytes);
-        let flag = *self.flag.get_or_insert_with(|| {
-            let objects = things.iter().filter_map(|thing| thing.object());
-            claims::append(objects, bytes)
-        });
-        if self.stored.is_none() && self.bytes.len() >= LARGE_BYTES {
+        let flag = self.give_whole(peer, local);
+        if self.stored.is_none() {
             self.store(local);
         }
         match &self.stored {
@@ -87,6 +80,23 @@ impl Parcel {
             }
             None => flag,
         }
+    }
+
+    /// As [`give`](Self::give), with all bytes in the message: for parcels whose bytes become a part
+    /// of another message.
+    #[inline]
+    pub(super) fn give_whole(&mut self, peer: &Arc<Peer>, local: &Local) -> u8 {
+        if self.things.is_empty() {
+            return 0;
+        }
+        for thing in &self.things {
+            thing.give(peer, local);
+        }
+        let (things, bytes) = (&self.things, &mut self.bytes);
+        *self.flag.get_or_insert_with(|| {
+            let objects = things.iter().filter_map(|thing| thing.object());
+            claims::append(objects, bytes)
+        })
     }
 
     /// PC-3.

@@ -70,9 +70,9 @@ impl Supervisor {
             state.phase = Phase::Unborn;
             return;
         };
-        birth.give(&state.peer, local);
+        birth.give_whole(&state.peer, local);
         for done in state.saved.log_mut() {
-            done.parcel.give(&state.peer, local);
+            done.parcel.give_whole(&state.peer, local);
         }
         let body = Rebirth::encode(birth, &state.saved);
         let number = state.number;

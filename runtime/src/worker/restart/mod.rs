@@ -229,7 +229,7 @@ impl Supervisor {
         let peer = state.peer.clone();
         let phase = state.phase;
         if phase == Phase::Up {
-            head.flag = birth.1.give(&peer, local);
+            head.flag = birth.1.give_whole(&peer, local);
         }
         let bytes = birth.1.bytes.clone();
         state.birth = Some(birth);
@@ -272,7 +272,7 @@ impl Supervisor {
         let Ok(link) = local.links.get(local, &state.peer, 0) else {
             return Err(call);
         };
-        let flag = call.sent.parcel.give(&state.peer, local);
+        let flag = call.sent.parcel.give_whole(&state.peer, local);
         let head = Head {
             kind: Kind::Call,
             flag: flag | if self.saves { serve::WITH_ID } else { 0 },
