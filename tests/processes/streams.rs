@@ -96,6 +96,11 @@ fn an_error_is_the_last_item_and_a_crash_too() {
         kill_9(pid);
         let last = endless.last().unwrap().get().unwrap_err();
         assert!(matches!(last, Error::ActorDied { .. }), "{last}");
+        let items: Vec<_> = source.count().remote(3).map(|item| item.get()).collect();
+        let [Err(error)] = &items[..] else {
+            panic!("a stream of a dead actor: {items:?}");
+        };
+        assert!(matches!(error, Error::ActorDied { .. }), "{error}");
     })
     .unwrap();
 }

@@ -320,11 +320,11 @@ impl Header {
     pub(crate) unsafe fn finish<T>(cell: NonNull<Header>, outcome: Outcome<T>) {
         // SAFETY: the payload holds nothing now, and is large enough for the outcome.
         unsafe {
-            Self::outcome::<T>(cell).write(outcome);
             let header = cell.as_ref();
             if !header.extra.is_null() {
-                Self::drop_extra(cell);
+                Self::drop_extra(cell, outcome.as_ref().err());
             }
+            Self::outcome::<T>(cell).write(outcome);
             if header.completion.complete() == Completed::Free {
                 Self::free(cell);
             }
@@ -342,12 +342,16 @@ impl Header {
         unsafe { cell.as_ref().extra.as_mut() }?.stream.as_mut()
     }
 
+    /// A stream whose call failed, wherever that was, ends with the error (SP-2).
     #[cold]
-    unsafe fn drop_extra(mut cell: NonNull<Header>) {
+    unsafe fn drop_extra(mut cell: NonNull<Header>, fault: Option<&Fault>) {
         // SAFETY: before DONE only the producer touches `extra`, which was boxed.
-        unsafe {
+        let mut extra = unsafe {
             let extra = std::mem::replace(&mut cell.as_mut().extra, null_mut());
-            drop(Box::from_raw(extra));
+            Box::from_raw(extra)
+        };
+        if let (Some((sink, _)), Some(fault)) = (&mut extra.stream, fault) {
+            sink.item(Err(fault.clone()));
         }
     }
 

@@ -291,11 +291,16 @@ where
 /// The sink of a stream that another process makes: decodes the items of `M`.
 struct FromElsewhere<M, T: Send + Sync + 'static> {
     emitter: Emitter<T>,
+    /// The last item came.
+    complete: bool,
     function: PhantomData<fn() -> M>,
 }
 
 impl<M: Function, T: Send + Sync + 'static> Sink for FromElsewhere<M, T> {
     fn item(&mut self, item: Outcome<&[u8]>) {
+        if self.complete {
+            return;
+        }
         let item = item.and_then(|bytes| {
             let codec = M::META.codec.and_then(|codec| codec.results.first());
             let mut value = None;
@@ -316,8 +321,13 @@ impl<M: Function, T: Send + Sync + 'static> Sink for FromElsewhere<M, T> {
                 })
             })
         });
+        self.complete = item.is_err();
         self.emitter.end_with(item);
         self.emitter.shared.gate.notify_all();
+    }
+
+    fn is_complete(&mut self) {
+        self.complete = true;
     }
 }
 
@@ -329,6 +339,7 @@ fn from_elsewhere<M: Function, T: Send + Sync + 'static>()
     emitter.started.set(true);
     let sink = FromElsewhere::<M, T> {
         emitter,
+        complete: false,
         function: PhantomData,
     };
     (Box::new(sink), producer, stream)

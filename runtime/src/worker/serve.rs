@@ -85,6 +85,9 @@ pub(super) fn answered(peer: &Arc<Peer>, mut call: InFlight, head: Head, body: &
     }
     // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
     unsafe {
+        if let Some((sink, _)) = Header::stream(call.cell) {
+            sink.is_complete();
+        }
         let vtable = call.cell.as_ref().vtable();
         codec::from_peer(peer, head.flag, body, |bytes| {
             (vtable.travel.arrive)(call.cell, Ok(bytes));

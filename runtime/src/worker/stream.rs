@@ -32,6 +32,8 @@ pub(crate) const WINDOW: usize = 16;
 pub(crate) trait Sink: Send {
     /// An item came, or the error that ends the stream.
     fn item(&mut self, item: Outcome<&[u8]>);
+    /// The producer said that there are no more.
+    fn is_complete(&mut self);
 }
 
 /// The way back to a producer.

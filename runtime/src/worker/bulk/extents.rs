@@ -7,6 +7,7 @@ use crate::worker::hello::{FromWorker, ToWorker};
 use crate::worker::peer::Peer;
 use maser_shm::store::extent::ExtentError;
 use maser_shm::store::{PeerId, StoreError, StoreEvents};
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -185,15 +186,23 @@ impl Bulk {
     }
 }
 
-/// Who was told of extents of `owner`, of one or of all.
+/// Who was told of extents of `owner`, of one or of all, and has been given nothing there that it
+/// still has (BK-4).
 pub(super) fn take_told(
     state: &mut State,
     owner: PeerId,
     extent: Option<u32>,
 ) -> Vec<(Arc<Peer>, u32)> {
-    let peers = &state.peers;
-    let told = state.told.extract_if(|(_, of, number)| {
-        *of == owner && extent.is_none_or(|extent| extent == *number)
+    let (peers, passed) = (&state.peers, &state.passed);
+    let given: HashSet<(PeerId, u32)> = passed
+        .keys()
+        .filter(|(_, of, ..)| *of == owner)
+        .map(|(to, _, extent, _)| (*to, *extent))
+        .collect();
+    let told = state.told.extract_if(|(to, of, number)| {
+        *of == owner
+            && extent.is_none_or(|extent| extent == *number)
+            && !given.contains(&(*to, *number))
     });
     told.filter_map(|(to, _, number)| Some((peers.get(&to)?.clone(), number)))
         .collect()

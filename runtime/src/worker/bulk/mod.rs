@@ -23,7 +23,8 @@
 //!   an object waits for its extent, for a limited time.
 //! - BK-4 a process that has died holds nothing and owns nothing that could be given: what others
 //!   have of it stays readable while they have it, is counted against the driver's store, and is
-//!   copied when it is passed on.
+//!   copied when it is passed on. What was on its way arrives: whoever was given an object of the
+//!   dead is told that its extent is gone when it has given all of them back.
 //! - BK-5 no lock of this module is held while handles are dropped, or another lock is taken but one
 //!   of the store.
 //! - BK-6 each process has a store of its own with the whole budget; the driver's counts the extents of
@@ -326,7 +327,11 @@ impl Bulk {
         }
         let is_news = self.is_driver() && owner != to;
         if is_news && state.told.insert((to, owner, name.extent)) {
-            let known = state.known.get(&(owner, name.extent)).cloned();
+            // Of the dead nothing is known any more but what is held (BK-4).
+            let known = match buffer {
+                Buffer::Foreign(held) => Some(held._extent.clone()),
+                _ => state.known.get(&(owner, name.extent)).cloned(),
+            };
             drop(state);
             self.tell(peer, owner, name.extent, known);
         }

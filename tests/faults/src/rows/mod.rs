@@ -8,6 +8,7 @@
 //! | [`huge_pages`], [`limits`] | `B1.huge_pages`, `B2.limits`: what runs short |
 //! | [`hostile`] | `B3.hostile_holder`, `E3.scribbler`: neighbours |
 //! | [`kills`] | `A2.random_kills`, `A4.stopped`, `A6.kill_all`: everything at once |
+//! | [`runtime`] | `A2.runtime_kills`, `A3.graph_deaths` and their kin: the runtime's own workers |
 //! | [`zombie`] | `A5.zombie`: who is dead |
 
 mod extents;
@@ -17,6 +18,7 @@ mod kills;
 mod limits;
 mod objects;
 mod rings;
+mod runtime;
 mod zombie;
 
 use crate::row::Row;
@@ -32,5 +34,6 @@ pub fn all() -> Vec<Row> {
         &hostile::ROWS[..],
     ];
     let listed = lists.into_iter().flatten().copied();
-    objects::rows().chain(rings::rows()).chain(listed).collect()
+    let stepped = objects::rows().chain(rings::rows());
+    stepped.chain(listed).chain(runtime::rows()).collect()
 }
