@@ -34,3 +34,6 @@ pub(crate) mod step;
 pub(crate) mod text;
 pub(crate) mod wiring;
 pub(crate) mod word;
+
+#[cfg(test)]
+mod tests;

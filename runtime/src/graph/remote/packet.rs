@@ -21,6 +21,9 @@ pub(crate) type Packet = [u64; 7];
 /// Bytes of the longest body that stands in the line itself.
 pub(crate) const INLINE_BYTES: usize = 48;
 
+/// Bytes of a body that is the first word alone.
+const WORD_BYTES: usize = 8;
+
 /// Bytes of the longest body.
 const BODY_BYTES_MAX: usize = u32::MAX as usize;
 
@@ -85,7 +88,12 @@ impl Packed {
     /// The line, if the body stands in it.
     #[inline(always)]
     pub(crate) fn as_packet(&self) -> Option<Packet> {
-        (self.len() <= INLINE_BYTES).then_some(self.packet)
+        let bytes = self.len();
+        if bytes <= WORD_BYTES {
+            // A wide load of words that were just written one by one would wait for them.
+            return Some([self.packet[0], self.packet[1], 0, 0, 0, 0, 0]);
+        }
+        (bytes <= INLINE_BYTES).then_some(self.packet)
     }
 
     /// The first word.
@@ -119,7 +127,11 @@ impl Packed {
     /// Becomes what came, whose body stands in the line.
     #[inline(always)]
     pub(crate) fn set_packet(&mut self, packet: Packet) {
-        self.packet = packet;
+        if (packet[0] >> 32) as usize <= WORD_BYTES {
+            (self.packet[0], self.packet[1]) = (packet[0], packet[1]);
+        } else {
+            self.packet = packet;
+        }
     }
 
     /// Becomes a body of this kind that `write` puts into the empty vector.

@@ -7,7 +7,7 @@
     reason = "copies values whose type was proven to be plain"
 )]
 
-use super::packet::{INLINE_BYTES, Kind, Packed, head};
+use super::packet::{INLINE_BYTES, Kind, Packed, Packet, head};
 use maser_shm::control::Plain;
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;
@@ -90,6 +90,23 @@ impl<T> IsPlain<T> {
             Ok(())
         });
         filled.is_ok()
+    }
+
+    /// The line of `value`, if it is plain and stands in one.
+    #[inline(always)]
+    pub(crate) fn packet(self, value: &T) -> Option<Packet> {
+        let first = self.inline_head()?;
+        let mut packet = [first, 0, 0, 0, 0, 0, 0];
+        // SAFETY: `T` is plain (the only way to a yes), so all of its bytes are initialised; they are
+        // no more than the six words after the first (`inline_head`).
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                std::ptr::from_ref(value).cast::<u8>(),
+                packet[1..].as_mut_ptr().cast::<u8>(),
+                size_of::<T>(),
+            );
+        }
+        Some(packet)
     }
 
     /// The first word of a packet that holds a plain `T` in its line.

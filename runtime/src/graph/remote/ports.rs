@@ -131,6 +131,11 @@ impl<T: 'static> Outgoing<T> {
 
     #[inline]
     pub(crate) fn send(&mut self, outcome: &Outcome<T>) {
+        if let Ok(value) = outcome
+            && let Some(packet) = self.wire.plain.packet(value)
+        {
+            return self.edge.send_packet(packet);
+        }
         let packed = self.wire.pack(outcome);
         self.edge.send(packed);
     }
