@@ -133,6 +133,7 @@ pub(super) fn heard(
                 None => {
                     if let Ok(memory) = ControlMemory::attach(file, bytes, &peer.name()) {
                         node.workers.inbox().put((graph, edge, number), memory);
+                        has_come(node, graph);
                     }
                     None
                 }
@@ -148,6 +149,16 @@ pub(super) fn heard(
                 }),
             }
         }
+    }
+}
+
+/// Wakes whoever saw the line of a value and waits for its pool.
+fn has_come(node: &Node, graph: u64) {
+    for scheduler in node.schedulers() {
+        scheduler.event.notify();
+    }
+    if let Some(core) = node.graphs.find(graph) {
+        core.results_were_sent();
     }
 }
 

@@ -108,6 +108,8 @@ pub(super) fn heard(node: &Arc<Node>, message: ToPart, files: Vec<OwnedFd>) {
         ) => {
             if let Ok(memory) = ControlMemory::attach(file, bytes, "another process") {
                 parts.inbox.put((graph, edge, number), memory);
+                // It may have seen the line already, and sleep.
+                node.schedulers()[0].event.notify();
             }
         }
         (ToPart::End { graph }, _) => end(node, graph),

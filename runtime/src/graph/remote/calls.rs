@@ -173,6 +173,14 @@ impl Answering {
         is_there
     }
 
+    #[cold]
+    fn load_pending(&mut self) -> bool {
+        match self.pending.take() {
+            Some(packet) => self.load_body(packet),
+            None => false,
+        }
+    }
+
     /// No question came, or none will.
     #[cold]
     fn nothing(&mut self) -> bool {
@@ -199,8 +207,8 @@ impl Head for Answering {
 
     #[inline]
     fn try_load(&mut self) -> bool {
-        if let Some(packet) = self.pending.take() {
-            return self.load_body(packet);
+        if self.pending.is_some() {
+            return self.load_pending();
         }
         let Some((number, packet)) = self.callee.try_next() else {
             return self.nothing();

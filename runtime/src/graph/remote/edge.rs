@@ -200,8 +200,8 @@ impl EdgeReceiver {
     /// Takes the next value; false if it is not there.
     #[inline]
     pub(crate) fn take(&mut self, into: &mut Packed) -> bool {
-        if let Some(packet) = self.pending.take() {
-            return self.take_body(packet, into);
+        if self.pending.is_some() {
+            return self.take_pending(into);
         }
         let next = match &mut self.from {
             In::Line(line) => line.try_recv().ok(),
@@ -214,6 +214,14 @@ impl EdgeReceiver {
             }
             Some(packet) => self.take_body(packet, into),
             None => self.nothing(into),
+        }
+    }
+
+    #[cold]
+    fn take_pending(&mut self, into: &mut Packed) -> bool {
+        match self.pending.take() {
+            Some(packet) => self.take_body(packet, into),
+            None => false,
         }
     }
 

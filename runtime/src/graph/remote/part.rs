@@ -1,6 +1,6 @@
 //! A worker's part of a graph: from its text to segments.
 //!
-//! The rule of the text (PX-1) is kept here: nothing of the text is used unchecked. A slot is written by one port or
+//! The rule of the text (GX-1) is kept here: nothing of the text is used unchecked. A slot is written by one port or
 //! step, and read after it.
 
 use super::calls::{Answering, AnsweringParts, pools};

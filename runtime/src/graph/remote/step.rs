@@ -319,7 +319,7 @@ impl Step for PartStepHere {
             codec: self.codec,
             actor,
             turn: Turn::new(&self.alarm, place),
-            // SAFETY: PS-1: a step's slot is none of those that it reads (PX-1).
+            // SAFETY: PS-1: a step's slot is none of those that it reads (GX-1).
             out: unsafe { &mut *self.out.0.get() },
         };
         let outcome = run_guarded(local, &frame, || (self.entry.run)(&mut turn));

@@ -3,7 +3,7 @@
 //! The text of a part lies behind the edges in the memory that driver and worker share for the graph,
 //! so it may be of any length, and a worker that does not read holds nobody up.
 //!
-//! - PX-1 all numbers are input: a function, an actor, a slot, a segment or a region that is not there
+//! - GX-1 all numbers are input: a function, an actor, a slot, a segment or a region that is not there
 //!   is an error of the part, which ends the graph.
 
 use serde::{Deserialize, Serialize};
