@@ -178,3 +178,27 @@ fn mappings(pid: i32) -> (usize, usize) {
     });
     (files.count(), maps.matches("maser-control").count())
 }
+
+#[test]
+fn a_graph_ends_with_the_process_of_an_actor_that_comes_back_and_a_new_one_finds_it() {
+    in_runtime(1, || {
+        let options = Station::options().isolation(maser::Isolation::Process);
+        let station = options.max_restarts(1).remote(5);
+        let graph = Graph::new(|x: Node<u64>| station.add().bind(x)).compile()?;
+        assert_eq!(graph.execute(1)?.get()?, 6);
+        signal(pid_of(&station), rustix::process::Signal::KILL);
+        let error = loop {
+            match graph.execute(1).and_then(|answer| answer.get()) {
+                Ok(sum) => assert_eq!(sum, 6),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(
+            error.contains("Station") && error.contains("SIGKILL"),
+            "{error}"
+        );
+        assert_eq!(station.add().remote(2).get()?, 7);
+        assert_alive(&station)?;
+        graph.teardown()
+    });
+}

@@ -52,9 +52,10 @@ fn bound<A: ActorType>(actor: &Actor<A>) -> BoundActor {
         core: SendCore::new(actor.core()),
         home: actor.block().home,
         node_id: actor.block().node.id,
-        elsewhere: actor.block().remote.as_ref().map(|remote| Elsewhere {
-            peer: remote.peer.clone(),
-            number: remote.number,
+        elsewhere: actor.block().remote.as_ref().map(|remote| {
+            let (peer, number) = remote.now();
+            let name = actor.block().display_name();
+            Elsewhere { peer, number, name }
         }),
         death: Box::new(move || handle.block().death()),
     }

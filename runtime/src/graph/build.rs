@@ -92,10 +92,11 @@ pub(crate) struct BoundActor {
     pub(crate) death: Box<dyn Fn() -> Option<Error> + Send + Sync>,
 }
 
-/// Another process, and an actor's number there.
+/// Another process, an actor's number there and its name in errors.
 pub(crate) struct Elsewhere {
     pub(crate) peer: Arc<Peer>,
     pub(crate) number: u32,
+    pub(crate) name: String,
 }
 
 /// One node.

@@ -129,6 +129,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         if host.graphs.add(&core) {
             // An actor may have died meanwhile.
             core.check_actors();
+            core.check_parts();
         } else {
             core.end(shut_down());
             return Err(shut_down());

@@ -170,7 +170,7 @@ impl Core {
         limits: &Limits,
         actors: Vec<SendCore>,
         homes: Vec<usize>,
-        peers: Vec<Arc<Peer>>,
+        peers: Vec<(Arc<Peer>, String)>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -275,6 +275,22 @@ impl Core {
         if self.parts.is_gone(peer) {
             self.was_removed();
         }
+    }
+
+    /// If one of its processes has ended the graph is over.
+    pub(crate) fn check_parts(self: &Arc<Self>) {
+        if let Some(error) = self.parts.any_death() {
+            self.end(error);
+        }
+    }
+
+    /// A process has ended. An actor that comes back in a new one is not dead, but its part of the
+    /// graph is gone.
+    pub(crate) fn peer_is_gone(self: &Arc<Self>, peer: &Peer) {
+        if let Some(error) = self.parts.death(peer) {
+            self.end(error);
+        }
+        self.part_is_gone(peer.id);
     }
 
     /// So many more waiters may be asleep.

@@ -5,6 +5,7 @@
 
 use super::core::Core;
 use crate::error::Error;
+use crate::worker::peer::Peer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// See the module's page.
@@ -53,11 +54,11 @@ impl Graphs {
         self.lock().all().into_iter().find(|core| core.id == id)
     }
 
-    /// The process with this number has ended: nothing of any graph is left in it.
-    pub(crate) fn peer_is_gone(&self, peer: u64) {
+    /// A process has ended: nothing of any graph is left in it.
+    pub(crate) fn peer_is_gone(&self, peer: &Peer) {
         let all = self.lock().all();
         for core in all {
-            core.part_is_gone(peer);
+            core.peer_is_gone(peer);
         }
     }
 

@@ -387,7 +387,7 @@ impl Watch {
         if let Some(node) = self.node.upgrade() {
             node.bulk.peer_is_gone(peer);
             node.workers.is_gone(&node, peer.slot);
-            node.graphs.peer_is_gone(peer.id);
+            node.graphs.peer_is_gone(peer);
             for index in 0..node.schedulers().len() {
                 let peer = peer.clone();
                 node.post_to(

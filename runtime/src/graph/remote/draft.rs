@@ -17,12 +17,12 @@ use maser_shm::control::ControlMemory;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The processes of a graph's steps, the driver aside.
-pub(crate) fn peers(nodes: &[NodeDef]) -> Vec<Arc<Peer>> {
-    let mut peers: Vec<Arc<Peer>> = Vec::new();
+/// The processes of a graph's steps, the driver aside, and an actor in each.
+pub(crate) fn peers(nodes: &[NodeDef]) -> Vec<(Arc<Peer>, String)> {
+    let mut peers: Vec<(Arc<Peer>, String)> = Vec::new();
     for remote in nodes.iter().filter_map(remote_of) {
-        if !peers.iter().any(|peer| peer.id == remote.peer.id) {
-            peers.push(remote.peer.clone());
+        if !peers.iter().any(|(peer, _)| peer.id == remote.peer.id) {
+            peers.push((remote.peer.clone(), remote.name.clone()));
         }
     }
     peers

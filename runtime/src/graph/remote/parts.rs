@@ -1,6 +1,7 @@
 //! The parts of one graph, as its driver sees them: which processes still have something of it.
 
 use super::word::Word;
+use crate::error::Error;
 use crate::graph::core::Core;
 use crate::worker::part::{Request, ToPart};
 use crate::worker::peer::Peer;
@@ -9,7 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// See the module's page.
 pub(crate) struct Parts {
-    peers: Vec<Arc<Peer>>,
+    /// With the name of an actor in each.
+    peers: Vec<(Arc<Peer>, String)>,
     /// Those that still have something of it, by their number.
     left: Mutex<Vec<u64>>,
     /// In the memory shared with each: whether somebody waits for results (RR-1).
@@ -18,9 +20,9 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Parts in these processes.
-    pub(crate) fn new(peers: Vec<Arc<Peer>>) -> Self {
+    pub(crate) fn new(peers: Vec<(Arc<Peer>, String)>) -> Self {
         Self {
-            left: Mutex::new(peers.iter().map(|peer| peer.id).collect()),
+            left: Mutex::new(peers.iter().map(|(peer, _)| peer.id).collect()),
             peers,
             waiting: OnceLock::new(),
         }
@@ -30,7 +32,7 @@ impl Parts {
     pub(crate) fn end(&self, core: &Core) {
         let workers = &core.node.workers;
         workers.inbox().close(core.id);
-        for peer in &self.peers {
+        for (peer, _) in &self.peers {
             workers.request(Request::Tell {
                 to: peer.id,
                 message: ToPart::End { graph: core.id },
@@ -41,6 +43,18 @@ impl Parts {
                 core.part_is_gone(peer.id);
             }
         }
+    }
+
+    /// Why the graph cannot go on now that `peer` has ended, if it has a part there.
+    pub(crate) fn death(&self, peer: &Peer) -> Option<Error> {
+        let (_, actor) = self.peers.iter().find(|(other, _)| other.id == peer.id)?;
+        let death = peer.death()?;
+        Some(death.error("a compiled graph", Some(actor.clone())))
+    }
+
+    /// The same for whichever of its processes has ended.
+    pub(crate) fn any_death(&self) -> Option<Error> {
+        self.peers.iter().find_map(|(peer, _)| self.death(peer))
     }
 
     /// Nothing is left in the process `peer`; true if something was until now.

@@ -149,7 +149,7 @@ impl Wiring {
             depth,
             core,
             host,
-            peers: peers(nodes),
+            peers: peers(nodes).into_iter().map(|(peer, _)| peer).collect(),
             edges: Vec::new(),
             pairs: BTreeMap::new(),
             edge_bytes: bytes.next_multiple_of(REGION_ALIGN),
