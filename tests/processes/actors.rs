@@ -83,3 +83,40 @@ fn short_of_memory_the_kernel_takes_a_worker_before_the_driver() {
     })
     .unwrap();
 }
+
+/// Writes a file when it is dropped.
+struct Farewell {
+    path: String,
+}
+
+#[maser::actor]
+impl Farewell {
+    fn new(path: String) -> Self {
+        Farewell { path }
+    }
+
+    fn is_there(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        drop(std::fs::write(&self.path, "farewell"));
+    }
+}
+
+#[test]
+fn an_actor_is_dropped_when_the_runtime_ends() {
+    let path = std::env::temp_dir().join(format!("maser-farewell-{}", std::process::id()));
+    let config = Config::new().num_cpus(1).mode(Mode::Silent);
+    maser::run(config, |_| {
+        let text = path.to_str().unwrap().to_owned();
+        let actor = Farewell::options().isolation(Isolation::Process).remote(text);
+        assert!(actor.is_there().remote().get().unwrap());
+        std::mem::forget(actor);
+    })
+    .unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "farewell");
+    std::fs::remove_file(&path).unwrap();
+}

@@ -5,6 +5,8 @@
 //!   kernel ends a worker when the thread that started it ends (`PR_SET_PDEATHSIG`).
 //! - KP-2 a worker is dead when its process handle says so. That is the only sign that counts: a
 //!   worker that is stopped, or whose socket is closed, may still write to shared memory.
+//! - KP-4 at the end workers are asked to stop, so that their actors' destructors run, and killed
+//!   [`END_LIMIT`] later: user code that does not come back holds nobody up for longer.
 //! - KP-3 whoever asks for something puts it on the list and rings; the keeper sleeps in `poll`
 //!   otherwise.
 
@@ -14,12 +16,13 @@ use super::hello::{FromWorker, Hello, ToWorker};
 use super::part::{self, Request};
 use super::peer::Peer;
 use super::socket;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::executor::letter;
 use crate::node::Node;
 use maser_shm::control::ControlMemory;
 use maser_shm::os::affinity;
-use rustix::event::{EventfdFlags, PollFd, PollFlags};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -27,6 +30,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// KP-4.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the keeper is asked to do.
 pub(super) enum Errand {
@@ -93,9 +100,10 @@ impl Keeper {
             errands: Mutex::default(),
         });
         let theirs = bell.clone();
+        let clock = node.clock.clone();
         let node = Arc::downgrade(node);
         let thread = std::thread::Builder::new().name("maser-keeper".into());
-        let thread = thread.spawn(move || Watch::new(theirs, node).run());
+        let thread = thread.spawn(move || Watch::new(theirs, node, clock).run());
         let thread = thread.map_err(|error| {
             system(
                 "cannot start the keeper",
@@ -138,16 +146,21 @@ struct Watch {
     /// Who is to be told where who sleeps, by their numbers.
     introductions: Vec<(u64, u64)>,
     ends: bool,
+    clock: Arc<dyn Clock>,
+    /// KP-4: when those are killed that have not stopped; in nanoseconds of the clock.
+    kills_at_ns: Option<u64>,
 }
 
 impl Watch {
-    fn new(bell: Arc<Bell>, node: Weak<Node>) -> Self {
+    fn new(bell: Arc<Bell>, node: Weak<Node>, clock: Arc<dyn Clock>) -> Self {
         Self {
             bell,
             node,
             kept: Vec::new(),
             introductions: Vec::new(),
             ends: false,
+            clock,
+            kills_at_ns: None,
         }
     }
 
@@ -159,6 +172,7 @@ impl Watch {
         }
         while !(self.ends && self.kept.is_empty()) {
             let ready = self.sleep();
+            self.kill_those_that_stay();
             // The dead first, whatever else they have to say is in their rings.
             for at in (0..self.kept.len()).rev() {
                 if ready[1 + 2 * at + 1] {
@@ -182,7 +196,11 @@ impl Watch {
             files.push(PollFd::new(&kept.socket, PollFlags::IN));
             files.push(PollFd::new(&kept.handle, PollFlags::IN));
         }
-        let _interrupted = rustix::event::poll(&mut files, None);
+        let left = self.kills_at_ns.map(|at| {
+            let left = Duration::from_nanos(at.saturating_sub(self.clock.now_ns()));
+            Timespec::try_from(left).unwrap_or_default()
+        });
+        let _interrupted = rustix::event::poll(&mut files, left.as_ref());
         // A socket whose other end is gone says so until its process is buried: only what can be
         // read counts there.
         let mut ready: Vec<bool> = files
@@ -220,15 +238,7 @@ impl Watch {
                 }
                 Some(Errand::Stop(slot)) => self.stop(slot),
                 Some(Errand::Graph(request)) => self.run_request(*request),
-                Some(Errand::End) => {
-                    self.ends = true;
-                    for at in 0..self.kept.len() {
-                        let kept = &mut self.kept[at];
-                        kept.leaves = true;
-                        // Whoever waited for it has been told; nothing of it is wanted any more.
-                        drop(kept.child.kill());
-                    }
-                }
+                Some(Errand::End) => self.end(),
             }
         }
     }
@@ -265,6 +275,25 @@ impl Watch {
         let now: Vec<(u64, u64)> = now;
         for (to, other) in now {
             self.run_request(Request::Introduce { to, other });
+        }
+    }
+
+    /// KP-4.
+    fn end(&mut self) {
+        self.ends = true;
+        let limit = u64::try_from(END_LIMIT.as_nanos()).unwrap_or(u64::MAX);
+        self.kills_at_ns = Some(self.clock.now_ns().saturating_add(limit));
+        let slots: Vec<u32> = self.kept.iter().map(|kept| kept.peer.slot).collect();
+        slots.into_iter().for_each(|slot| self.stop(slot));
+    }
+
+    /// KP-4.
+    fn kill_those_that_stay(&mut self) {
+        if self.kills_at_ns.is_some_and(|at| self.clock.now_ns() >= at) {
+            self.kills_at_ns = None;
+            for kept in &mut self.kept {
+                drop(kept.child.kill());
+            }
         }
     }
 
