@@ -264,7 +264,7 @@ impl Link {
             job.and_then(|job| job.waits())
         };
         if let Some(place) = place {
-            place.is_free();
+            place.give();
         }
     }
 

@@ -313,7 +313,7 @@ pub(super) struct Freed(Arc<Pool>, (usize, Arc<Peer>));
 
 impl Freed {
     /// Another job may have it.
-    pub(super) fn is_free(self) {
+    pub(super) fn give(self) {
         self.0.frees(&self.1);
     }
 }
