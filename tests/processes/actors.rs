@@ -41,7 +41,7 @@ fn echo() -> maser::Actor<Echo> {
 #[test]
 fn a_call_is_answered_by_another_process() {
     let config = Config::new().num_cpus(1).mode(Mode::Silent);
-    maser::run(config, |_| {
+    crate::run(config, |_| {
         let echo = echo();
         assert_ne!(echo.pid().remote().get().unwrap(), std::process::id());
         let long = "long ".repeat(1000);
@@ -55,7 +55,7 @@ fn a_call_is_answered_by_another_process() {
 #[test]
 fn an_abort_is_an_error_that_names_the_process_and_the_signal() {
     let config = Config::new().num_cpus(1).mode(Mode::Silent);
-    maser::run(config, |_| {
+    crate::run(config, |_| {
         let echo = echo();
         let error = echo.abort().remote().get().unwrap_err();
         assert!(matches!(error, Error::ActorDied { .. }), "{error}");
@@ -71,7 +71,7 @@ fn an_abort_is_an_error_that_names_the_process_and_the_signal() {
 #[test]
 fn short_of_memory_the_kernel_takes_a_worker_before_the_driver() {
     let config = Config::new().num_cpus(1).mode(Mode::Silent);
-    maser::run(config, |_| {
+    crate::run(config, |_| {
         let score = |pid: u32| -> i32 {
             let path = format!("/proc/{pid}/oom_score_adj");
             std::fs::read_to_string(path).map_or(0, |text| text.trim().parse().unwrap())
@@ -110,9 +110,11 @@ impl Drop for Farewell {
 fn an_actor_is_dropped_when_the_runtime_ends() {
     let path = std::env::temp_dir().join(format!("maser-farewell-{}", std::process::id()));
     let config = Config::new().num_cpus(1).mode(Mode::Silent);
-    maser::run(config, |_| {
+    crate::run(config, |_| {
         let text = path.to_str().unwrap().to_owned();
-        let actor = Farewell::options().isolation(Isolation::Process).remote(text);
+        let actor = Farewell::options()
+            .isolation(Isolation::Process)
+            .remote(text);
         assert!(actor.is_there().remote().get().unwrap());
         std::mem::forget(actor);
     })

@@ -179,7 +179,7 @@ fn objects_become(count: u64) {
 
 #[test]
 fn an_array_is_read_where_it_was_written() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let reader = reader();
         let array = numbers(1000);
         let (sum, place, foreign) = reader.sum().remote(array.clone()).get().unwrap();
@@ -195,7 +195,7 @@ fn an_array_is_read_where_it_was_written() {
 
 #[test]
 fn a_large_array_goes_both_ways_without_a_copy() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let reader = reader();
         let len = 64 * MIB / 8;
         let array = numbers(len);
@@ -213,7 +213,7 @@ fn a_large_array_goes_both_ways_without_a_copy() {
 
 #[test]
 fn an_array_that_comes_home_is_the_one_that_left() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let reader = reader();
         let array = numbers(10);
         reader.keep().remote(array.clone()).get().unwrap();
@@ -230,7 +230,7 @@ fn an_array_that_comes_home_is_the_one_that_left() {
 
 #[test]
 fn arrays_come_through_any_value() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let reader = reader();
         let batch = batch();
         let back = reader.echo().remote(batch.clone()).get().unwrap();
@@ -255,7 +255,7 @@ fn arrays_come_through_any_value() {
 
 #[test]
 fn an_array_of_the_heap_is_copied_into_the_store_once() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let reader = reader();
         let array: Array<u64> = (0..100).collect();
         let first = reader.sum().remote(array.clone()).get().unwrap();
@@ -270,7 +270,7 @@ fn an_array_of_the_heap_is_copied_into_the_store_once() {
 
 #[test]
 fn an_array_of_one_worker_is_read_in_place_by_another() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let (maker, other) = (reader(), reader());
         let (array, place) = maker.make().remote(1 << 16).get().unwrap();
         let (sum, seen, foreign) = other.sum().remote(array.clone()).get().unwrap();
@@ -294,7 +294,7 @@ fn an_array_of_one_worker_is_read_in_place_by_another() {
 
 #[test]
 fn a_worker_that_dies_gives_back_what_it_had() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let victim = reader();
         for _ in 0..100 {
             victim.keep().remote(numbers(100)).get().unwrap();
@@ -309,7 +309,7 @@ fn a_worker_that_dies_gives_back_what_it_had() {
 
 #[test]
 fn an_array_outlives_the_process_that_made_it() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let (maker, other) = (reader(), reader());
         let (array, _) = maker.make().remote(1 << 16).get().unwrap();
         other.keep().remote(array.clone()).get().unwrap();
@@ -337,7 +337,7 @@ fn an_array_outlives_the_process_that_made_it() {
 
 #[test]
 fn many_threads_clone_and_drop_what_came_from_another_process() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let reader = reader();
         for _ in 0..20 {
             let (array, _) = reader.make().remote(1000).get().unwrap();
@@ -362,7 +362,7 @@ fn many_threads_clone_and_drop_what_came_from_another_process() {
 
 #[test]
 fn a_full_store_names_who_holds_it() {
-    maser::run(config().store_bytes(16 * MIB), |_| {
+    crate::run(config().store_bytes(16 * MIB), |_| {
         let reader = reader();
         let eight = numbers(MIB);
         reader.keep().remote(eight).get().unwrap();
@@ -391,7 +391,7 @@ fn doubled(array: Array<u64>) -> Array<u64> {
 
 #[test]
 fn tasks_in_other_processes_take_arrays_and_give_them() {
-    maser::run(config().isolation(Isolation::Process), |_| {
+    crate::run(config().isolation(Isolation::Process), |_| {
         let once = doubled::remote(numbers(1000));
         let twice = doubled::remote(&once);
         let twice = twice.get().unwrap();
@@ -404,7 +404,7 @@ fn tasks_in_other_processes_take_arrays_and_give_them() {
 
 #[test]
 fn what_cannot_be_decoded_gives_its_arrays_back() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let reader = reader();
         let error = reader
             .refuse()
@@ -420,7 +420,7 @@ fn what_cannot_be_decoded_gives_its_arrays_back() {
 
 #[test]
 fn memory_that_goes_back_to_the_system_goes_back_everywhere() {
-    maser::run(config().store_bytes(160 * MIB), |_| {
+    crate::run(config().store_bytes(160 * MIB), |_| {
         let reader = reader();
         let before = reader.mapped().remote().get().unwrap();
         let large = |_| numbers(64 * MIB / 8);
@@ -438,7 +438,7 @@ fn memory_that_goes_back_to_the_system_goes_back_everywhere() {
 
 #[test]
 fn an_array_that_finds_no_room_in_the_store_says_so() {
-    maser::run(config().store_bytes(16 * MIB), |_| {
+    crate::run(config().store_bytes(16 * MIB), |_| {
         let reader = reader();
         let large: Array<u64> = (0..3 * MIB as u64).collect();
         let error = reader.sum().remote(large).get().unwrap_err();
@@ -459,7 +459,7 @@ fn an_array_that_finds_no_room_in_the_store_says_so() {
 
 #[test]
 fn arrays_pass_through_compiled_graphs_as_copies() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let (one, other) = (reader(), reader());
         let graph = Graph::new(|batch: Node<Batch>| other.echo().bind(one.echo().bind(batch)));
         let graph = graph.compile().unwrap();

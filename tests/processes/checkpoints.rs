@@ -68,7 +68,7 @@ fn crash(sum: &Actor<Sum>) {
 
 #[test]
 fn an_actor_goes_on_from_its_checkpoint_with_the_calls_after_it() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let diary = Diary::new();
         let sum = Sum::remote(diary.path());
         for n in 1..=7 {
@@ -93,7 +93,7 @@ fn an_actor_goes_on_from_its_checkpoint_with_the_calls_after_it() {
 
 #[test]
 fn without_a_checkpoint_yet_all_calls_run_again_after_the_constructor() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let diary = Diary::new();
         let sum = Sum::remote(diary.path());
         assert_eq!(sum.add().remote(1).get().unwrap(), 1);
@@ -111,7 +111,7 @@ fn without_a_checkpoint_yet_all_calls_run_again_after_the_constructor() {
 
 #[test]
 fn calls_that_return_an_error_count_and_are_in_the_state() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let diary = Diary::new();
         let sum = Sum::remote(diary.path());
         for n in [1, 10, 100, 1_000, 10_000, 100_000] {
@@ -127,7 +127,7 @@ fn calls_that_return_an_error_count_and_are_in_the_state() {
 
 #[test]
 fn a_call_that_was_not_answered_is_in_the_state_once_if_it_is_sent_again_and_else_never() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let diary = Diary::new();
         let sum = Sum::remote(diary.path());
         assert_eq!(sum.add().remote(1).get().unwrap(), 1);
@@ -139,7 +139,7 @@ fn a_call_that_was_not_answered_is_in_the_state_once_if_it_is_sent_again_and_els
 
 #[test]
 fn a_state_survives_one_death_after_the_other() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let diary = Diary::new();
         let sum = Sum::remote(diary.path());
         let mut all = 0;
@@ -157,7 +157,7 @@ fn a_state_survives_one_death_after_the_other() {
 
 #[test]
 fn no_call_of_many_in_flight_is_lost_or_run_twice_while_its_process_is_killed() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let diary = Diary::new();
         let sum = Sum::remote(diary.path());
         let mut calls = Vec::new();
@@ -214,7 +214,7 @@ fn checkpoint_errors() -> Vec<String> {
 
 #[test]
 fn a_state_that_cannot_be_saved_is_an_entry_of_error_info_and_its_calls_run_again() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let fickle = Fickle::remote(false);
         assert_eq!(fickle.call().remote().get().unwrap(), 1);
         assert_eq!(fickle.call().remote().get().unwrap(), 2);
@@ -239,7 +239,7 @@ fn a_state_that_cannot_be_saved_is_an_entry_of_error_info_and_its_calls_run_agai
 
 #[test]
 fn a_state_that_cannot_be_restored_is_an_entry_of_error_info_and_the_constructor_runs() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let fickle = Fickle::remote(true);
         assert_eq!(fickle.call().remote().get().unwrap(), 1);
         assert_eq!(fickle.call().remote().get().unwrap(), 2);
@@ -264,7 +264,7 @@ fn a_state_that_cannot_be_restored_is_an_entry_of_error_info_and_the_constructor
 #[test]
 fn an_actor_on_a_thread_takes_the_attribute() {
     let config = Config::new().num_cpus(1).mode(Mode::Silent);
-    maser::run(config, |_| {
+    crate::run(config, |_| {
         let diary = Diary::new();
         let sum = Sum::remote(diary.path());
         for n in 1..=10 {

@@ -129,6 +129,6 @@ pub fn here(by: u64) -> Actor<Station> {
 
 /// Runs `body` in a runtime of so many CPUs.
 #[track_caller]
-pub fn in_runtime(cpus: usize, body: impl FnOnce() -> maser::Result<()>) {
-    maser::run(config(cpus), |_| body()).unwrap().unwrap();
+pub fn in_runtime(cpus: usize, body: impl FnOnce() -> maser::Result<()> + Send) {
+    crate::run(config(cpus), |_| body()).unwrap().unwrap();
 }

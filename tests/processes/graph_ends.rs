@@ -68,6 +68,7 @@ fn a_kill_while_nothing_runs_is_told_by_execute_and_by_who_waits() {
 
 #[test]
 fn a_foreign_thread_that_sleeps_is_woken_by_a_result_and_by_a_death() {
+    let _turn = maser_tests::turn();
     let maser = config(1).init().unwrap();
     let station = there(0);
     let pid = pid_of(&station);
@@ -129,6 +130,7 @@ fn a_stopped_process_makes_runs_late_and_shifts_no_result() {
 
 #[test]
 fn the_driver_ends_while_its_graphs_run_elsewhere() {
+    let _turn = maser_tests::turn();
     let maser = config(2).init().unwrap();
     let (station, other) = (there(0), here(0));
     let graph = Graph::new(|x: Node<u64>| other.add().bind(station.sleep().bind(x)))

@@ -93,7 +93,7 @@ fn user() -> Actor<User> {
 
 #[test]
 fn an_actor_of_the_driver_is_called_from_another_process() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let (counter, user) = (Counter::remote(), user());
         user.keep().remote(counter.clone()).get().unwrap();
         assert_eq!(user.use_it().remote(3).get().unwrap(), 3);
@@ -105,7 +105,7 @@ fn an_actor_of_the_driver_is_called_from_another_process() {
 
 #[test]
 fn an_actor_ends_when_the_last_handle_in_any_process_is_gone() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let user = user();
         let counter = Counter::options().name("counted").remote();
         user.keep().remote(counter.clone()).get().unwrap();
@@ -121,7 +121,7 @@ fn an_actor_ends_when_the_last_handle_in_any_process_is_gone() {
 
 #[test]
 fn handles_of_a_process_that_was_killed_are_given_back() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let user = user();
         let counter = Counter::options().name("counted").remote();
         user.keep().remote(counter).get().unwrap();
@@ -136,7 +136,7 @@ fn handles_of_a_process_that_was_killed_are_given_back() {
 
 #[test]
 fn a_ref_is_read_in_another_process_whether_its_value_is_there_or_not() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let user = user();
         assert_eq!(
             user.later()
@@ -158,7 +158,7 @@ fn a_ref_is_read_in_another_process_whether_its_value_is_there_or_not() {
 
 #[test]
 fn refs_come_back_inside_a_result() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let user = user();
         let refs = user.gives().remote().get().unwrap();
         assert_eq!(maser::get(&refs).unwrap(), [1, 2]);
@@ -168,7 +168,7 @@ fn refs_come_back_inside_a_result() {
 
 #[test]
 fn a_ref_whose_owner_was_killed_is_lost_and_says_so() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let user = user();
         let refs = user.gives().remote().get().unwrap();
         maser::kill(&user);
@@ -183,7 +183,7 @@ fn a_ref_whose_owner_was_killed_is_lost_and_says_so() {
 
 #[test]
 fn a_handle_that_comes_home_is_the_same_actor() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let user = user();
         let same = user.same().remote(user.clone()).get().unwrap();
         let pid = user.pid().remote().get().unwrap();
@@ -196,7 +196,7 @@ fn a_handle_that_comes_home_is_the_same_actor() {
 
 #[test]
 fn an_actor_of_one_worker_is_called_from_another() {
-    maser::run(config(), |_| {
+    crate::run(config(), |_| {
         let (one, other) = (user(), user());
         let pid = other.pid().remote().get().unwrap();
         assert_eq!(one.calls_back().remote(other.clone()).get().unwrap(), pid);

@@ -11,3 +11,10 @@ mod restarts;
 mod retries;
 mod streams;
 mod tasks;
+
+use maser::{Config, Maser};
+
+/// A runtime for `body`; one at a time, also where the tests share a process.
+fn run<R: Send>(config: Config, body: impl FnOnce(&Maser) -> R + Send) -> maser::Result<R> {
+    maser_tests::alone(|| maser::run(config, body))
+}

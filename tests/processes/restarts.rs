@@ -100,7 +100,7 @@ fn is_unavailable(error: &Error) -> bool {
 
 #[test]
 fn an_actor_comes_back_once_in_a_new_process_with_the_arguments_it_had() {
-    maser::run(config(2), |_| {
+    crate::run(config(2), |_| {
         let diary = Diary::new();
         let counter = counter(&diary);
         assert_eq!(counter.add().remote(2).get().unwrap(), 42);
@@ -131,7 +131,7 @@ fn an_actor_comes_back_once_in_a_new_process_with_the_arguments_it_had() {
 
 #[test]
 fn a_call_in_flight_may_have_run_and_is_not_sent_again_by_itself() {
-    maser::run(config(1), |_| {
+    crate::run(config(1), |_| {
         let diary = Diary::new();
         let counter = counter(&diary);
         let error = counter.abort_at_first().remote(9).get().unwrap_err();
@@ -153,7 +153,7 @@ fn a_call_in_flight_may_have_run_and_is_not_sent_again_by_itself() {
 
 #[test]
 fn calls_behind_one_that_crashes_are_sent_again_in_their_order() {
-    maser::run(config(2), |_| {
+    crate::run(config(2), |_| {
         let diary = Diary::new();
         let counter = Counter::options()
             .isolation(Isolation::Process)
@@ -187,7 +187,7 @@ fn the_option_of_a_call_wins_over_that_of_its_method_and_that_over_the_actors() 
             .remote(2)
             .get()
     }
-    maser::run(config(1), |_| {
+    crate::run(config(1), |_| {
         assert_eq!(ends(0, None).unwrap(), 7);
         assert!(is_unavailable(&ends(5, Some(0)).unwrap_err()));
         assert_eq!(ends(0, Some(1)).unwrap(), 7);
@@ -202,7 +202,7 @@ fn the_option_of_a_call_wins_over_that_of_its_method_and_that_over_the_actors() 
 
 #[test]
 fn kill_and_restart_makes_it_anew_and_kill_ends_it() {
-    maser::run(config(2), |_| {
+    crate::run(config(2), |_| {
         let diary = Diary::new();
         let counter = Counter::options()
             .isolation(Isolation::Process)
@@ -233,7 +233,7 @@ fn callers_of_several_schedulers_and_processes_keep_their_order_through_many_dea
         maser::get(&refs).unwrap();
         count
     }
-    maser::run(config(3), |_| {
+    crate::run(config(3), |_| {
         let diary = Diary::new();
         let list = List::options()
             .isolation(Isolation::Process)
@@ -280,7 +280,7 @@ impl List {
 
 #[test]
 fn a_constructor_that_fails_the_second_time_ends_the_actor() {
-    maser::run(config(1), |_| {
+    crate::run(config(1), |_| {
         let diary = Diary::new();
         let once = Once::options()
             .isolation(Isolation::Process)
@@ -321,7 +321,7 @@ impl Once {
 
 #[test]
 fn a_count_below_minus_one_is_refused() {
-    maser::run(config(1), |_| {
+    crate::run(config(1), |_| {
         let diary = Diary::new();
         let counter = Counter::options()
             .isolation(Isolation::Process)

@@ -78,7 +78,7 @@ fn runs(diary: &Diary) -> usize {
 #[test]
 fn an_error_is_tried_again_if_asked_and_the_last_one_says_how_often() {
     for config in configs() {
-        maser::run(config, |_| {
+        crate::run(config, |_| {
             let diary = Diary::new();
             assert_eq!(all::remote(diary.path(), 4).get().unwrap(), 4);
             let diary = Diary::new();
@@ -104,7 +104,7 @@ fn an_error_is_tried_again_if_asked_and_the_last_one_says_how_often() {
 #[test]
 fn only_errors_of_the_types_that_were_named_are_tried_again() {
     for config in configs() {
-        maser::run(config, |_| {
+        crate::run(config, |_| {
             for (of, expected) in [("boxed", 6), ("panic", 1), ("never", 1)] {
                 let diary = Diary::new();
                 let error = of_a_type::remote(diary.path(), 9, of).get().unwrap_err();
@@ -125,7 +125,7 @@ fn only_errors_of_the_types_that_were_named_are_tried_again() {
 #[test]
 fn several_results_come_from_the_run_that_succeeded() {
     for config in configs() {
-        maser::run(config, |_| {
+        crate::run(config, |_| {
             let diary = Diary::new();
             let (run, text) = two::remote(diary.path(), 3);
             assert_eq!(run.get().unwrap(), 3);
@@ -138,7 +138,7 @@ fn several_results_come_from_the_run_that_succeeded() {
 #[test]
 fn an_argument_that_is_an_error_is_not_tried_again() {
     for config in configs() {
-        maser::run(config, |_| {
+        crate::run(config, |_| {
             let (diary, other) = (Diary::new(), Diary::new());
             let never = plain::remote(other.path(), 2);
             let error = fed::remote(diary.path(), never).get().unwrap_err();
@@ -162,7 +162,7 @@ fn fails_when_told(diary: String) -> Result<(), Never> {
 #[test]
 fn a_cancelled_task_is_not_tried_again() {
     for config in &configs()[..2] {
-        maser::run(config.clone(), |_| {
+        crate::run(config.clone(), |_| {
             let diary = Diary::new();
             let call = fails_when_told::remote(diary.path());
             // This scheduler does not run it: the other one does.
@@ -184,7 +184,7 @@ fn a_crash_and_an_error_are_counted_together() {
         .num_cpus(1)
         .isolation(Isolation::Process)
         .mode(Mode::Silent);
-    maser::run(config, |_| {
+    crate::run(config, |_| {
         let diary = Diary::new();
         let error = crashes_or_fails::remote(diary.path()).get().unwrap_err();
         let text = error.to_string();
@@ -210,7 +210,7 @@ fn local_task() -> u32 {
 
 #[test]
 fn a_local_task_says_why_it_cannot_run_again() {
-    maser::run(Config::new().num_cpus(1).mode(Mode::Silent), |_| {
+    crate::run(Config::new().num_cpus(1).mode(Mode::Silent), |_| {
         let call = local_task::options().retry_errors(RetryErrors::All);
         let error = call.remote().get().unwrap_err();
         assert!(
@@ -239,7 +239,7 @@ fn max_calls_replaces_the_process_after_that_many_calls() {
         .num_cpus(1)
         .isolation(Isolation::Process)
         .mode(Mode::Silent);
-    maser::run(config, |_| {
+    crate::run(config, |_| {
         let pids: Vec<u32> = (0..6).map(|_| pid::remote().get().unwrap()).collect();
         assert_eq!(pids[0], pids[1]);
         assert_eq!(pids[2], pids[3]);

@@ -71,7 +71,7 @@ fn source() -> Actor<Source> {
 
 #[test]
 fn a_task_of_another_process_gives_its_items_in_order() {
-    maser::run(isolated(), |_| {
+    crate::run(isolated(), |_| {
         let items: Result<Vec<_>, _> = upto::remote(200).map(|item| item.get()).collect();
         let items = items.unwrap();
         assert_eq!(items.len(), 200);
@@ -84,7 +84,7 @@ fn a_task_of_another_process_gives_its_items_in_order() {
 
 #[test]
 fn an_error_is_the_last_item_and_a_crash_too() {
-    maser::run(Config::new().num_cpus(1).mode(Mode::Silent), |_| {
+    crate::run(Config::new().num_cpus(1).mode(Mode::Silent), |_| {
         let source = source();
         let pid = source.pid().remote().get().unwrap();
         let items: Vec<_> = source.fails_at().remote(3).map(|item| item.get()).collect();
@@ -107,7 +107,7 @@ fn an_error_is_the_last_item_and_a_crash_too() {
 
 #[test]
 fn a_producer_does_not_run_ahead_of_its_consumer_and_ends_with_it() {
-    maser::run(Config::new().num_cpus(1).mode(Mode::Silent), |_| {
+    crate::run(Config::new().num_cpus(1).mode(Mode::Silent), |_| {
         let source = source();
         let mut items = source.count().remote(1_000_000);
         for n in 0..100 {
@@ -122,7 +122,7 @@ fn a_producer_does_not_run_ahead_of_its_consumer_and_ends_with_it() {
 
 #[test]
 fn what_runs_in_another_process_ends_when_it_is_cancelled() {
-    maser::run(isolated(), |_| {
+    crate::run(isolated(), |_| {
         let slow = sleeps::remote();
         while !slow.cancel() {}
         assert!(matches!(slow.get(), Err(Error::Cancelled { .. })));

@@ -77,7 +77,7 @@ fn panics(text: &str) -> u64 {
 
 #[test]
 fn tasks_at_once_run_in_processes_of_their_own() {
-    maser::run(config(3), |_| {
+    crate::run(config(3), |_| {
         let refs: Vec<_> = (0..3).map(|_| pid::remote()).collect();
         let pids: BTreeSet<u32> = maser::get(&refs).unwrap().into_iter().collect();
         assert_eq!(pids.len(), 3, "{pids:?}");
@@ -88,7 +88,7 @@ fn tasks_at_once_run_in_processes_of_their_own() {
 
 #[test]
 fn tasks_that_wait_for_their_own_tasks_go_on_with_two_workers() {
-    maser::run(config(2), |_| {
+    crate::run(config(2), |_| {
         assert_eq!(fib::remote(10).get().unwrap(), 55);
     })
     .unwrap();
@@ -96,7 +96,7 @@ fn tasks_that_wait_for_their_own_tasks_go_on_with_two_workers() {
 
 #[test]
 fn several_results_come_one_by_one() {
-    maser::run(config(1), |_| {
+    crate::run(config(1), |_| {
         let (a, b) = halves::remote("left right");
         assert_eq!(a.get().unwrap(), "left ");
         assert_eq!(b.get().unwrap(), "right");
@@ -106,7 +106,7 @@ fn several_results_come_one_by_one() {
 
 #[test]
 fn a_crash_is_an_error_of_that_task_alone() {
-    maser::run(config(1), |_| {
+    crate::run(config(1), |_| {
         let error = dies::remote().get().unwrap_err();
         assert!(matches!(error, Error::WorkerCrashed { .. }), "{error}");
         assert!(error.to_string().contains("SIGABRT"), "{error}");
@@ -119,7 +119,7 @@ fn a_crash_is_an_error_of_that_task_alone() {
 fn a_task_whose_worker_crashed_runs_again_three_times() {
     let path = std::env::temp_dir().join(format!("maser-retry-{}", std::process::id()));
     let text = path.to_str().unwrap().to_owned();
-    maser::run(config(2), |_| {
+    crate::run(config(2), |_| {
         assert_eq!(dies_at_first::remote(text.clone(), 3).get().unwrap(), 4);
         std::fs::remove_file(&path).unwrap();
         let error = dies_at_first::remote(text.clone(), 4).get().unwrap_err();
@@ -132,7 +132,7 @@ fn a_task_whose_worker_crashed_runs_again_three_times() {
 
 #[test]
 fn an_error_keeps_its_type_on_the_way_to_another_process() {
-    maser::run(config(1), |_| {
+    crate::run(config(1), |_| {
         let error = refuses::remote(7).get().unwrap_err();
         assert_eq!(error.downcast_ref::<TooMany>().unwrap().limit, 7);
         let fed = add::remote(refuses::remote(8), 1).get().unwrap_err();

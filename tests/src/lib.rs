@@ -11,7 +11,7 @@ use std::io::Write;
 use std::panic::{Location, resume_unwind};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::scope;
 use std::time::Duration;
 
@@ -28,6 +28,11 @@ pub fn quiet(schedulers: usize) -> Config {
     Config::new().num_cpus(schedulers).mode(Mode::Silent)
 }
 
+/// Keeps others that ask for it out until it is dropped.
+pub fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs `body` alone in this process, on a thread of its own, under the watchdog (TH-2, TH-3).
 #[track_caller]
 pub fn alone<R: Send>(body: impl FnOnce() -> R + Send) -> R {
@@ -37,7 +42,7 @@ pub fn alone<R: Send>(body: impl FnOnce() -> R + Send) -> R {
         .ok()
         .and_then(|text| text.parse().ok());
     let limit = limit.map_or(LIMIT, Duration::from_secs);
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = turn();
     scope(|scope| {
         let (done, is_done) = channel::<()>();
         let thread = std::thread::Builder::new().name(test.clone());
