@@ -290,6 +290,15 @@ impl Maser {
         &self.node.topology
     }
 
+    /// Where the files are to which worker processes print, if `redirect_output` is set.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the directory cannot be made.
+    pub fn output_dir(&self) -> Result<Option<std::path::PathBuf>> {
+        let outputs = self.node.workers.outputs(&self.node)?;
+        Ok(outputs.map(|outputs| outputs.directory().to_owned()))
+    }
+
     /// How many schedulers there are.
     pub fn num_cpus(&self) -> usize {
         self.node.schedulers().len()

@@ -8,7 +8,7 @@
 //!   first asked for; nothing of it lies in the tree.
 //! - RY-2 whatever is missing (Python, pip, the network, a row that Ray cannot do) stands in the
 //!   report as the reason why there is no figure.
-//! - RY-3 a program that says nothing for [`SILENCE_S`] is killed with all that it started.
+//! - RY-3 a program that says nothing for `SILENCE_S` is killed with all that it started.
 
 use std::collections::BTreeMap;
 use std::io::Read;

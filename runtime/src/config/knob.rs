@@ -94,6 +94,12 @@ knobs! {
     SPILL_DIRECTORY: "spill_directory" "MASER_SPILL_DIRECTORY" [""]
         "none", "an absolute path",
         "where the object store may write cold objects when it is full";
+    REDIRECT_OUTPUT: "redirect_output" "MASER_REDIRECT_OUTPUT" [""]
+        "false", "true or false",
+        "write what worker processes print to files, two for each process";
+    SESSION_DIR: "session_dir" "MASER_SESSION_DIR" [""]
+        "$XDG_RUNTIME_DIR or the directory for temporary files", "an absolute path",
+        "where the runtime makes a directory for such files";
 }
 
 /// Runs of one graph in flight, for the knob and for the options of a graph alike.

@@ -58,6 +58,8 @@ pub struct Config {
     huge_pages: Option<HugePagesWanted>,
     huge_page_dir: Option<PathBuf>,
     spill_directory: Option<PathBuf>,
+    redirect_output: Option<bool>,
+    session_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -271,6 +273,24 @@ impl Config {
     /// An absolute path; default none; `MASER_SPILL_DIRECTORY`.
     pub fn spill_directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.spill_directory = Some(directory.into());
+        self
+    }
+
+    /// Whether what worker processes print goes to files, two for each process, in a directory that
+    /// [`Maser::output_dir`](crate::Maser::output_dir) names. The errors of crashes name them too.
+    ///
+    /// Default false: they print where the program does; `MASER_REDIRECT_OUTPUT`.
+    pub fn redirect_output(mut self, redirect: bool) -> Self {
+        self.redirect_output = Some(redirect);
+        self
+    }
+
+    /// Where the runtime makes a directory for files of its own.
+    ///
+    /// An absolute path; default `$XDG_RUNTIME_DIR`, else the directory for temporary files;
+    /// `MASER_SESSION_DIR`.
+    pub fn session_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.session_dir = Some(directory.into());
         self
     }
 }

@@ -403,6 +403,8 @@ impl Config {
                 .map(HugePagesWanted::pages)
                 .unwrap_or_default(),
             spill_directory: directory(&knob::SPILL_DIRECTORY, &self.spill_directory)?,
+            redirect_output: switch(&knob::REDIRECT_OUTPUT, self.redirect_output, false)?,
+            session_dir: directory(&knob::SESSION_DIR, &self.session_dir)?,
             huge_page_dir,
             unknown_env: Vec::new(),
         })

@@ -160,6 +160,10 @@ pub struct Settings {
     pub huge_page_dir: Option<PathBuf>,
     /// Where it may write cold objects.
     pub spill_directory: Option<PathBuf>,
+    /// Whether what worker processes print goes to files.
+    pub redirect_output: bool,
+    /// Where a directory for such files is made; `None` leaves it to the environment.
+    pub session_dir: Option<PathBuf>,
     /// Variables in the environment that begin with `MASER_` and name no knob, in order. Only
     /// [`Config::resolve_from_env`](super::Config::resolve_from_env) fills it.
     pub unknown_env: Vec<String>,

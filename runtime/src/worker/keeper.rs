@@ -6,13 +6,14 @@
 //! - KP-2 a worker is dead when its process handle says so. That is the only sign that counts: a
 //!   worker that is stopped, or whose socket is closed, may still write to shared memory.
 //! - KP-4 at the end workers are asked to stop, so that their actors' destructors run, and killed
-//!   [`END_LIMIT`] later: user code that does not come back holds nobody up for longer.
+//!   `END_LIMIT` later: user code that does not come back holds nobody up for longer.
 //! - KP-3 whoever asks for something puts it on the list and rings; the keeper sleeps in `poll`
 //!   otherwise.
 
 use super::death::{self, Death};
 use super::entry::VARIABLE;
 use super::hello::{FromWorker, Hello, ToWorker};
+use super::output::Files;
 use super::part::{self, Request};
 use super::peer::Peer;
 use super::socket;
@@ -27,6 +28,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -58,6 +60,8 @@ pub(super) struct Start {
     /// The driver's.
     pub(super) doors: ControlMemory,
     pub(super) hello: Hello,
+    /// Where what it prints goes, if not where the driver prints.
+    pub(super) output: Option<Files>,
 }
 
 struct Bell {
@@ -79,6 +83,8 @@ struct Kept {
     handle: OwnedFd,
     /// It was asked to end.
     leaves: bool,
+    /// What it wrote to standard error, if that went to a file.
+    output: Option<PathBuf>,
 }
 
 impl Keeper {
@@ -403,6 +409,10 @@ impl Watch {
             Some(why) => format!("{how}: {why}"),
             None => how,
         };
+        let how = match &kept.output {
+            Some(path) => format!("{how}; what it printed is in {}", path.display()),
+            None => how,
+        };
         let who = kept.peer.name();
         let death = match self.ends {
             true => Death::ShutDown,
@@ -434,14 +444,20 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
         memory,
         doors,
         hello,
+        output,
     } = start;
     let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    command
         .arg0(format!("maser-worker-{}", peer.slot))
         .env(VARIABLE, std::process::id().to_string())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .process_group(0)
-        .spawn()?;
+        .process_group(0);
+    let output = output.map(|Files { out, err, path }| {
+        command.stdout(out).stderr(err);
+        path
+    });
+    let child = command.spawn()?;
     peer.has_pid(child.id());
     let handle = child_handle(&child)?;
     let files: [BorrowedFd<'_>; 2] = [memory.file(), doors.file()];
@@ -452,6 +468,7 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
         child,
         handle,
         leaves: false,
+        output,
     };
     if let Err(error) = sent {
         drop(kept.child.kill());

@@ -8,6 +8,7 @@
 //! | `keeper` | the thread that starts workers and settles what the dead held |
 //! | `hello`, `socket` | what keeper and worker tell each other, with descriptors |
 //! | `workers` | the processes that this one knows of |
+//! | `output` | files for what workers print |
 //! | `peer` | one of them: memory, links, what it holds |
 //! | `link`, `links`, `message` | calls and answers between two schedulers, in shared rings |
 //! | `serve`, `serving`, `incoming`, `exports` | calls that came, and the actors they are for |
@@ -37,6 +38,7 @@ pub(crate) mod link;
 pub(crate) mod links;
 pub(crate) mod member;
 mod message;
+pub(crate) mod output;
 pub(crate) mod parcel;
 pub(crate) mod part;
 pub(crate) mod part_here;

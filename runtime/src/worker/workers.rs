@@ -5,6 +5,7 @@ use super::doors::{Doors, OwnDoors};
 use super::hello::{Hello, PROTOCOL, ToWorker};
 use super::keeper::{Errand, Keeper, Start};
 use super::member::Membership;
+use super::output::Outputs;
 use super::part::Request;
 use super::part_here::Parts;
 use super::peer::{Peer, pair_bytes};
@@ -36,6 +37,8 @@ pub(crate) struct Workers {
     next_number: AtomicU32,
     /// Of the driver.
     pool: OnceLock<Arc<Pool>>,
+    /// Of the driver, once a worker was started whose output goes there.
+    outputs: OnceLock<Outputs>,
     parts: Parts,
 }
 
@@ -50,6 +53,7 @@ impl Workers {
             queue: Mutex::default(),
             next_number: AtomicU32::new(0),
             pool: OnceLock::new(),
+            outputs: OnceLock::new(),
             parts: Parts::default(),
         }
     }
@@ -125,6 +129,23 @@ impl Workers {
         }
     }
 
+    /// The directory for what workers print, made at the first call.
+    ///
+    /// # Errors
+    /// [`Error::System`] if it cannot be made.
+    pub(crate) fn outputs(&self, node: &Node) -> Result<Option<&Outputs>> {
+        if !node.settings.redirect_output {
+            return Ok(None);
+        }
+        if self.outputs.get().is_none() {
+            let (pid, random) = (node.process.id(), node.random.next_u64());
+            let made = Outputs::new(&node.settings, pid, random)?;
+            // Another thread may have been faster; the directory made here stays empty then.
+            let _first = self.outputs.set(made);
+        }
+        Ok(self.outputs.get())
+    }
+
     /// Starts a worker process: for tasks of the pool, or for one actor.
     pub(crate) fn start(&self, node: &Arc<Node>, pool: bool) -> Result<Arc<Peer>> {
         let schedulers = node.schedulers().len();
@@ -153,6 +174,16 @@ impl Workers {
             peers[slot] = Some(peer.clone());
             node.bulk.has_peer(&peer, store_id);
             (peer, node.idle.beside(peers.iter().flatten().count()))
+        };
+        let output = match self.outputs(node)? {
+            None => None,
+            Some(outputs) => {
+                let files = outputs.files(peer.slot).map_err(|error| Error::System {
+                    what: format!("cannot make a file in {}", outputs.directory().display()),
+                    reason: error.to_string(),
+                })?;
+                Some(files)
+            }
         };
         let hello = Hello {
             store_id: store_id.0,
@@ -187,6 +218,7 @@ impl Workers {
                 memory,
                 doors,
                 hello,
+                output,
             })));
         }
         Ok(peer)

@@ -66,6 +66,8 @@ fn defaults_are_what_the_documents_say() {
         huge_pages: HugePages::Auto,
         huge_page_dir: None,
         spill_directory: None,
+        redirect_output: false,
+        session_dir: None,
         unknown_env: Vec::new(),
     };
     assert_eq!(settings, expected);
@@ -94,6 +96,8 @@ fn every_variable_sets_its_field() {
         ("MASER_STORE_BYTES", "2GiB"),
         ("MASER_HUGE_PAGES", "Require"),
         ("MASER_HUGE_PAGE_DIR", "/mnt/huge"),
+        ("MASER_REDIRECT_OUTPUT", "true"),
+        ("MASER_SESSION_DIR", "/run/maser"),
         ("MASER_SPILL_DIRECTORY", "/scratch"),
     ];
     assert_eq!(vars.len(), KNOBS.len(), "a new knob belongs in this test");
@@ -119,6 +123,8 @@ fn every_variable_sets_its_field() {
         huge_pages: HugePages::Require,
         huge_page_dir: Some("/mnt/huge".into()),
         spill_directory: Some("/scratch".into()),
+        redirect_output: true,
+        session_dir: Some("/run/maser".into()),
         unknown_env: Vec::new(),
     };
     assert_eq!(resolve(&Config::new(), &vars), Ok(expected));
@@ -152,7 +158,9 @@ fn the_builder_wins_over_the_environment() {
         .object_store_memory(1 << 20)
         .huge_pages(true)
         .plasma_directory("/h")
-        .spill_directory("/s");
+        .spill_directory("/s")
+        .redirect_output(true)
+        .session_dir("/d");
     let settings = resolve(&config, &garbage).expect("CF-1: no variable was looked at");
     assert_eq!(settings.num_cpus, 5);
     assert_eq!(settings.num_gpus, 1.0);
@@ -181,6 +189,8 @@ fn the_builder_wins_over_the_environment() {
     );
     assert_eq!(settings.huge_page_dir, Some("/h".into()));
     assert_eq!(settings.spill_directory, Some("/s".into()));
+    assert!(settings.redirect_output);
+    assert_eq!(settings.session_dir, Some("/d".into()));
 }
 
 #[test]
