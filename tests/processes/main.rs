@@ -10,6 +10,7 @@ mod handles;
 mod output;
 mod restarts;
 mod retries;
+mod scribbler;
 mod streams;
 mod tasks;
 

@@ -8,6 +8,8 @@
 //! - RL-1 parking: the event is armed first, then everything that could have been made visible
 //!   before is looked at once more, then the thread sleeps. Whoever makes something visible
 //!   notifies after it. So nothing is slept over (the event's rules EV-*).
+//! - RL-2 where other processes can write to the event, one that writes nonsense there could keep
+//!   the scheduler asleep for good (EV-8): so it looks ten times a second by itself.
 #![allow(unsafe_code, reason = "takes tasks from the run queue as raw cells")]
 
 use super::letter::Letter;
@@ -26,6 +28,8 @@ const LOOKS_PER_STEAL: u32 = 128;
 const TURNS_PER_CLOCK: u32 = 64;
 /// `sched_yield` this often between spinning and parking.
 const YIELDS: u32 = 8;
+/// RL-2.
+const LONGEST_PARK: Duration = Duration::from_millis(100);
 /// Tasks run in a row before the other queues get their turn.
 const TASKS_PER_TURN: usize = 32;
 
@@ -138,9 +142,13 @@ fn park(local: &Local) {
     if local.has_work() || local.stopping.get() || local.node.has_stealable(local.shared.index) {
         local.shared.event.cancel_park();
     } else {
-        let timeout = local
+        let deadline = local
             .next_deadline_ns()
             .map(|at| Duration::from_nanos(at.saturating_sub(local.node.clock.now_ns())));
+        let timeout = match local.node.workers.share_doors() {
+            true => Some(deadline.map_or(LONGEST_PARK, |left| left.min(LONGEST_PARK))),
+            false => deadline,
+        };
         local.node.parker.park(&local.shared.event, timeout);
     }
     local.arm_watches(false);

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::worker::bulk::Name;
 use crate::worker::bulk::claims::{Claims, HAS_OBJECTS};
 use crate::worker::handles;
+use crate::worker::message::BODY_BYTES_MAX;
 use crate::worker::parcel::{Parcel, Thing};
 use crate::worker::peer::Peer;
 use serde::de::Error as _;
@@ -241,6 +242,11 @@ pub(crate) fn write<T: Serialize>(
         written
     };
     match written {
+        Ok(bytes) if bytes.len() > BODY_BYTES_MAX => Err(format!(
+            "{} and what goes with it are {} bytes, and at most {BODY_BYTES_MAX} can be sent at once: use arrays for bulk data",
+            type_name::<T>(),
+            bytes.len()
+        )),
         Ok(bytes) => {
             parcel.bytes = bytes;
             Ok(())

@@ -11,6 +11,8 @@
 //!   for a call that nobody made, completes nothing.
 //! - LP-4 after the peer's death what it had published is still taken; then every call in flight is
 //!   completed with the error that names the death, and none is accepted any more.
+//! - LP-5 while an item of a stream is decoded, which runs code of users, its call is taken out of
+//!   its place. If the link was closed meanwhile, whoever gives it back completes it.
 #![allow(unsafe_code, reason = "type-erased cells, and an end behind a lock")]
 
 use super::bulk::claims::Claims;
@@ -27,8 +29,8 @@ use crate::executor::local::Local;
 use crate::executor::sources::{Probes, Source};
 use crate::object::codec;
 use crate::task::raw::Header;
-use maser_shm::channel::Shared;
 use maser_shm::channel::spsc::{LineReceiver, LineSender};
+use maser_shm::channel::{PeerFault, Shared, TryRecvError};
 use maser_shm::sync::owner_lock::{OwnerGuard, OwnerLock, thread_number};
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
@@ -111,9 +113,9 @@ impl DerefMut for Inside<'_> {
 enum Step {
     Nothing,
     Answer(InFlight, Head),
-    Item(NonNull<Header>, u8),
+    Item(InFlight, Head),
     Serve(Head),
-    Garbled(message::Garbled),
+    Garbled(String),
 }
 
 impl End {
@@ -157,11 +159,13 @@ impl End {
         u64::from(place.uses) << 32 | u64::from(at)
     }
 
-    /// The call of a ticket.
-    fn in_flight(&self, ticket: u64) -> Option<NonNull<Header>> {
-        let place = self.places.get(ticket as u32 as usize)?;
-        let call = place.call.as_ref()?;
-        (u64::from(place.uses) == ticket >> 32).then_some(call.cell)
+    /// The call of a ticket, which its place lends: nobody else can complete it meanwhile (LP-5).
+    fn lend(&mut self, ticket: u64) -> Option<InFlight> {
+        let place = self.places.get_mut(ticket as u32 as usize)?;
+        match u64::from(place.uses) == ticket >> 32 {
+            true => place.call.take(),
+            false => None,
+        }
     }
 
     #[inline]
@@ -300,15 +304,22 @@ impl Link {
             let mut inside = self.enter(thread);
             any |= inside.pump();
             let step = loop {
-                let Ok(frame) = inside.incoming.try_recv() else {
-                    break Step::Nothing;
+                let frame = match inside.incoming.try_recv() {
+                    Ok(frame) => frame,
+                    Err(TryRecvError::Closed) => match inside.incoming.fault() {
+                        Some(fault @ PeerFault::Corrupt { .. }) => {
+                            break Step::Garbled(fault.to_string());
+                        }
+                        _ => break Step::Nothing,
+                    },
+                    Err(_) => break Step::Nothing,
                 };
                 any = true;
                 match inside.assembly.push(frame) {
                     Ok(None) => {}
                     Ok(Some(head)) if head.kind == Kind::Item => {
-                        if let Some(cell) = inside.in_flight(head.a) {
-                            break Step::Item(cell, head.flag);
+                        if let Some(call) = inside.lend(head.a) {
+                            break Step::Item(call, head);
                         }
                         drop(Claims::split(&self.peer, head.flag, inside.assembly.body()));
                     }
@@ -320,14 +331,14 @@ impl Link {
                         drop(Claims::split(&self.peer, head.flag, inside.assembly.body()));
                     }
                     Ok(Some(head)) => break Step::Serve(head),
-                    Err(garbled) => break Step::Garbled(garbled),
+                    Err(garbled) => break Step::Garbled(garbled.to_string()),
                 }
             };
             match step {
                 Step::Nothing => break,
                 Step::Garbled(garbled) => {
                     drop(inside);
-                    self.peer.distrust(&garbled.to_string());
+                    self.peer.is_mad(&garbled);
                     break;
                 }
                 Step::Answer(call, mut head) => {
@@ -337,16 +348,16 @@ impl Link {
                     head.flag = self.fetch(head.flag, &mut scratch);
                     serve::answered(&self.peer, call, head, &scratch);
                 }
-                Step::Item(cell, mut flag) => {
+                Step::Item(call, head) => {
                     std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
-                    flag = self.fetch(flag, &mut scratch);
-                    // SAFETY: items come before the answer, which whoever takes messages here takes
-                    // in their order: the call is not DONE.
-                    if let Some((sink, _)) = unsafe { Header::stream(cell) } {
+                    let flag = self.fetch(head.flag, &mut scratch);
+                    // SAFETY: LP-5, the call is ours for now and not DONE.
+                    if let Some((sink, _)) = unsafe { Header::stream(call.cell) } {
                         let came = |bytes: &[u8]| stream::came(&mut **sink, flag, bytes);
                         codec::from_peer(&self.peer, flag, &scratch, came);
                     }
+                    self.give_back(thread, head.a, call);
                 }
                 Step::Serve(mut head) => {
                     std::mem::swap(&mut scratch, inside.assembly.body());
@@ -374,6 +385,19 @@ impl Link {
             }
         }
         any
+    }
+
+    /// LP-5.
+    fn give_back(&self, thread: u64, ticket: u64, call: InFlight) {
+        let mut inside = self.enter(thread);
+        if inside.closed {
+            drop(inside);
+            let death = self.peer.death().cloned();
+            return serve::orphaned(call, &death.unwrap_or(Death::ShutDown));
+        }
+        if let Some(place) = inside.places.get_mut(ticket as u32 as usize) {
+            place.call = Some(call);
+        }
     }
 
     /// The bytes that a message names take the place of its body; gives the flag of what is there

@@ -37,7 +37,7 @@ pub(crate) mod keeper;
 pub(crate) mod link;
 pub(crate) mod links;
 pub(crate) mod member;
-mod message;
+pub(crate) mod message;
 pub(crate) mod output;
 pub(crate) mod parcel;
 pub(crate) mod part;

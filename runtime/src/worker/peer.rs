@@ -221,6 +221,19 @@ impl Peer {
         let _first = self.distrusted.set(why.to_owned());
     }
 
+    /// What it sent, or wrote into a ring, cannot be: it is ended, and its end says why. A worker
+    /// whose driver is mad ends itself.
+    #[cold]
+    pub(super) fn is_mad(&self, why: &str) {
+        self.distrust(&format!("it sent {why}"));
+        if let Ok(node) = Node::current("ending a worker") {
+            match node.workers.membership() {
+                Some(_) => node.process.exit_now(),
+                None => node.workers.kill(self.slot),
+            }
+        }
+    }
+
     /// Why it is not listened to, if it is not.
     pub(super) fn distrusted(&self) -> Option<&str> {
         self.distrusted.get().map(String::as_str)

@@ -18,7 +18,7 @@ use crate::graph::remote::inbox::Inbox;
 use crate::node::Node;
 use crate::task::raw::Header;
 use maser_shm::control::ControlMemory;
-use maser_shm::sync::atomic::{AtomicU32, Ordering};
+use maser_shm::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use maser_shm::sync::deque::Worker as Queue;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
@@ -35,6 +35,8 @@ pub(crate) struct Workers {
     membership: OnceLock<Membership>,
     queue: Mutex<Option<Queue>>,
     next_number: AtomicU32,
+    /// Whether other processes can write to the doors. Relaxed.
+    share_doors: AtomicBool,
     /// Of the driver.
     pool: OnceLock<Arc<Pool>>,
     /// Of the driver, once a worker was started whose output goes there.
@@ -52,6 +54,7 @@ impl Workers {
             membership: OnceLock::new(),
             queue: Mutex::default(),
             next_number: AtomicU32::new(0),
+            share_doors: AtomicBool::new(false),
             pool: OnceLock::new(),
             outputs: OnceLock::new(),
             parts: Parts::default(),
@@ -98,6 +101,7 @@ impl Workers {
         peers.push(Some(membership.driver.clone()));
         drop(peers);
         *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(queue);
+        self.share_doors.store(true, Ordering::Relaxed);
         let _first = self.membership.set(membership);
     }
 
@@ -111,6 +115,11 @@ impl Workers {
     /// A number for an actor in another process.
     pub(super) fn number(&self) -> u32 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether other processes can write to the events of this one's schedulers.
+    pub(crate) fn share_doors(&self) -> bool {
+        self.share_doors.load(Ordering::Relaxed)
     }
 
     /// Sends a task to another process; the caller hands the right to start over.
@@ -149,6 +158,7 @@ impl Workers {
     /// Starts a worker process: for tasks of the pool, or for one actor.
     pub(crate) fn start(&self, node: &Arc<Node>, pool: bool) -> Result<Arc<Peer>> {
         let schedulers = node.schedulers().len();
+        self.share_doors.store(true, Ordering::Relaxed);
         let doors = self.doors()?.clone();
         let bytes = pair_bytes(schedulers);
         let memory = ControlMemory::create(bytes).map_err(|error| Error::System {
