@@ -93,7 +93,6 @@ fn wrong_configurations_name_their_field() {
                 quiet(1).resource("disk", -1.0),
             ],
         ),
-        ("isolation", vec![quiet(1).isolation(Isolation::Process)]),
         (
             "stack_bytes",
             vec![quiet(1).stack_bytes(1), quiet(1).stack_bytes(usize::MAX)],
