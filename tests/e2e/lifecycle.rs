@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use maser::{Config, Error, Isolation};
+use maser::{Config, Error};
 use maser_tests::{alone, both_ways, part, quiet, rerun_with};
 
 use crate::program::{double, everything_is_refused};
