@@ -55,6 +55,7 @@ pub use sender::Sender;
 pub use shared::{READERS_MAX, channel_bytes, receiver_in, sender_in};
 
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use super::ChannelError;
 use super::held::Held;
@@ -94,8 +95,9 @@ struct Ends {
 
 struct Ring<T> {
     slots: Slots<Slot<T>>,
-    /// Each written by its reader (Release, BC-3), read by the writer (Acquire).
-    heads: Box<[CachePadded<AtomicU64>]>,
+    /// Each written by its reader (Release, BC-3), read by the writer (Acquire). Counted, not boxed:
+    /// a box that is moved takes back what points into it.
+    heads: Arc<[CachePadded<AtomicU64>]>,
     ends: CachePadded<Ends>,
 }
 
