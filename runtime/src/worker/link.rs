@@ -295,8 +295,8 @@ impl Link {
         true
     }
 
-    /// Takes messages that are there; `serves` says whether others than answers may be taken.
-    /// True if something was done. On this end's scheduler, or by whoever settles the dead.
+    /// Takes messages that are there, without a scheduler those of a dead peer. True if something was
+    /// done. On this end's scheduler, or by whoever settles the dead.
     fn take(self: &Arc<Self>, thread: u64, local: Option<&Local>) -> bool {
         let mut any = false;
         let mut scratch = Vec::new();
@@ -376,7 +376,7 @@ impl Link {
                 }
             }
         }
-        if !scratch.is_empty() || scratch.capacity() > 0 {
+        if scratch.capacity() > 0 {
             let mut inside = self.enter(thread);
             if inside.assembly.is_between_messages()
                 && inside.assembly.body().capacity() < scratch.capacity()

@@ -37,8 +37,6 @@ pub(crate) enum Kind {
     /// The last handle of an actor is gone: its number and how many handles came (`a`, two halves),
     /// and how many calls were sent (`b`).
     Drop = 5,
-    /// Ends actor `a` at once.
-    Kill = 6,
     /// The caller of ticket `a` has given up on it.
     Cancel = 7,
     /// Asks for the value `a`, which is to come.
@@ -67,7 +65,6 @@ impl Kind {
             Self::Create,
             Self::Answer,
             Self::Drop,
-            Self::Kill,
             Self::Cancel,
             Self::Ask,
             Self::Value,

@@ -219,11 +219,6 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 .dropped(number, u64::from(handles), head.b);
             super::member::an_actor_is_gone(local);
         }
-        Kind::Kill => {
-            if let Some(actor) = link.peer.exports().find(head.a as u32) {
-                ActorCore::kill(actor.core());
-            }
-        }
         Kind::Ask => {
             if let Some(value) = link.peer.exports().asked_for(head.a) {
                 give(link, head.a, value, local);
