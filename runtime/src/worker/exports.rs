@@ -88,6 +88,15 @@ struct State {
     values: HashMap<u64, Arc<Answer>>,
 }
 
+impl State {
+    /// XP-2: takes an actor out that the peer does not hold any more, to be dropped outside of the
+    /// lock.
+    fn take_if_even(&mut self, number: u32) -> Option<Exported> {
+        let is_even = self.actors.get(&number)?.sums.are_even();
+        is_even.then(|| self.actors.remove(&number)).flatten()
+    }
+}
+
 /// See the module's page.
 #[derive(Default)]
 pub(crate) struct Exports(Mutex<State>);
@@ -108,10 +117,7 @@ impl Exports {
         let exported = state.actors.get_mut(&number)?;
         let actor = exported.actor.clone()?;
         exported.sums.came += 1;
-        let gone = match exported.sums.are_even() {
-            true => state.actors.remove(&number),
-            false => None,
-        };
+        let gone = state.take_if_even(number);
         drop(state);
         drop(gone);
         Some(actor)
@@ -185,10 +191,7 @@ impl Exports {
             return;
         };
         with(&mut exported.sums);
-        let gone = match exported.sums.are_even() {
-            true => state.actors.remove(&number),
-            false => None,
-        };
+        let gone = state.take_if_even(number);
         drop(state);
         drop(gone);
     }
