@@ -22,6 +22,7 @@ pub use crate::task::returns::Returns;
 pub use crate::task::spawn::{spawn, spawn_with};
 pub use crate::task::stream::spawn_stream;
 pub use crate::worker::checkpoint::Keeping;
+pub use crate::worker::errand::named;
 pub use crate::worker::incoming::{Answering, Incoming};
 pub use crate::worker::registry::{Entry, FUNCTIONS};
 pub use crate::worker::wire_error::{ErrorCodec, ErrorProbe, OpaqueError, PortableError};

@@ -51,6 +51,16 @@ impl User {
         self.counter = None;
     }
 
+    fn kills(&self) {
+        maser::kill(self.counter.as_ref().expect("it was kept"));
+    }
+
+    fn makes(&mut self) -> Actor<Counter> {
+        let made = Counter::remote();
+        self.counter = Some(made.clone());
+        made
+    }
+
     fn use_it(&mut self, by: u64) -> Result<u64, Error> {
         let counter = self.counter.as_ref().expect("it was kept");
         counter.add().remote(by).get()
@@ -200,6 +210,38 @@ fn an_actor_of_one_worker_is_called_from_another() {
         let (one, other) = (user(), user());
         let pid = other.pid().remote().get().unwrap();
         assert_eq!(one.calls_back().remote(other.clone()).get().unwrap(), pid);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_handle_in_another_process_ends_its_actor_and_nothing_else() {
+    crate::run(config(), |_| {
+        let (user, counter) = (user(), Counter::remote());
+        user.keep().remote(counter.clone()).get().unwrap();
+        user.kills().remote().get().unwrap();
+        let ended = |error: Error| error.to_string().contains("maser::kill");
+        // The message is on its way.
+        while counter.add().remote(1).get().is_ok() {}
+        assert!(ended(counter.add().remote(1).get().unwrap_err()));
+        assert!(ended(user.use_it().remote(1).get().unwrap_err()));
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_actor_that_a_worker_made_is_killed_without_its_process() {
+    crate::run(config(), |_| {
+        let user = user();
+        let made = user.makes().remote().get().unwrap();
+        assert_eq!(made.add().remote(2).get().unwrap(), 2);
+        maser::kill(&made);
+        let error = made.add().remote(1).get().unwrap_err();
+        assert!(error.to_string().contains("maser::kill"), "{error}");
+        // Its maker shares the process, and has lost it too.
+        while user.use_it().remote(1).get().is_ok() {}
+        let error = user.use_it().remote(1).get().unwrap_err();
+        assert!(error.to_string().contains("maser::kill"), "{error}");
     })
     .unwrap();
 }

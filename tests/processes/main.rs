@@ -7,6 +7,7 @@ mod graph_actors;
 mod graph_ends;
 mod graphs;
 mod handles;
+mod names;
 mod output;
 mod restarts;
 mod retries;

@@ -312,7 +312,7 @@ impl Constructor {
                 };
                 quote!(::maser::__private::Answering::actor(#made_here))
             },
-            &entry::no_step(),
+            entry::Role::Class(quote!(#actor)),
             args.local,
         );
         let entry = (!args.local).then(|| quote!(#(#cfgs)* #entry));

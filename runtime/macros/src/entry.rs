@@ -17,6 +17,17 @@ use crate::bounds;
 use crate::output::{Output, Shape};
 use crate::param::{Param, Params};
 
+/// What else the function can be used for.
+pub(crate) enum Role {
+    /// A step of graphs, if it can be one.
+    Function {
+        /// See [`step`].
+        step: TokenStream,
+    },
+    /// The constructor of this class: its actors can have names.
+    Class(TokenStream),
+}
+
 /// The static and a path to it: `(items, Option<&'static Entry>)`.
 ///
 /// `call` is the call with the arguments by their names; `result` types are part of its identity.
@@ -26,7 +37,7 @@ pub(crate) fn entry(
     results: &[Type],
     error: Option<&Type>,
     call: &TokenStream,
-    step: &TokenStream,
+    role: Role,
     local: bool,
 ) -> (TokenStream, TokenStream) {
     if local {
@@ -45,6 +56,14 @@ pub(crate) fn entry(
         }},
         None => quote!(::core::option::Option::None),
     };
+    let none = quote!(::core::option::Option::None);
+    let (named, step) = match role {
+        Role::Class(class) => (
+            quote!(::core::option::Option::Some(::maser::__private::named::<#class>)),
+            none,
+        ),
+        Role::Function { step } => (none, step),
+    };
     let items = quote! {
         #[::maser::__private::linkme::distributed_slice(::maser::__private::FUNCTIONS)]
         #[linkme(crate = ::maser::__private::linkme)]
@@ -57,6 +76,7 @@ pub(crate) fn entry(
                 incoming.end()?;
                 ::core::result::Result::Ok(#call)
             },
+            named: #named,
             step: #step,
         };
     };

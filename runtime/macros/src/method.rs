@@ -202,7 +202,9 @@ impl Method {
             output.checked(),
             output.error(),
             &entry::answering(output, &made_here),
-            &self.step(actor, &run),
+            entry::Role::Function {
+                step: self.step(actor, &run),
+            },
             self.local,
         );
         let send = match (output.shape, self.is_async, self.exclusive) {

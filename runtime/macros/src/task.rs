@@ -124,7 +124,7 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         output.checked(),
         output.error(),
         &entry::answering(&output, &quote!(#name::remote(#names))),
-        &step,
+        entry::Role::Function { step },
         args.local,
     );
 

@@ -183,6 +183,9 @@ impl ActorCore {
             return;
         }
         let node = this.node.clone();
+        if let Some(name) = &this.name {
+            node.names.is_let_go(name, core);
+        }
         let burial = Burial::new(core);
         if node.is_closed() {
             // The schedulers are gone, and the state with them: only the block is left.
@@ -428,8 +431,9 @@ impl ActorCore {
         let this = unsafe { core.as_ref() };
         match (this.supervisor(), &this.remote) {
             (Some(supervisor), Some(remote)) if supervisor.would_return() => {
-                this.node.workers.kill(remote.now().0.slot);
+                remote.end(&this.node, true);
             }
+            (None, Some(remote)) if remote.is_of_others() => remote.end(&this.node, true),
             _ => Self::kill(core),
         }
     }
@@ -442,7 +446,7 @@ impl ActorCore {
         let reason = "it was ended by maser::kill".into();
         Self::die(core, Error::ActorDied { actor, reason });
         if let Some(remote) = &this.remote {
-            this.node.workers.kill(remote.now().0.slot);
+            remote.end(&this.node, false);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::task::failure::Failure;
 use crate::task::meta::{Function, Meta};
 use crate::task::options::check_scheduler;
 use crate::task::spawn::stays_here;
+use crate::worker::errand::Claim;
 use crate::worker::remote::{self, Remote};
 use crate::worker::restart::Policy;
 use std::marker::PhantomData;
@@ -194,8 +195,14 @@ where
         Ok(node) => node,
         Err(error) => return (stillborn(error), None),
     };
+    // The process that asked for it has its name.
+    let asked_here = stays_here();
     match prepare(&node, &options, A::META) {
-        Ok((grant, remote)) => {
+        Ok(Prepared {
+            grant,
+            remote,
+            claim,
+        }) => {
             let home = options.scheduler.unwrap_or_else(|| node.pick_home());
             let limit = options
                 .max_concurrency
@@ -203,9 +210,10 @@ where
             let name = options.name.clone();
             let core = ActorCore::new::<A>(node.clone(), home, name, limit, grant, remote);
             if let Some(name) = &options.name
-                && !node.names.add(name, core)
+                && !asked_here
+                && let Err(taken) = node.names.add(name, core, claim)
             {
-                ActorCore::die(core, Error::ActorNameTaken { name: name.clone() });
+                ActorCore::die(core, taken);
             }
             // SAFETY: a fresh block of class `A` with one handle.
             let actor = unsafe { Actor::<A>::from_core(core) };
@@ -222,18 +230,26 @@ where
     }
 }
 
-type Prepared = (Option<Grant>, Option<Remote>);
+/// What an actor that is about to be made has already.
+struct Prepared {
+    grant: Option<Grant>,
+    remote: Option<Remote>,
+    claim: Option<Claim>,
+}
 
 fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Result<Prepared> {
     check_scheduler(options.scheduler, node)?;
-    if let Some(name) = &options.name
-        && node.names.is_taken(name)
-    {
-        return Err(Error::ActorNameTaken { name: name.clone() });
-    }
+    let claim = match &options.name {
+        Some(name) if !stays_here() => node.names.reserve(node, name)?,
+        _ => None,
+    };
     let demand = options.demand(meta)?;
     let grant = grant_of(node, demand, meta)?;
-    Ok((grant, place(node, options, meta)?))
+    Ok(Prepared {
+        grant,
+        remote: place(node, options, meta)?,
+        claim,
+    })
 }
 
 /// The process in which it is to live, if that is another one.

@@ -6,10 +6,9 @@
 
 use super::core::ActorCore;
 use super::registry;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::node::Node;
 use crate::task::meta::Meta;
-use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -130,7 +129,7 @@ impl<A: ActorType> fmt::Debug for Actor<A> {
     }
 }
 
-/// Ends `actor` at once: queued calls fail with [`Error::ActorDied`], a running method ends at its
+/// Ends `actor` at once: queued calls fail with [`Error::ActorDied`](crate::Error::ActorDied), a running method ends at its
 /// next wait, and it is not made again. Dropping the handles instead lets it finish what was asked.
 pub fn kill<A: ActorType>(actor: &Actor<A>) {
     ActorCore::kill(actor.core());
@@ -147,30 +146,10 @@ pub fn actor_id<A: ActorType>(actor: &Actor<A>) -> u64 {
     actor.block().id
 }
 
-/// The live actor of class `A` that was made with this name.
+/// The live actor of class `A` that was made with this name, in whichever process of the node.
 ///
 /// # Errors
-/// [`Error::ActorNotFound`] if there is none, or if it is of another class.
+/// [`Error::ActorNotFound`](crate::Error::ActorNotFound) if there is none, or if it is of another class.
 pub fn get_actor<A: ActorType>(name: &str) -> Result<Actor<A>> {
-    let node = Node::entered("get_actor")?;
-    let core = node
-        .names
-        .find(name, TypeId::of::<A>())
-        .map_err(|hint| Error::ActorNotFound {
-            name: name.into(),
-            hint: match hint {
-                registry::Missing::Unknown(names) if names.is_empty() => {
-                    "; no actor has a name".into()
-                }
-                registry::Missing::Unknown(names) => format!("; there are {}", names.join(", ")),
-                registry::Missing::OtherClass(class) => {
-                    format!(
-                        " of class {}; the one there is of class {class}",
-                        A::META.name
-                    )
-                }
-            },
-        })?;
-    // SAFETY: `find` checked the class and took a handle for us.
-    Ok(unsafe { Actor::from_core(core) })
+    registry::find(&Node::entered("get_actor")?, name)
 }

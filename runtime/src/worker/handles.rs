@@ -117,7 +117,7 @@ fn ask_for<T: crate::Value>(peer: &Arc<Peer>, number: u64) -> Ref<T> {
         a: number,
         b: 0,
     };
-    peer.await_value(number, awaited, head);
+    peer.await_value(number, awaited, (head, Vec::new()));
     value
 }
 

@@ -41,12 +41,12 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 pub(super) enum Errand {
     /// Starts the process of a peer.
     Start(Box<Start>),
-    /// Ends a process at once.
-    Kill(u32),
+    /// Ends the process of this id at once. Numbers of processes are used again, ids are not.
+    Kill(u64),
     /// Tells a process something, with a descriptor.
-    Tell(u32, ToWorker, Option<OwnedFd>),
+    Tell(u64, ToWorker, Option<OwnedFd>),
     /// Asks a process to end.
-    Stop(u32),
+    Stop(u64),
     /// Something for a graph.
     Graph(Box<Request>),
     /// Ends all of them, then the keeper.
@@ -230,19 +230,19 @@ impl Watch {
             match errand {
                 None => return,
                 Some(Errand::Start(start)) => self.start(*start),
-                Some(Errand::Kill(slot)) => {
-                    if let Some(kept) = self.of(slot) {
+                Some(Errand::Kill(id)) => {
+                    if let Some(kept) = self.of(id) {
                         drop(kept.child.kill());
                     }
                 }
-                Some(Errand::Tell(slot, news, file)) => {
-                    if let Some(kept) = self.of(slot) {
+                Some(Errand::Tell(id, news, file)) => {
+                    if let Some(kept) = self.of(id) {
                         let files: Vec<BorrowedFd<'_>> = file.iter().map(AsFd::as_fd).collect();
                         // If it has died, that will be seen.
                         drop(socket::send(&kept.socket, &news, &files));
                     }
                 }
-                Some(Errand::Stop(slot)) => self.stop(slot),
+                Some(Errand::Stop(id)) => self.stop(id),
                 Some(Errand::Graph(request)) => self.run_request(*request),
                 Some(Errand::End) => self.end(),
             }
@@ -289,8 +289,8 @@ impl Watch {
         self.ends = true;
         let limit = u64::try_from(END_LIMIT.as_nanos()).unwrap_or(u64::MAX);
         self.kills_at_ns = Some(self.clock.now_ns().saturating_add(limit));
-        let slots: Vec<u32> = self.kept.iter().map(|kept| kept.peer.slot).collect();
-        slots.into_iter().for_each(|slot| self.stop(slot));
+        let ids: Vec<u64> = self.kept.iter().map(|kept| kept.peer.id).collect();
+        ids.into_iter().for_each(|id| self.stop(id));
     }
 
     /// KP-4.
@@ -303,12 +303,12 @@ impl Watch {
         }
     }
 
-    fn of(&mut self, slot: u32) -> Option<&mut Kept> {
-        self.kept.iter_mut().find(|kept| kept.peer.slot == slot)
+    fn of(&mut self, id: u64) -> Option<&mut Kept> {
+        self.kept.iter_mut().find(|kept| kept.peer.id == id)
     }
 
-    fn stop(&mut self, slot: u32) {
-        if let Some(kept) = self.of(slot) {
+    fn stop(&mut self, id: u64) {
+        if let Some(kept) = self.of(id) {
             kept.leaves = true;
             drop(socket::send(&kept.socket, &ToWorker::Stop, &[]));
         }
@@ -360,8 +360,8 @@ impl Watch {
                 kept.peer.distrust(&format!("it refused to work: {reason}"));
             }
             Ok(Some((FromWorker::Unused, _))) => {
-                let slot = kept.peer.slot;
-                self.stop(slot);
+                let id = kept.peer.id;
+                self.stop(id);
             }
             Ok(Some((news, files))) => {
                 let node = self.node.upgrade();
@@ -424,6 +424,7 @@ impl Watch {
     fn tell(&self, peer: &Arc<Peer>, death: Death) {
         peer.died(death);
         if let Some(node) = self.node.upgrade() {
+            node.names.peer_is_gone(peer);
             node.bulk.peer_is_gone(peer);
             node.workers.is_gone(&node, peer.slot);
             node.graphs.peer_is_gone(peer);

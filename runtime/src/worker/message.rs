@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     Restore = 13,
     /// The state of actor `a` after call `b`, or flag 1 and why there is none.
     Checkpoint = 14,
+    /// Asks for something rare (`errand`): `a` the number of the answer, if there is to be one.
+    Errand = 16,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             Self::Release,
             Self::Restore,
             Self::Checkpoint,
+            Self::Errand,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

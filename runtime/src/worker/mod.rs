@@ -6,6 +6,7 @@
 //! | `entry` | how an executable becomes a worker before its `main` |
 //! | `member` | a worker's own life |
 //! | `keeper` | the thread that starts workers and settles what the dead held |
+//! | `errand` | names of actors in the whole node, and what else is asked besides calls |
 //! | `hello`, `socket` | what keeper and worker tell each other, with descriptors |
 //! | `workers` | the processes that this one knows of |
 //! | `output` | files for what workers print |
@@ -29,6 +30,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod death;
 pub(crate) mod doors;
 mod entry;
+pub(crate) mod errand;
 pub(crate) mod exports;
 pub(crate) mod handles;
 mod hello;

@@ -229,7 +229,7 @@ impl Peer {
         if let Ok(node) = Node::current("ending a worker") {
             match node.workers.membership() {
                 Some(_) => node.process.exit_now(),
-                None => node.workers.kill(self.slot),
+                None => node.workers.kill(self.id),
             }
         }
     }
@@ -298,8 +298,13 @@ impl Peer {
         fall == Fall::Returns
     }
 
-    /// Asks it for a value that is to come, with the message `head`.
-    pub(super) fn await_value(self: &Arc<Self>, number: u64, awaited: Awaited, head: Head) {
+    /// Asks it for a value that is to come, with this message.
+    pub(super) fn await_value(
+        self: &Arc<Self>,
+        number: u64,
+        awaited: Awaited,
+        (head, body): (Head, Vec<u8>),
+    ) {
         {
             let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
             all.insert(number, awaited);
@@ -307,10 +312,12 @@ impl Peer {
         if let Some(death) = self.death() {
             return self.died(death.clone());
         }
+        // Not the main thread, if there are others: it may be busy with something else.
+        let there = self.schedulers() - 1;
         let send = move |peer: &Arc<Self>, local: &Local| {
             // A peer that has died meanwhile has ended the wait.
-            if let Ok(link) = local.links.get(local, peer, 0) {
-                link.send(head, &[]);
+            if let Ok(link) = local.links.get(local, peer, there) {
+                link.send(head, &body);
             }
         };
         match Local::current() {

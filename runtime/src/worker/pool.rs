@@ -223,7 +223,7 @@ impl Pool {
                 place.worker = None;
                 place.leaves = false;
                 if let Some(node) = self.node.upgrade() {
-                    node.workers.stop(worker.slot);
+                    node.workers.stop(worker.id);
                 }
             }
         }

@@ -19,6 +19,9 @@ use crate::graph::remote::step::StepEntry;
 use crate::task::meta::Meta;
 use std::sync::OnceLock;
 
+/// Gives the handle of the actor with a name.
+pub type Named = fn(&str) -> Result<Answering, Error>;
+
 /// How another process runs one function.
 #[derive(Debug)]
 pub struct Entry {
@@ -30,6 +33,8 @@ pub struct Entry {
     pub error: fn() -> Option<&'static ErrorCodec>,
     /// Makes the call with the arguments that came.
     pub invoke: fn(&mut Incoming<'_>) -> Result<Answering, Error>,
+    /// Finds the actor with a name, if it is the constructor of a class.
+    pub named: Option<Named>,
     /// Runs it as a step of a graph, if it can be one.
     pub step: Option<StepEntry>,
 }

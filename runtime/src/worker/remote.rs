@@ -6,6 +6,7 @@
 //! - RA-2 each call holds a handle of the block until it is completed.
 #![allow(unsafe_code, reason = "type-erased cells and blocks of actors")]
 
+use super::errand::{self, Errand};
 use super::link::InFlight;
 use super::message::{Head, Kind};
 use super::parcel::Parcel;
@@ -33,6 +34,8 @@ pub(crate) struct Remote {
     there: usize,
     /// Its number there.
     pub(crate) number: u32,
+    /// Whether the process was started for it and by this one.
+    is_alone: bool,
     /// Calls that were sent to it (`exports` rule XP-2).
     sent: AtomicU64,
     /// Handles that came for it.
@@ -47,6 +50,7 @@ impl Remote {
             peer,
             there,
             number,
+            is_alone: true,
             sent: AtomicU64::new(0),
             handles: AtomicU64::new(1),
             supervisor: None,
@@ -63,7 +67,24 @@ impl Remote {
 
     /// Of an actor whose handle came from its process.
     pub(super) fn received(peer: Arc<Peer>, there: usize, number: u32) -> Self {
-        Self::new(peer, there, number)
+        Self {
+            is_alone: false,
+            ..Self::new(peer, there, number)
+        }
+    }
+
+    /// Ends it where it is, as `maser::kill` does, or as a crash would.
+    pub(crate) fn end(&self, node: &Node, restarts: bool) {
+        let (peer, number) = self.now();
+        match self.is_alone {
+            true => node.workers.kill(peer.id),
+            false => errand::tell(node, &peer, self.there, &Errand::End { number, restarts }),
+        }
+    }
+
+    /// Whether nothing is known here of what becomes of it after a crash.
+    pub(crate) fn is_of_others(&self) -> bool {
+        !self.is_alone
     }
 
     /// A call, or a handle, goes to its process (XP-2).

@@ -9,7 +9,7 @@ use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::pool::Stays;
-use super::{checkpoint, registry, stream, wire_error};
+use super::{checkpoint, errand, registry, stream, wire_error};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::create::ActorOptions;
 use crate::error::{Error, Fault, Outcome};
@@ -28,7 +28,7 @@ pub(super) const FAILED: u8 = 1;
 pub(super) const WITH_ID: u8 = 4;
 
 /// Gives a value that the peer asked for, now or when it is there.
-fn give(link: &Arc<Link>, number: u64, value: Arc<Answer>, local: &Local) {
+pub(super) fn give(link: &Arc<Link>, number: u64, value: Arc<Answer>, local: &Local) {
     if is_done(&value) {
         let head = Head {
             kind: Kind::Value,
@@ -234,6 +234,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 });
             });
         }
+        Kind::Errand => errand::serve(link, head, body, local),
         Kind::Release => local.node.bulk.take_back(&link.peer, body),
         Kind::Blocked => link.task_waits(head.a),
         Kind::Cancel => local.links.serving.cancel(link, head.a),

@@ -99,10 +99,21 @@ fn codecs() -> &'static BTreeMap<&'static str, &'static ErrorCodec> {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum WireCause {
-    Portable { type_name: String, bytes: Vec<u8> },
-    Text { type_name: String, text: String },
-    Panicked { message: String, location: String },
+    Portable {
+        type_name: String,
+        bytes: Vec<u8>,
+    },
+    Text {
+        type_name: String,
+        text: String,
+    },
+    Panicked {
+        message: String,
+        location: String,
+    },
     Runtime(Box<WireError>),
+    /// The function returned one of ours.
+    Ours(Box<WireError>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -173,6 +184,9 @@ fn lasting(text: String) -> &'static str {
 fn cause_out(cause: &Cause) -> WireCause {
     match cause {
         Cause::Returned(error) => {
+            if let Some(error) = error.downcast_ref::<Error>() {
+                return WireCause::Ours(Box::new(out(error)));
+            }
             if let Some(remote) = error.downcast_ref::<RemoteError>() {
                 return WireCause::Text {
                     type_name: remote.type_name.clone(),
@@ -213,6 +227,7 @@ fn cause_in(cause: WireCause) -> Cause {
             Cause::Returned(Arc::new(RemoteError { type_name, text }))
         }
         WireCause::Panicked { message, location } => Cause::Panicked { message, location },
+        WireCause::Ours(error) => Cause::Returned(Arc::new(back(*error))),
         WireCause::Runtime(error) => Cause::Runtime(Arc::new(back(*error))),
     }
 }

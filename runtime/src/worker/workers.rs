@@ -243,24 +243,24 @@ impl Workers {
         let _found = peers.iter().any(|peer| peer.cancel(cell));
     }
 
-    /// Ends a worker at once.
-    pub(crate) fn kill(&self, slot: u32) {
+    /// Ends the worker of this id at once.
+    pub(crate) fn kill(&self, id: u64) {
         if let Some(keeper) = &*self.keeper() {
-            keeper.ask(Errand::Kill(slot));
+            keeper.ask(Errand::Kill(id));
         }
     }
 
     /// Tells a worker something, with a descriptor.
-    pub(super) fn tell(&self, slot: u32, news: ToWorker, file: Option<OwnedFd>) {
+    pub(super) fn tell(&self, id: u64, news: ToWorker, file: Option<OwnedFd>) {
         if let Some(keeper) = &*self.keeper() {
-            keeper.ask(Errand::Tell(slot, news, file));
+            keeper.ask(Errand::Tell(id, news, file));
         }
     }
 
     /// Asks a worker to end.
-    pub(crate) fn stop(&self, slot: u32) {
+    pub(crate) fn stop(&self, id: u64) {
         if let Some(keeper) = &*self.keeper() {
-            keeper.ask(Errand::Stop(slot));
+            keeper.ask(Errand::Stop(id));
         }
     }
 

@@ -47,7 +47,7 @@ impl Bulk {
             extent,
             bytes,
         };
-        node.workers.tell(peer.slot, news, Some(file));
+        node.workers.tell(peer.id, news, Some(file));
     }
 
     /// BK-3.
@@ -181,7 +181,7 @@ impl Bulk {
 
     pub(super) fn tell_gone(&self, peer: &Arc<Peer>, news: ToWorker) {
         if let Some(node) = self.node() {
-            node.workers.tell(peer.slot, news, None);
+            node.workers.tell(peer.id, news, None);
         }
     }
 }
