@@ -2,6 +2,7 @@
 
 mod actors;
 mod arrays;
+mod arrays_in_graphs;
 mod checkpoints;
 mod graph_actors;
 mod graph_ends;

@@ -431,7 +431,11 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
             .removed
             .wait("the teardown of a graph", self.teardown_timeout, gone)?
         {
-            Some(()) => Ok(()),
+            Some(()) => {
+                // Nothing more arrives: what did and nobody wants goes now.
+                let _free = self.free_capacity();
+                Ok(())
+            }
             None => Err(Error::Timeout {
                 what: "the teardown of a graph".into(),
                 from_whom: "a scheduler that is busy in user code".into(),

@@ -306,7 +306,10 @@ impl Core {
     }
 
     fn was_removed(&self) {
-        self.installed.fetch_sub(1, Ordering::AcqRel);
+        if self.installed.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.locked(|| ()); // Who submits has looked whether the graph is over (EO-2).
+            self.parts.settle(self);
+        }
         self.removed.notify_all();
     }
 

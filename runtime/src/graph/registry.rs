@@ -62,6 +62,14 @@ impl Graphs {
         }
     }
 
+    /// Something came that results of any graph may have waited for.
+    pub(crate) fn has_news(&self) {
+        let all = self.lock().all();
+        for core in all {
+            core.results_were_sent();
+        }
+    }
+
     /// The node shuts down.
     pub(crate) fn close_all(&self) {
         let all = {

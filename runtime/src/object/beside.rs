@@ -2,16 +2,18 @@
 //! hold the names of objects, or numbers in a table.
 //!
 //! Within one process (inline mode) the buffer goes by count through the table of the codec. To
-//! another process goes what names the object, and a reference to it goes with the parcel. Where
-//! nobody could give references back, on the edges of compiled graphs, the bytes themselves go.
+//! another process goes what names the object, and a reference to it goes with the parcel. On the edges
+//! of compiled graphs the names lie beside the value, and what is small goes as its bytes; so do the
+//! constants of a graph, which nobody could give references of back.
 
 use super::buffer::{Buffer, Part};
 use super::codec;
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
+use crate::graph::remote::packet::OBJECTS_MAX;
 use crate::node::Node;
-use crate::worker::bulk::Name;
-use crate::worker::parcel::Thing;
+use crate::worker::bulk::{Beside, Name};
+use crate::worker::parcel::{Arrays, Thing};
 use crate::worker::peer::Peer;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -67,6 +69,10 @@ impl<'de> Deserialize<'de> for Raw<'_> {
     }
 }
 
+/// Bytes of the largest array that goes along an edge as its bytes: writing them costs less than
+/// giving a reference and taking it back.
+const SMALL_BYTES: usize = 1 << 10;
+
 /// A buffer in a parcel.
 struct Goes(Buffer, Name);
 
@@ -88,12 +94,15 @@ impl Thing for Goes {
 pub(super) fn pack(part: &Part) -> Result<Option<(Place<'_>, u64, u64)>> {
     let (offset, bytes) = (part.offset() as u64, part.bytes().len() as u64);
     let buffer = part.buffer();
-    if codec::copies() {
-        return Ok(Some((Place::Here(Raw::Goes(part.bytes())), 0, bytes)));
+    if let Some(laid) = codec::with_arrays(|arrays| lay(buffer, bytes, arrays)) {
+        return Ok(Some(match laid? {
+            Some(number) => (Place::Table(number), offset, bytes),
+            None => (Place::Here(Raw::Goes(part.bytes())), 0, bytes),
+        }));
     }
     if codec::goes_out() {
         let node = Node::current("sending an array")?;
-        let buffer = node.bulk.place(buffer)?;
+        let buffer = node.bulk.place(buffer, false)?;
         let Some(name) = node.bulk.name(&buffer) else {
             unreachable!("what was placed lies in a store");
         };
@@ -102,6 +111,35 @@ pub(super) fn pack(part: &Part) -> Result<Option<(Place<'_>, u64, u64)>> {
     }
     let place = codec::put(buffer.clone()).map(Place::Table);
     Ok(place.map(|place| (place, offset, bytes)))
+}
+
+/// Lays a buffer beside the value, of which `bytes` are wanted: its number there. `None` if they go as
+/// they are.
+fn lay(buffer: &Buffer, bytes: u64, arrays: &mut Arrays) -> Result<Option<u32>> {
+    let Arrays::Beside { objects, own } = arrays else {
+        return Ok(None);
+    };
+    if bytes <= SMALL_BYTES as u64 || objects.len() == OBJECTS_MAX {
+        return Ok(None);
+    }
+    let node = Node::current("sending an array")?;
+    let buffer = node.bulk.place(buffer, *own)?;
+    let Some(name) = node.bulk.name(&buffer) else {
+        unreachable!("what was placed lies in a store");
+    };
+    // Parts of one buffer stand close together.
+    let near = objects.len().saturating_sub(16);
+    let number = match objects[near..]
+        .iter()
+        .position(|beside| beside.name == name)
+    {
+        Some(number) => near + number,
+        None => {
+            objects.push(Beside { buffer, name });
+            objects.len() - 1
+        }
+    };
+    Ok(u32::try_from(number).ok())
 }
 
 /// What stands in the way of a value, for its serialiser.
@@ -132,7 +170,9 @@ pub(super) fn unpack(place: Place<'_>) -> Result<Buffer> {
     let buffer = match place {
         Place::Here(Raw::Came(buffer)) => Some(buffer),
         Place::Here(Raw::Goes(_)) => None,
-        Place::Table(number) => codec::get::<Buffer>(number),
+        Place::Table(number) => {
+            codec::get::<Buffer>(number).or_else(|| Some(codec::came(number)?.buffer))
+        }
         Place::Store(name) => match codec::claim(name) {
             Some(peer) => {
                 let node = Node::current("receiving an array")?;

@@ -7,11 +7,11 @@
 use super::reference::Ref;
 use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Result};
-use crate::worker::bulk::Name;
 use crate::worker::bulk::claims::{Claims, HAS_OBJECTS};
+use crate::worker::bulk::{Beside, Name};
 use crate::worker::handles;
 use crate::worker::message::BODY_BYTES_MAX;
-use crate::worker::parcel::{Parcel, Thing};
+use crate::worker::parcel::{Arrays, Parcel, Thing};
 use crate::worker::peer::Peer;
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -233,9 +233,9 @@ pub(crate) fn write<T: Serialize>(
         postcard::to_extend(value, bytes)
     } else {
         let things = std::mem::take(&mut parcel.things);
-        let outer = COPIES.replace(parcel.copies);
+        let outer = ARRAYS.replace(parcel.arrays.take());
         let (written, scope) = in_scope(Scope::Out(things), || postcard::to_extend(value, bytes));
-        COPIES.set(outer);
+        parcel.arrays = ARRAYS.replace(outer);
         if let Some(Scope::Out(things)) = scope {
             parcel.things = things;
         }
@@ -330,8 +330,10 @@ pub(super) fn has_table() -> bool {
 }
 
 thread_local! {
-    /// Arrays in the value that is encoded go as their bytes.
-    static COPIES: Cell<bool> = const { Cell::new(false) };
+    /// Where arrays of the value that is encoded go, if not with it as things.
+    static ARRAYS: RefCell<Option<Arrays>> = const { RefCell::new(None) };
+    /// What came beside the value that is decoded.
+    static CAME: RefCell<Vec<Beside>> = const { RefCell::new(Vec::new()) };
     /// In how many calls of [`read`] this thread is.
     static READING: Cell<u32> = const { Cell::new(0) };
 }
@@ -352,9 +354,36 @@ impl Drop for Reading {
     }
 }
 
-/// Whether arrays in the value that is encoded on this thread go as their bytes.
-pub(super) fn copies() -> bool {
-    COPIES.get() && goes_out()
+/// Where arrays of the value that is encoded on this thread go, if not with it as things.
+pub(super) fn with_arrays<R>(then: impl FnOnce(&mut Arrays) -> R) -> Option<R> {
+    match goes_out() {
+        true => ARRAYS.with_borrow_mut(|arrays| arrays.as_mut().map(then)),
+        false => None,
+    }
+}
+
+/// One call of [`read_beside`]; puts back what came beside an outer value.
+struct OuterCame(Vec<Beside>);
+
+impl Drop for OuterCame {
+    fn drop(&mut self) {
+        let inner = CAME.replace(std::mem::take(&mut self.0));
+        drop(inner);
+    }
+}
+
+/// Runs `decode` with a value that `objects` came beside.
+pub(crate) fn read_beside<R>(objects: &[Beside], decode: impl FnOnce() -> R) -> R {
+    if objects.is_empty() {
+        return decode();
+    }
+    let _outer = OuterCame(CAME.replace(objects.to_vec()));
+    decode()
+}
+
+/// What came beside the value that is decoded on this thread.
+pub(super) fn came(number: u32) -> Option<Beside> {
+    CAME.with_borrow(|came| came.get(number as usize).cloned())
 }
 
 /// Whether a value of another process is decoded on this thread.

@@ -17,7 +17,7 @@ use crate::graph::remote::packet::{Kind, Packed};
 use crate::graph::remote::plain::IsPlain;
 use crate::node::Node;
 use crate::object::codec::{self, round_trip};
-use crate::worker::parcel::Parcel;
+use crate::worker::parcel::{Arrays, Parcel};
 use std::any::{Any, TypeId};
 
 /// How the values of one function travel.
@@ -92,30 +92,54 @@ impl ValueCodec {
         (self.plain)()
     }
 
-    /// Packs `value` for an edge between processes, or says what stands in the way.
-    pub(crate) fn pack(&self, value: &dyn Any, packed: &mut Packed) -> Result<(), String> {
-        match (self.pack_plain)(value, packed) {
-            true => Ok(()),
-            false => self.pack_encoded(value, packed),
+    /// Packs a constant of a graph, or says what stands in the way.
+    pub(crate) fn pack_constant(&self, value: &dyn Any, packed: &mut Packed) -> Result<(), String> {
+        if (self.pack_plain)(value, packed) {
+            return Ok(());
+        }
+        packed.fill(Kind::Value, |bytes| {
+            self.encode_into(value, bytes, Arrays::Copied).map(|_| ())
+        })
+    }
+
+    /// Packs `value`, which is known not to be plain, for an edge between processes, or says what
+    /// stands in the way.
+    pub(crate) fn pack_encoded(&self, value: &dyn Any, packed: &mut Packed) -> Result<(), String> {
+        let own = packed.owns();
+        packed.fill_value(|bytes, beside| {
+            let objects = std::mem::take(beside);
+            let arrays = Arrays::Beside { objects, own };
+            if let Some(Arrays::Beside { objects, .. }) = self.encode_into(value, bytes, arrays)? {
+                *beside = objects;
+            }
+            Ok(())
+        })
+    }
+
+    fn encode_into(
+        &self,
+        value: &dyn Any,
+        bytes: &mut Vec<u8>,
+        arrays: Arrays,
+    ) -> Result<Option<Arrays>, String> {
+        let mut parcel = Parcel::in_buffer(std::mem::take(bytes));
+        parcel.arrays = Some(arrays);
+        let encoded = self.encode(value, &mut parcel);
+        *bytes = parcel.bytes;
+        encoded?;
+        match parcel.things.is_empty() {
+            true => Ok(parcel.arrays),
+            false => Err(
+                "a ref or an actor's handle in it cannot travel along an edge of a \
+                              compiled graph; pass it to an ordinary call"
+                    .to_owned(),
+            ),
         }
     }
 
-    /// As [`pack`](Self::pack), for a value that is known not to be plain.
-    pub(crate) fn pack_encoded(&self, value: &dyn Any, packed: &mut Packed) -> Result<(), String> {
-        packed.fill(Kind::Value, |bytes| {
-            let mut parcel = Parcel::in_buffer(std::mem::take(bytes));
-            parcel.copies = true;
-            let encoded = self.encode(value, &mut parcel);
-            *bytes = parcel.bytes;
-            match parcel.things.is_empty() {
-                true => encoded,
-                false => Err(
-                    "a ref or an actor's handle in it cannot travel along an edge of a \
-                              compiled graph; pass it to an ordinary call"
-                        .to_owned(),
-                ),
-            }
-        })
+    /// Puts the value of a packet into `slot`, an `Option` of its type.
+    pub(crate) fn unpack(&self, packed: &Packed, slot: &mut dyn Any) -> Result<(), String> {
+        codec::read_beside(packed.objects(), || self.decode(packed.bytes(), slot))
     }
 
     /// Appends `value`, or says what stands in the way.

@@ -28,6 +28,11 @@ pub(super) enum ToWorker {
         /// Its number.
         extent: u32,
     },
+    /// Another worker that it shared edges of graphs with is no more.
+    ProcessGone {
+        /// Its number among all processes that the node ever had.
+        process: u32,
+    },
     /// Finish what was begun, then end.
     Stop,
     /// About compiled graphs.

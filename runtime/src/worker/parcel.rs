@@ -8,8 +8,8 @@
 //! - PC-3 the bytes of a large parcel are an object of the store, and its message names that; where
 //!   the store has no room they go in the message, which is slower.
 
-use super::bulk::Name;
 use super::bulk::claims::{self, Claims};
+use super::bulk::{Beside, Name};
 use super::peer::Peer;
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
@@ -27,12 +27,24 @@ const LARGE_BYTES: usize = 32 << 10;
 pub(crate) struct Parcel {
     pub(crate) bytes: Vec<u8>,
     pub(crate) things: Vec<Box<dyn Thing>>,
-    /// Arrays go as their bytes: nobody could give their references back.
-    pub(crate) copies: bool,
+    /// Where its arrays go, if not with it as things.
+    pub(crate) arrays: Option<Arrays>,
     /// Of the message, once the table of objects is behind the bytes (PC-2).
     flag: Option<u8>,
     /// PC-3.
     stored: Option<Buffer>,
+}
+
+/// Where the arrays of a value go that is no message.
+pub(crate) enum Arrays {
+    /// Nowhere: their bytes are a part of the value, for nobody could give references back.
+    Copied,
+    /// Beside it, in this order.
+    Beside {
+        objects: Vec<Beside>,
+        /// All of them are to lie in the store of this process (BK-7).
+        own: bool,
+    },
 }
 
 /// A counted handle of something that a parcel refers to by a number.
@@ -52,7 +64,7 @@ impl Parcel {
         Self {
             bytes,
             things: Vec::new(),
-            copies: false,
+            arrays: None,
             flag: None,
             stored: None,
         }

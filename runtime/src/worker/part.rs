@@ -40,6 +40,8 @@ pub(crate) enum ToPart {
     },
     /// The graph is over.
     End { graph: u64 },
+    /// Nothing of it runs in any process: what was not taken goes back (EO-2).
+    Settle { graph: u64 },
 }
 
 /// From a worker.

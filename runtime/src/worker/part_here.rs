@@ -113,6 +113,7 @@ pub(super) fn heard(node: &Arc<Node>, message: ToPart, files: Vec<OwnedFd>) {
             }
         }
         (ToPart::End { graph }, _) => end(node, graph),
+        (ToPart::Settle { graph }, _) => parts.inbox.settle(graph, node),
         (_, None) => eprintln!("maser: a message about a graph came without its memory"),
     }
 }
@@ -145,6 +146,7 @@ fn begin(node: &Arc<Node>, graph: u64, memory: ControlMemory, part: Part) {
         memory,
         siblings,
         actors: HashMap::new(),
+        handles: RefCell::default(),
     };
     let errand = letter::closure(move |local: &Local| {
         local.sources.push(Rc::new(PartSource {
@@ -163,7 +165,6 @@ fn end(node: &Arc<Node>, graph: u64) {
     let errand = letter::closure(move |local: &Local| {
         local.remove_graph(graph);
         let parts = there.workers.parts();
-        parts.inbox.close(graph);
         let gone: Vec<ControlMemory> = {
             let mut known = parts.known();
             let keys: Vec<(u64, u64)> = known.memory.keys().copied().collect();

@@ -118,6 +118,11 @@ impl Peer {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
+    /// Its number as the owner and holder of arrays.
+    pub(crate) fn store_number(&self) -> Option<u32> {
+        self.store_id.get().map(|id| id.0)
+    }
+
     /// Whether there was a process at all.
     pub(super) fn has_started(&self) -> bool {
         self.pid.get().is_some()

@@ -14,9 +14,10 @@
     reason = "the driver's end is protected by the core's lock"
 )]
 
-use super::edge::{Origin, refused};
-use super::packet::{INLINE_BYTES, Packet, read_head};
-use super::pool::{FIRST_POOL_BYTES, PoolReader, PoolWriter, Read};
+use super::edge::{Origin, Taker, refused};
+use super::objects::Lender;
+use super::packet::{Packed, Packet};
+use super::pool::{FIRST_POOL_BYTES, PoolReader, PoolWriter};
 use super::ringer::Ringer;
 use super::step::PackedSlot;
 use crate::error::Result;
@@ -112,16 +113,17 @@ impl Asking {
 /// The worker's end.
 #[repr(align(128))]
 pub(crate) struct Answering {
-    pub(crate) callee: Callee<Packet, Packet, Shared>,
+    /// Taken when the end goes away.
+    callee: Option<Callee<Packet, Packet, Shared>>,
     number: u64,
-    /// Taken; its body has not come yet.
-    pending: Option<Packet>,
-    pub(crate) input: Arc<PackedSlot>,
-    pub(crate) output: Arc<PackedSlot>,
-    questions: PoolReader,
+    input: Arc<PackedSlot>,
+    output: Arc<PackedSlot>,
+    /// All slots of the segment.
+    slots: Vec<Arc<PackedSlot>>,
+    questions: Taker,
     answers: PoolWriter,
+    lender: Lender,
     ringer: Ringer,
-    origin: Origin,
     is_broken: bool,
 }
 
@@ -129,8 +131,10 @@ pub(crate) struct Answering {
 pub(crate) struct AnsweringParts {
     pub(crate) input: Arc<PackedSlot>,
     pub(crate) output: Arc<PackedSlot>,
+    pub(crate) slots: Vec<Arc<PackedSlot>>,
     pub(crate) questions: PoolReader,
     pub(crate) answers: PoolWriter,
+    pub(crate) lender: Lender,
     pub(crate) ringer: Ringer,
     pub(crate) origin: Origin,
 }
@@ -139,56 +143,33 @@ impl Answering {
     /// Opens it in `region`.
     pub(crate) fn open(region: &Region, depth: usize, parts: AnsweringParts) -> Result<Self> {
         Ok(Self {
-            callee: callee_in(region, depth).map_err(refused)?,
+            callee: Some(callee_in(region, depth).map_err(refused)?),
             number: 0,
-            pending: None,
             input: parts.input,
             output: parts.output,
-            questions: parts.questions,
+            slots: parts.slots,
+            questions: Taker::new(parts.questions, parts.origin),
             answers: parts.answers,
+            lender: parts.lender,
             ringer: parts.ringer,
-            origin: parts.origin,
             is_broken: false,
         })
     }
 
     #[cold]
-    fn load_body(&mut self, packet: Packet) -> bool {
-        let (questions, origin) = (&mut self.questions, &self.origin);
-        let read = self.input.with(|input| match read_head(&packet) {
-            Some(head) => match questions.take(&packet, head, input) {
-                Read::Garbled(problem) => {
-                    origin.is_garbled(problem, input);
-                    Read::Done
-                }
-                read => read,
-            },
-            None => {
-                origin.is_garbled("it is of no known kind", input);
-                Read::Done
-            }
-        });
-        let is_there = matches!(read, Read::Done);
-        self.pending = (!is_there).then_some(packet);
-        is_there
-    }
-
-    #[cold]
-    fn load_pending(&mut self) -> bool {
-        match self.pending.take() {
-            Some(packet) => self.load_body(packet),
-            None => false,
-        }
+    fn load_begun(&mut self) -> bool {
+        let questions = &mut self.questions;
+        self.input.with(|input| questions.take_begun(input))
     }
 
     /// No question came, or none will.
     #[cold]
     fn nothing(&mut self) -> bool {
-        if let Some(fault) = self.callee.fault()
+        if let Some(fault) = self.callee.as_ref().and_then(Callee::fault)
             && !self.is_broken
         {
             self.is_broken = true;
-            let origin = &self.origin;
+            let origin = &self.questions.origin;
             self.input
                 .with(|input| origin.is_garbled(&fault.to_string(), input));
         }
@@ -196,39 +177,53 @@ impl Answering {
     }
 }
 
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(mut callee) = self.callee.take() {
+            let lines = move || callee.try_next().map(|(_, packet)| packet);
+            self.questions.leave(lines);
+        }
+    }
+}
+
 impl Head for Answering {
     #[inline]
     fn idle(&self) -> Option<Probes> {
-        match &self.pending {
-            None => self.callee.idle().map(Probes::either),
-            Some(packet) => self.questions.awaited(packet).map(Probes::one),
+        if self.questions.has_begun() {
+            return self.questions.awaited().map(Probes::one);
         }
+        let callee = self.callee.as_ref()?;
+        callee.idle().map(Probes::either)
     }
 
     #[inline]
     fn try_load(&mut self) -> bool {
-        if self.pending.is_some() {
-            return self.load_pending();
+        if self.questions.has_begun() {
+            return self.load_begun();
         }
-        let Some((number, packet)) = self.callee.try_next() else {
+        let Some((number, packet)) = self.callee.as_mut().and_then(Callee::try_next) else {
             return self.nothing();
         };
         self.number = number;
-        if (packet[0] >> 32) as usize <= INLINE_BYTES {
-            self.input.with(|input| input.set_packet(packet));
-            return true;
-        }
-        self.load_body(packet)
+        let questions = &mut self.questions;
+        self.input.with(|input| questions.take(packet, input))
     }
 
     #[inline]
     fn finish(&mut self) {
         let packed = self.output.get();
-        let packet = match packed.as_packet() {
-            Some(packet) => packet,
-            None => self.answers.put(packed),
-        };
-        self.callee.answer(self.number, packet);
-        self.ringer.ring();
+        if self.lender.lend(packed)
+            && let Some(callee) = &mut self.callee
+        {
+            let packet = match packed.as_packet() {
+                Some(packet) => packet,
+                None => self.answers.put(packed),
+            };
+            callee.answer(self.number, packet);
+            self.ringer.ring();
+        }
+        for slot in &self.slots {
+            slot.with(Packed::was_read);
+        }
     }
 }

@@ -195,9 +195,14 @@ impl Draft<'_> {
             (process, _) if process == of => FarEnd::Itself,
             (process, _) => FarEnd::Worker(self.peers[process - 1].id),
         };
+        let process = match other.0 {
+            DRIVER => Some(0),
+            process => self.peers[process - 1].store_number(),
+        };
         EdgeEnd {
             edge: spec.number,
             far,
+            process: process.unwrap_or(u32::MAX),
             offset: spec.offset as u64,
             bytes: self.edge_bytes as u64,
         }
@@ -298,7 +303,7 @@ impl Draft<'_> {
             let mut encoded = Err("it is missing".to_owned());
             (def.constant)(at, &mut |value| {
                 encoded = match codec.args.get(at) {
-                    Some(arg) => arg.pack(value, &mut packed),
+                    Some(arg) => arg.pack_constant(value, &mut packed),
                     None => Err("it has no codec".to_owned()),
                 };
             });

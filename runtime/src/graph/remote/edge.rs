@@ -10,10 +10,12 @@
 
 use super::calls::Asking;
 use super::inbox::Inbox;
-use super::packet::{INLINE_BYTES, Packed, Packet, garbled, read_head};
+use super::objects::{Borrower, Lender, Opened};
+use super::packet::{INLINE_BYTES, Packed, Packet, garbled, objects_of, read_head};
 use super::pool::{FIRST_POOL_BYTES, HandOver, PoolReader, PoolWriter, Read};
 use super::ringer::Ringer;
 use crate::error::{Error, Result};
+use crate::worker::bulk::Name;
 use maser_shm::channel::spsc::{
     LineReceiver, LineSender, line_bytes, line_receiver_in, line_sender_in,
 };
@@ -52,12 +54,15 @@ enum In {
     Line(LineReceiver<Packet, Shared>),
     /// As answers.
     Calls(Arc<Asking>),
+    /// No more: the end goes away.
+    Left,
 }
 
 /// The sending end.
 pub(crate) struct EdgeSender {
     out: Out,
     ringer: Ringer,
+    lender: Lender,
     pool: PoolWriter,
 }
 
@@ -67,11 +72,13 @@ impl EdgeSender {
         region: &Region,
         depth: usize,
         ringer: Ringer,
+        lender: Lender,
         hand_over: HandOver,
     ) -> Result<Self> {
         Ok(Self {
             out: Out::Line(line_sender_in(region, depth).map_err(refused)?),
             ringer,
+            lender,
             pool: PoolWriter::new(pool_of(region)?, hand_over).map_err(refused)?,
         })
     }
@@ -81,11 +88,13 @@ impl EdgeSender {
         calls: Arc<Asking>,
         region: Region,
         ringer: Ringer,
+        lender: Lender,
         hand_over: HandOver,
     ) -> Result<Self> {
         Ok(Self {
             out: Out::Calls(calls),
             ringer,
+            lender,
             pool: PoolWriter::new(region, hand_over).map_err(refused)?,
         })
     }
@@ -93,6 +102,9 @@ impl EdgeSender {
     /// Sends a value.
     #[inline]
     pub(crate) fn send(&mut self, packed: &Packed) {
+        if !self.lender.lend(packed) {
+            return;
+        }
         let packet = match packed.as_packet() {
             Some(packet) => packet,
             None => self.pool.put(packed),
@@ -123,6 +135,7 @@ pub(crate) type Complaint = Arc<dyn Fn(Error) + Send + Sync>;
 pub(crate) struct Origin {
     pub(crate) name: Arc<str>,
     pub(crate) complaint: Complaint,
+    pub(crate) borrower: Borrower,
 }
 
 impl Origin {
@@ -135,13 +148,127 @@ impl Origin {
     }
 }
 
+/// What an end has begun to take.
+pub(crate) enum Pending {
+    Nothing,
+    /// Off the ring; its pool has not come yet.
+    Body(Packet),
+    /// In the place of values; of its objects these are not open yet, the next one last.
+    Objects(Vec<Name>),
+}
+
+/// Takes bodies and objects: what ends of edges and of call slots have in common.
+pub(crate) struct Taker {
+    pending: Pending,
+    /// Taken when the end goes away.
+    pool: Option<PoolReader>,
+    pub(crate) origin: Origin,
+}
+
+impl Taker {
+    pub(crate) fn new(pool: PoolReader, origin: Origin) -> Self {
+        Self {
+            pending: Pending::Nothing,
+            pool: Some(pool),
+            origin,
+        }
+    }
+
+    /// Whether a value was begun.
+    #[inline(always)]
+    pub(crate) fn has_begun(&self) -> bool {
+        !matches!(self.pending, Pending::Nothing)
+    }
+
+    /// What changes before the value that was begun can be taken; `None` if it can be.
+    #[cold]
+    pub(crate) fn awaited(&self) -> Option<Probe> {
+        match (&self.pending, &self.pool) {
+            (Pending::Body(packet), Some(pool)) => pool.awaited(packet),
+            (Pending::Objects(rest), _) => self.origin.borrower.awaited(rest),
+            _ => None,
+        }
+    }
+
+    /// Takes what a line says; false if it is not all there.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, packet: Packet, into: &mut Packed) -> bool {
+        if (packet[0] >> 32) as usize > INLINE_BYTES {
+            return self.take_body(packet, into);
+        }
+        into.set_packet(packet);
+        objects_of(packet[0]) == 0 || self.open(into)
+    }
+
+    /// Goes on with the value that was begun.
+    #[cold]
+    pub(crate) fn take_begun(&mut self, into: &mut Packed) -> bool {
+        match std::mem::replace(&mut self.pending, Pending::Nothing) {
+            Pending::Body(packet) => self.take_body(packet, into),
+            Pending::Objects(mut rest) => {
+                let opened = self.origin.borrower.open_rest(into, &mut rest);
+                self.opened(opened, rest, into)
+            }
+            Pending::Nothing => false,
+        }
+    }
+
+    #[cold]
+    fn take_body(&mut self, packet: Packet, into: &mut Packed) -> bool {
+        let (Some((_, bytes)), Some(pool)) = (read_head(&packet), &mut self.pool) else {
+            self.origin.is_garbled("it is of no known kind", into);
+            return true;
+        };
+        match pool.take(&packet, bytes, into) {
+            Read::Done => objects_of(packet[0]) == 0 || self.open(into),
+            Read::NotYet => {
+                self.pending = Pending::Body(packet);
+                false
+            }
+            Read::Garbled(problem) => {
+                self.origin.is_garbled(problem, into);
+                true
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn open(&mut self, into: &mut Packed) -> bool {
+        let mut rest = Vec::new();
+        let opened = self.origin.borrower.open(into, &mut rest);
+        self.opened(opened, rest, into)
+    }
+
+    fn opened(&mut self, opened: Opened, rest: Vec<Name>, into: &mut Packed) -> bool {
+        match opened {
+            Opened::All => {}
+            Opened::NotYet => {
+                self.pending = Pending::Objects(rest);
+                return false;
+            }
+            Opened::Refused(error) => into.set_error(&error),
+            Opened::Garbled(problem) => self.origin.is_garbled(problem, into),
+        }
+        true
+    }
+
+    /// The end goes away, and `lines` gives what is still in its ring (EO-2).
+    pub(crate) fn leave(&mut self, lines: impl FnMut() -> Option<Packet> + Send + 'static) {
+        let Some(pool) = self.pool.take() else { return };
+        let (pending, rest) = match std::mem::replace(&mut self.pending, Pending::Nothing) {
+            Pending::Nothing => (None, Vec::new()),
+            Pending::Body(packet) => (Some(packet), Vec::new()),
+            Pending::Objects(rest) => (None, rest),
+        };
+        let borrower = &self.origin.borrower;
+        borrower.leaves(Box::new(lines), pending, rest, pool);
+    }
+}
+
 /// The receiving end.
 pub(crate) struct EdgeReceiver {
     from: In,
-    /// Taken off the ring; its pool has not come yet.
-    pending: Option<Packet>,
-    pool: PoolReader,
-    origin: Origin,
+    taker: Taker,
     is_broken: bool,
 }
 
@@ -154,11 +281,10 @@ impl EdgeReceiver {
         key: (u64, u64),
         origin: Origin,
     ) -> Result<Self> {
+        let pool = PoolReader::new(pool_of(region)?, inbox, key).map_err(refused)?;
         Ok(Self {
             from: In::Line(line_receiver_in(region, depth).map_err(refused)?),
-            pending: None,
-            pool: PoolReader::new(pool_of(region)?, inbox, key).map_err(refused)?,
-            origin,
+            taker: Taker::new(pool, origin),
             is_broken: false,
         })
     }
@@ -171,57 +297,46 @@ impl EdgeReceiver {
         key: (u64, u64),
         origin: Origin,
     ) -> Result<Self> {
+        let pool = PoolReader::new(region, inbox, key).map_err(refused)?;
         Ok(Self {
             from: In::Calls(calls),
-            pending: None,
-            pool: PoolReader::new(region, inbox, key).map_err(refused)?,
-            origin,
+            taker: Taker::new(pool, origin),
             is_broken: false,
         })
     }
 
     /// Where its values come from.
     pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
+        &self.taker.origin
     }
 
     /// `None` if the next value is there; else what changes when something of it is.
     #[inline(always)]
     pub(crate) fn idle(&self) -> Option<Probe> {
-        match &self.pending {
-            None => match &self.from {
-                In::Line(line) => line.idle(),
-                In::Calls(calls) => calls.idle(),
-            },
-            Some(packet) => self.pool.awaited(packet),
+        if self.taker.has_begun() {
+            return self.taker.awaited();
+        }
+        match &self.from {
+            In::Line(line) => line.idle(),
+            In::Calls(calls) => calls.idle(),
+            In::Left => None,
         }
     }
 
     /// Takes the next value; false if it is not there.
     #[inline]
     pub(crate) fn take(&mut self, into: &mut Packed) -> bool {
-        if self.pending.is_some() {
-            return self.take_pending(into);
+        if self.taker.has_begun() {
+            return self.taker.take_begun(into);
         }
         let next = match &mut self.from {
             In::Line(line) => line.try_recv().ok(),
             In::Calls(calls) => calls.take(),
+            In::Left => None,
         };
         match next {
-            Some(packet) if (packet[0] >> 32) as usize <= INLINE_BYTES => {
-                into.set_packet(packet);
-                true
-            }
-            Some(packet) => self.take_body(packet, into),
+            Some(packet) => self.taker.take(packet, into),
             None => self.nothing(into),
-        }
-    }
-
-    #[cold]
-    fn take_pending(&mut self, into: &mut Packed) -> bool {
-        match self.pending.take() {
-            Some(packet) => self.take_body(packet, into),
-            None => false,
         }
     }
 
@@ -231,33 +346,25 @@ impl EdgeReceiver {
         let fault = match &self.from {
             In::Line(line) => line.fault(),
             In::Calls(calls) => calls.fault(),
+            In::Left => None,
         };
         match fault {
             Some(fault) if !self.is_broken => {
                 self.is_broken = true;
-                self.origin.is_garbled(&fault.to_string(), into);
+                self.origin().is_garbled(&fault.to_string(), into);
                 true
             }
             _ => false,
         }
     }
+}
 
-    #[cold]
-    fn take_body(&mut self, packet: Packet, into: &mut Packed) -> bool {
-        let Some(head) = read_head(&packet) else {
-            self.origin.is_garbled("it is of no known kind", into);
-            return true;
-        };
-        match self.pool.take(&packet, head, into) {
-            Read::Done => true,
-            Read::NotYet => {
-                self.pending = Some(packet);
-                false
-            }
-            Read::Garbled(problem) => {
-                self.origin.is_garbled(problem, into);
-                true
-            }
+impl Drop for EdgeReceiver {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.from, In::Left) {
+            In::Line(mut line) => self.taker.leave(move || line.try_recv().ok()),
+            In::Calls(calls) => self.taker.leave(move || calls.take()),
+            In::Left => {}
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Memory that other processes sent for the edges of graphs, until somebody asks for it.
 //!
+//! What ends of edges leave when they go away is kept here too, until their graph is settled (EO-2).
+//!
 //! - IX-1 memory is kept for graphs that are open, so what comes late for one that is gone goes back at
 //!   once.
 
+use super::objects::Leftover;
+use crate::node::Node;
 use maser_shm::channel::Probe;
 use maser_shm::control::ControlMemory;
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +20,7 @@ pub(crate) type Address = (u64, u64, u64);
 struct State {
     open: HashSet<u64>,
     memory: HashMap<Address, ControlMemory>,
+    left: HashMap<u64, Vec<Leftover>>,
 }
 
 /// See the module's page.
@@ -36,10 +41,34 @@ impl Inbox {
         self.lock().open.insert(graph);
     }
 
-    /// `graph` is gone (IX-1).
-    pub(crate) fn close(&self, graph: u64) {
+    /// Keeps what an end of an edge of `graph` leaves; hands it back if the graph is settled.
+    pub(crate) fn leave(&self, graph: u64, leftover: Leftover) -> Option<Leftover> {
         let mut state = self.lock();
-        state.open.remove(&graph);
+        if !state.open.contains(&graph) {
+            return Some(leftover);
+        }
+        state.left.entry(graph).or_default().push(leftover);
+        None
+    }
+
+    /// Nothing of `graph` is left in any process: what was not taken goes back (EO-2, IX-1).
+    pub(crate) fn settle(&self, graph: u64, node: &Node) {
+        loop {
+            let left = {
+                let mut state = self.lock();
+                let left = state.left.remove(&graph);
+                if left.is_none() {
+                    state.open.remove(&graph);
+                }
+                left
+            };
+            match left {
+                // Bodies may lie in pools that nobody has asked for yet.
+                Some(left) => left.into_iter().for_each(|left| left.give_back(node)),
+                None => break,
+            }
+        }
+        let mut state = self.lock();
         let gone: Vec<Address> = state
             .memory
             .keys()

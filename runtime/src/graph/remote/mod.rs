@@ -9,6 +9,7 @@
 //! | `packet` | a value as bytes, and the line that carries it |
 //! | `plain` | which types are copied and not encoded |
 //! | `edge`, `pool`, `inbox` | the two ends of an edge, bodies that do not fit into a line, memory that came |
+//! | `objects` | arrays beside a value |
 //! | `calls` | question and answer on one line |
 //! | `ringer`, `bell`, `word` | whom to wake, words of control memory |
 //! | `ports` | the driver's ends, where types are known |
@@ -23,6 +24,7 @@ pub(crate) mod calls;
 pub(crate) mod draft;
 pub(crate) mod edge;
 pub(crate) mod inbox;
+pub(crate) mod objects;
 pub(crate) mod packet;
 pub(crate) mod part;
 pub(crate) mod parts;

@@ -1,9 +1,11 @@
 //! What an edge between processes carries: one line a value.
 //!
 //! ```text
-//! word 0      bits 0..8 kind   32..64 bytes of the body
+//! word 0      bits 0..8 kind   16..32 how many objects   32..64 bytes of the body
 //! words 1..7  the body, if it has no more than 48 bytes
 //! else        word 1 where it begins in the edge's pool, word 2 which pool
+//!
+//! body        the value, and behind it the names of its objects (`objects`)
 //! ```
 //!
 //! - PK-1 every word that came is input: an unknown kind is an error of that run, a length or a place
@@ -12,6 +14,7 @@
 //!   bytes.
 
 use crate::error::Error;
+use crate::worker::bulk::{Beside, NAME_BYTES};
 use crate::worker::wire_error;
 use zerocopy::IntoBytes;
 
@@ -23,6 +26,9 @@ pub(crate) const INLINE_BYTES: usize = 48;
 
 /// Bytes of a body that is the first word alone.
 const WORD_BYTES: usize = 8;
+
+/// Most objects that a value goes with; more of them go as their bytes.
+pub(crate) const OBJECTS_MAX: usize = u16::MAX as usize;
 
 /// Bytes of the longest body.
 const BODY_BYTES_MAX: usize = u32::MAX as usize;
@@ -64,12 +70,22 @@ pub(crate) fn read_head(packet: &Packet) -> Option<(Kind, usize)> {
     Kind::of(packet[0]).map(|kind| (kind, (packet[0] >> 32) as usize))
 }
 
+/// How many objects a first word says that there are.
+#[inline(always)]
+pub(crate) const fn objects_of(head: u64) -> usize {
+    (head >> 16) as u16 as usize
+}
+
 /// A value as bytes: in a packet, or beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed {
     packet: Packet,
     /// The body of more than [`INLINE_BYTES`]; else memory that will be used again.
     more: Vec<u8>,
+    /// What lies beside the value: handles of its objects.
+    objects: Vec<Beside>,
+    /// Objects in it must lie in this process's own store: some reader is another worker (EO-3).
+    owns: bool,
 }
 
 impl Default for Packed {
@@ -77,6 +93,8 @@ impl Default for Packed {
         Self {
             packet: EMPTY,
             more: Vec::new(),
+            objects: Vec::new(),
+            owns: false,
         }
     }
 }
@@ -115,13 +133,62 @@ impl Packed {
 
     /// The body.
     #[inline(always)]
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         let bytes = self.len();
         if bytes <= INLINE_BYTES {
             &self.packet[1..].as_bytes()[..bytes]
         } else {
             &self.more
         }
+    }
+
+    /// The value.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let body = self.body();
+        let names = objects_of(self.packet[0]) * NAME_BYTES;
+        &body[..body.len().saturating_sub(names)]
+    }
+
+    /// The names of its objects; `None` if the body is too short for them (PK-1).
+    pub(crate) fn names(&self) -> Option<&[u8]> {
+        let body = self.body();
+        let names = objects_of(self.packet[0]) * NAME_BYTES;
+        body.get(body.len().checked_sub(names)?..)
+    }
+
+    /// Handles of its objects.
+    #[inline(always)]
+    pub(crate) fn objects(&self) -> &[Beside] {
+        &self.objects
+    }
+
+    /// Objects that came with it are to lie here.
+    pub(crate) fn objects_mut(&mut self) -> &mut Vec<Beside> {
+        &mut self.objects
+    }
+
+    /// Whether objects in it must be this process's own.
+    pub(crate) fn owns(&self) -> bool {
+        self.owns
+    }
+
+    /// Some reader is another worker.
+    pub(crate) fn must_own(&mut self) {
+        self.owns = true;
+    }
+
+    /// Nobody reads it any more: handles go.
+    #[inline(always)]
+    pub(crate) fn was_read(&mut self) {
+        if !self.objects.is_empty() {
+            self.forget();
+        }
+    }
+
+    #[cold]
+    fn forget(&mut self) {
+        self.objects.clear();
     }
 
     /// Becomes what came, whose body stands in the line.
@@ -143,9 +210,46 @@ impl Packed {
         kind: Kind,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), String>,
     ) -> Result<(), String> {
+        self.objects.clear();
+        self.fill_body(head(kind, 0), |bytes, _| write(bytes))
+    }
+
+    /// As [`fill`](Self::fill), with the objects that `write` puts beside the value.
+    pub(crate) fn fill_value(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>, &mut Vec<Beside>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.objects.clear();
+        let filled = self.fill_body(head(Kind::Value, 0), |bytes, objects| {
+            write(bytes, objects)?;
+            objects.iter().for_each(|beside| beside.name.write(bytes));
+            Ok(())
+        });
+        match filled {
+            Ok(()) => self.packet[0] |= (self.objects.len() as u64) << 16,
+            Err(_) => self.objects.clear(),
+        }
+        filled
+    }
+
+    /// Becomes a body that came, with this first word.
+    pub(crate) fn fill_came(
+        &mut self,
+        first: u64,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.objects.clear();
+        self.fill_body(first & 0xffff_ffff, |bytes, _| write(bytes))
+    }
+
+    fn fill_body(
+        &mut self,
+        first: u64,
+        write: impl FnOnce(&mut Vec<u8>, &mut Vec<Beside>) -> Result<(), String>,
+    ) -> Result<(), String> {
         self.packet = EMPTY;
         self.more.clear();
-        write(&mut self.more)?;
+        write(&mut self.more, &mut self.objects)?;
         let bytes = self.more.len();
         if bytes > BODY_BYTES_MAX {
             self.more = Vec::new();
@@ -153,7 +257,7 @@ impl Packed {
                 "its {bytes} bytes are more than the {BODY_BYTES_MAX} that an edge carries"
             ));
         }
-        self.packet[0] = head(kind, bytes);
+        self.packet[0] = first | (bytes as u64) << 32;
         if bytes <= INLINE_BYTES {
             self.packet[1..].as_mut_bytes()[..bytes].copy_from_slice(&self.more);
         }

@@ -5,6 +5,7 @@
 
 use super::calls::{Answering, AnsweringParts, pools};
 use super::edge::{EdgeReceiver, EdgeSender, Origin};
+use super::objects::{Borrower, Handles, Lender};
 use super::packet::{Kind, Packed};
 use super::pool::{HandOver, PoolReader, PoolWriter};
 use super::ringer::{Ringer, Waiting};
@@ -12,6 +13,7 @@ use super::step::{PackedSlot, PartInput, PartStepHere, StepAccess};
 use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, PartStep};
 use crate::error::Error;
 use crate::executor::block_on::Alarm;
+use crate::executor::sources::Probes;
 use crate::graph::plan::After;
 use crate::graph::segment::{Edges, Head, SegmentParts, Stage};
 use crate::graph::slot::{InPort, OutPort};
@@ -23,6 +25,8 @@ use crate::worker::peer::Peer;
 use crate::worker::registry;
 use maser_shm::channel::Probe;
 use maser_shm::control::{ControlMemory, Region};
+use maser_shm::store::PeerId;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -36,6 +40,8 @@ pub(crate) struct Near {
     /// Shared with other workers, and where they sleep.
     pub(crate) siblings: HashMap<u64, (ControlMemory, Arc<Doors>)>,
     pub(crate) actors: HashMap<u32, Arc<HeldActor>>,
+    /// Of the edges within this process (EO-5).
+    pub(crate) handles: RefCell<HashMap<u64, Arc<Handles>>>,
 }
 
 /// What is wrong with a part, in words.
@@ -143,6 +149,24 @@ impl Near {
         })
     }
 
+    fn handles(&self, end: &EdgeEnd) -> Arc<Handles> {
+        let mut handles = self.handles.borrow_mut();
+        handles.entry(end.edge).or_default().clone()
+    }
+
+    /// To whom objects are lent that leave by an edge.
+    fn lender(&self, end: &EdgeEnd) -> Lender {
+        match end.far {
+            FarEnd::Itself => Lender::Here(self.handles(end)),
+            _ => Lender::Process {
+                node: self.node.clone(),
+                to: PeerId(end.process),
+                // The driver settles the graph when this part is gone.
+                is_over: Box::new(|| false),
+            },
+        }
+    }
+
     fn origin(&self, end: &EdgeEnd) -> Origin {
         let (node, graph) = (self.node.clone(), self.graph);
         let name = match end.far {
@@ -150,8 +174,16 @@ impl Near {
             FarEnd::Itself => "this worker".to_owned(),
             FarEnd::Scheduler(_) | FarEnd::Results => self.driver.name(),
         };
+        let borrower = match end.far {
+            FarEnd::Itself => Borrower::Here(self.handles(end)),
+            _ => Borrower::Process {
+                node: node.clone(),
+                from: PeerId(end.process),
+            },
+        };
         Origin {
             name: name.into(),
+            borrower,
             complaint: Arc::new(move |error: Error| {
                 if let Some(membership) = node.workers.membership() {
                     let reason = error.to_string();
@@ -172,8 +204,8 @@ impl Near {
         end: &EdgeEnd,
         depth: usize,
         gate: u32,
-        input: Arc<PackedSlot>,
-        output: Arc<PackedSlot>,
+        slots: &Slots,
+        (input, output): (Arc<PackedSlot>, Arc<PackedSlot>),
     ) -> Result<Answering, Problem> {
         let region = self.region(end)?;
         let [there, back] = pools(&region, depth).map_err(told)?;
@@ -185,6 +217,8 @@ impl Near {
         let parts = AnsweringParts {
             input,
             output,
+            slots: slots.slots.clone(),
+            lender: self.lender(end),
             questions: PoolReader::new(there, inbox, (self.graph, end.edge)).map_err(told)?,
             answers: PoolWriter::new(back, self.hand_over(&back_end)).map_err(told)?,
             ringer: self.ringer(end, gate)?,
@@ -195,7 +229,8 @@ impl Near {
 
     fn sender(&self, end: &EdgeEnd, depth: usize, gate: u32) -> Result<EdgeSender, Problem> {
         let ringer = self.ringer(end, gate)?;
-        EdgeSender::open(&self.region(end)?, depth, ringer, self.hand_over(end)).map_err(told)
+        let (lender, hand_over) = (self.lender(end), self.hand_over(end));
+        EdgeSender::open(&self.region(end)?, depth, ringer, lender, hand_over).map_err(told)
     }
 }
 
@@ -275,7 +310,10 @@ fn one(
                     },
                 }));
             }
-            Box::new(Edges::new(ports))
+            Box::new(PartEdges {
+                edges: Edges::new(ports),
+                slots: slots.slots.clone(),
+            })
         }
         PartHead::CallSlot { at, input, output } => {
             let input = match input {
@@ -286,7 +324,7 @@ fn one(
                 Some(output) => output.clone(),
                 None => return Err(format!("there is no slot {output}")),
             };
-            Box::new(near.answering(&at, depth, gate, input, output)?)
+            Box::new(near.answering(&at, depth, gate, slots, (input, output))?)
         }
     };
     let mut stages = Vec::new();
@@ -350,6 +388,13 @@ fn stage(
         });
     }
     let result = slots.write(step.out)?;
+    if step
+        .edges
+        .iter()
+        .any(|end| matches!(end.far, FarEnd::Worker(_)))
+    {
+        result.with(Packed::must_own); // EO-3
+    }
     let mut out: Vec<Box<dyn OutPort>> = Vec::new();
     for end in &step.edges {
         out.push(Box::new(PartOut {
@@ -367,6 +412,31 @@ fn stage(
         alarm: Alarm::default(),
     });
     Ok(Stage { step, out })
+}
+
+/// Runs that come over edges, and the slots that they go through.
+struct PartEdges {
+    edges: Edges,
+    slots: Vec<Arc<PackedSlot>>,
+}
+
+impl Head for PartEdges {
+    #[inline]
+    fn idle(&self) -> Option<Probes> {
+        self.edges.idle()
+    }
+
+    #[inline]
+    fn try_load(&mut self) -> bool {
+        self.edges.try_load()
+    }
+
+    #[inline]
+    fn finish(&mut self) {
+        for slot in &self.slots {
+            slot.with(Packed::was_read);
+        }
+    }
 }
 
 #[repr(align(128))]

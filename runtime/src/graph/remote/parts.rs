@@ -31,7 +31,6 @@ impl Parts {
     /// The graph is over.
     pub(crate) fn end(&self, core: &Core) {
         let workers = &core.node.workers;
-        workers.inbox().close(core.id);
         for (peer, _) in &self.peers {
             workers.request(Request::Tell {
                 to: peer.id,
@@ -42,6 +41,21 @@ impl Parts {
             if peer.death().is_some() {
                 core.part_is_gone(peer.id);
             }
+        }
+    }
+
+    /// Nothing of the graph runs anywhere (EO-2).
+    pub(crate) fn settle(&self, core: &Core) {
+        let workers = &core.node.workers;
+        for (peer, _) in &self.peers {
+            workers.request(Request::Tell {
+                to: peer.id,
+                message: ToPart::Settle { graph: core.id },
+                memory: None,
+            });
+        }
+        if !self.peers.is_empty() {
+            workers.inbox().settle(core.id, &core.node);
         }
     }
 

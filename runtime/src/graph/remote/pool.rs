@@ -97,7 +97,7 @@ impl PoolWriter {
 
     /// Puts the body of `packed` into the pool; the line that says so.
     pub(crate) fn put(&mut self, packed: &Packed) -> Packet {
-        let body = packed.bytes();
+        let body = packed.body();
         let placed = self.place(body.len()).or_else(|| {
             self.grow(body.len())?;
             self.place(body.len())
@@ -187,6 +187,16 @@ impl PoolReader {
         })
     }
 
+    /// Memory that came for the graph's edges.
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// The graph.
+    pub(crate) fn graph(&self) -> u64 {
+        self.key.0
+    }
+
     /// What changes before the body of `packet` can be read; `None` if it can be.
     pub(crate) fn awaited(&self, packet: &Packet) -> Option<Probe> {
         let number = packet[2];
@@ -197,12 +207,7 @@ impl PoolReader {
     }
 
     /// Copies the body of `bytes` bytes that `packet` describes.
-    pub(crate) fn take(
-        &mut self,
-        packet: &Packet,
-        (kind, bytes): (Kind, usize),
-        into: &mut Packed,
-    ) -> Read {
+    pub(crate) fn take(&mut self, packet: &Packet, bytes: usize, into: &mut Packed) -> Read {
         let [_, position, number, ..] = *packet;
         if number != self.pool.number {
             // BP-3: a number only grows.
@@ -224,7 +229,7 @@ impl PoolReader {
         let Some(end) = position.checked_add(bytes as u64) else {
             return Read::Garbled("it lies outside of its pool");
         };
-        let copied = into.fill(kind, |body| {
+        let copied = into.fill_came(packet[0], |body| {
             body.try_reserve(bytes)
                 .map_err(|error| format!("{bytes} bytes: {error}"))?;
             // SAFETY: BP-2: inside of the pool; the vector has room for as many, and shares nothing

@@ -10,6 +10,7 @@ use super::plain::IsPlain;
 use crate::error::{Error, Fault, Outcome};
 use crate::graph::results::Arrivals;
 use crate::graph::slot::{GraphValue, Held, InPort, OutPort, Reader, Sent, Slot};
+use crate::object::codec;
 use crate::task::failure::{discard, has_destructor, panicked};
 use crate::task::portable::ValueCodec;
 use maser_shm::channel::Probe;
@@ -42,11 +43,11 @@ impl<T: 'static> Wire<T> {
 
     #[cold]
     fn not_portable(&self, problem: String) -> Fault {
-        Fault::new(Error::NotPortable {
+        Fault::new(codec::explained(Error::NotPortable {
             function: self.node.function.into(),
             value: "a value of a compiled graph".into(),
             problem,
-        })
+        }))
     }
 
     /// `outcome` as bytes, until the next.
@@ -104,7 +105,7 @@ impl<T: 'static> Wire<T> {
         let mut value: Option<T> = None;
         // RP-1.
         let decoded = catch_unwind(AssertUnwindSafe(|| {
-            self.node.codec.decode(self.packed.bytes(), &mut value)
+            self.node.codec.unpack(&self.packed, &mut value)
         }));
         match (decoded, value) {
             (Ok(Ok(())), Some(value)) => Ok(value),
@@ -138,6 +139,7 @@ impl<T: 'static> Outgoing<T> {
         }
         let packed = self.wire.pack(outcome);
         self.edge.send(packed);
+        self.wire.packed.was_read();
     }
 }
 
@@ -181,7 +183,11 @@ impl<T: 'static> Incoming<T> {
     #[inline]
     fn take(&mut self) -> Option<Outcome<T>> {
         let is_here = self.edge.take(self.wire.packed());
-        is_here.then(|| self.wire.value(self.edge.origin()))
+        is_here.then(|| {
+            let value = self.wire.value(self.edge.origin());
+            self.wire.packed.was_read();
+            value
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use crate::executor::block_on::Alarm;
 use crate::executor::local::{Frame, Local};
 use crate::graph::async_step::{Turn, may_begin, wait_for_turn};
 use crate::graph::segment::{Place, Step};
+use crate::object::codec;
 use crate::task::args::ValueArg;
 use crate::task::failure::Failure;
 use crate::task::meta::Meta;
@@ -112,11 +113,11 @@ pub struct StepTurn<'a> {
 impl StepTurn<'_> {
     #[cold]
     fn wrong(&self, value: String, problem: String) -> Failure {
-        Failure::runtime(Error::NotPortable {
+        Failure::runtime(codec::explained(Error::NotPortable {
             function: self.meta.name.into(),
             value,
             problem,
-        })
+        }))
     }
 
     /// The next argument.
@@ -140,7 +141,7 @@ impl StepTurn<'_> {
         let mut value: Option<T> = None;
         let arg = self.codec.args.get(at);
         let (decoded, name) = match (arg, self.inputs.get(at)) {
-            (Some(arg), Some(input)) => (arg.decode(input.get().bytes(), &mut value), arg.name()),
+            (Some(arg), Some(input)) => (arg.unpack(input.get(), &mut value), arg.name()),
             _ => (Err("it did not come".to_owned()), "?"),
         };
         match (decoded, value) {

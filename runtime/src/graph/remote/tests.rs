@@ -3,6 +3,7 @@
 use super::calls::{Answering, AnsweringParts, Asking, calls_bytes, pools};
 use super::edge::{EdgeReceiver, EdgeSender, Origin, edge_bytes};
 use super::inbox::Inbox;
+use super::objects::{Borrower, Lender};
 use super::packet::{Kind, Packed, Packet, head};
 use super::plain::{NotPlain as _, PlainProbe};
 use super::pool::{HandOver, PoolReader, PoolWriter};
@@ -29,6 +30,7 @@ fn origin(complaints: &Arc<Mutex<Vec<Error>>>) -> Origin {
     Origin {
         name: "worker 1 (pid 1)".into(),
         complaint: Arc::new(move |error| complaints.lock().unwrap().push(error)),
+        borrower: Borrower::Nobody,
     }
 }
 
@@ -47,7 +49,14 @@ fn edge() -> Edge {
     let inbox = Arc::<Inbox>::default();
     inbox.open(KEY.0);
     let complaints = Arc::default();
-    let sender = EdgeSender::open(&region, DEPTH, Ringer::Nobody, hand_over(&inbox)).unwrap();
+    let sender = EdgeSender::open(
+        &region,
+        DEPTH,
+        Ringer::Nobody,
+        Lender::Nobody,
+        hand_over(&inbox),
+    )
+    .unwrap();
     let receiver = EdgeReceiver::open(&region, DEPTH, inbox, KEY, origin(&complaints)).unwrap();
     Edge {
         region,
@@ -185,6 +194,7 @@ fn questions_and_answers_of_any_length_share_their_line() {
         calls.clone(),
         there.clone(),
         Ringer::Nobody,
+        Lender::Nobody,
         hand_over(&inbox),
     )
     .unwrap();
@@ -201,6 +211,8 @@ fn questions_and_answers_of_any_length_share_their_line() {
     let parts = AnsweringParts {
         input: Arc::default(),
         output: Arc::default(),
+        slots: Vec::new(),
+        lender: Lender::Nobody,
         questions: PoolReader::new(there, inbox, KEY).unwrap(),
         answers: PoolWriter::new(back, hand_over(&back_inbox)).unwrap(),
         ringer: Ringer::Nobody,

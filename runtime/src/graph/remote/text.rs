@@ -71,6 +71,8 @@ pub(crate) struct EdgeEnd {
     /// Its number in the graph.
     pub(crate) edge: u64,
     pub(crate) far: FarEnd,
+    /// Its process, as the owner and holder of arrays.
+    pub(crate) process: u32,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
 }

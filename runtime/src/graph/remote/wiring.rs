@@ -12,6 +12,7 @@
 use super::calls::{Asking, calls_bytes, pools};
 use super::draft::{Carries, DRIVER, Draft, Spec, pair, peers};
 use super::edge::{Complaint, EdgeReceiver, EdgeSender, Origin, edge_bytes, refused};
+use super::objects::{Borrower, Lender};
 use super::pool::HandOver;
 use super::ringer::{Ringer, Waiting};
 use super::word::copy_in;
@@ -23,6 +24,7 @@ use crate::graph::plan::Plan;
 use crate::worker::part::{Request, ToPart};
 use crate::worker::peer::Peer;
 use maser_shm::control::{ControlMemory, REGION_ALIGN, Region};
+use maser_shm::store::PeerId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -48,7 +50,8 @@ impl Draft<'_> {
     fn sender(&self, spec: &Spec) -> Result<EdgeSender> {
         let ringer = Ringer::Scheduler(self.peers[spec.to.0 - 1].clone(), 0);
         let region = self.region(spec)?;
-        EdgeSender::open(&region, self.depth, ringer, self.hand_over(spec))
+        let lender = self.lender(spec);
+        EdgeSender::open(&region, self.depth, ringer, lender, self.hand_over(spec))
     }
 
     /// Both ends of a call slot.
@@ -58,11 +61,22 @@ impl Draft<'_> {
         let calls = Asking::open(&region, self.depth)?;
         let peer = &self.peers[spec.to.0 - 1];
         let ringer = Ringer::Scheduler(peer.clone(), 0);
-        let questions = EdgeSender::asking(calls.clone(), there, ringer, self.hand_over(spec))?;
+        let (lender, hand_over) = (self.lender(spec), self.hand_over(spec));
+        let questions = EdgeSender::asking(calls.clone(), there, ringer, lender, hand_over)?;
         let inbox = self.host.workers.inbox().clone();
         let key = (self.core.id, spec.number + 1);
         let answers = EdgeReceiver::answers(calls, back, inbox, key, self.origin(peer))?;
         Ok((questions, answers))
+    }
+
+    /// To whom objects are lent that leave by an edge.
+    fn lender(&self, spec: &Spec) -> Lender {
+        let core = Arc::downgrade(self.core);
+        Lender::Process {
+            node: self.host.clone(),
+            to: number_of(&self.peers[spec.to.0 - 1]),
+            is_over: Box::new(move || core.upgrade().is_none_or(|core| core.is_over())),
+        }
     }
 
     /// How a new pool of an edge gets to its reader.
@@ -88,6 +102,10 @@ impl Draft<'_> {
         Origin {
             name: peer.name().into(),
             complaint: self.complaint(),
+            borrower: Borrower::Process {
+                node: self.host.clone(),
+                from: number_of(peer),
+            },
         }
     }
 
@@ -111,6 +129,11 @@ impl Draft<'_> {
             host.post_to(host.schedulers().len() - 1, errand);
         })
     }
+}
+
+/// A process as the owner and holder of arrays.
+fn number_of(peer: &Peer) -> PeerId {
+    PeerId(peer.store_number().unwrap_or(u32::MAX))
 }
 
 impl Wiring {
@@ -217,6 +240,12 @@ impl Wiring {
 
     fn tell(&mut self, draft: &Draft<'_>, texts: &[Vec<u8>]) -> Result<()> {
         let graph = draft.core.id;
+        for Spec { from, to, .. } in &draft.edges {
+            if from.0 != DRIVER && to.0 != DRIVER && from.0 != to.0 {
+                let (from, to) = (&draft.peers[from.0 - 1], &draft.peers[to.0 - 1]);
+                draft.host.bulk.joins(from, to);
+            }
+        }
         let mut last = Vec::new();
         for (of, pair) in &draft.pairs {
             let Some(memory) = &pair.memory else {

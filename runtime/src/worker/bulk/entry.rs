@@ -2,21 +2,25 @@
 //! that come with a value are listed behind its bytes.
 //!
 //! ```text
-//! for each:   byte 0 owner u32   byte 4 zero u32   byte 8 descriptor (24 bytes)
+//! for each:   byte 0 owner u32   byte 4 via u32   byte 8 descriptor (24 bytes)
 //! behind a list that follows a value:   how many, u32
 //! ```
+//!
+//! `via` is the third process of a reference that one worker gave another (BK-7): on its way to the
+//! driver the giver, on its way from there the one that had it; 0 in all others.
 //!
 //! What is left over at the end is no reference; whoever gets one checks it before use.
 
 use maser_shm::store::{Descriptor, PeerId};
 
 /// Bytes of an entry.
-pub(super) const ENTRY_BYTES: usize = 32;
+pub(crate) const ENTRY_BYTES: usize = 32;
 
 /// One reference to one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) owner: PeerId,
+    pub(super) via: PeerId,
     pub(super) descriptor: Descriptor,
 }
 
@@ -29,7 +33,7 @@ impl Entry {
             generation,
             bytes: length,
         } = self.descriptor;
-        for word in [self.owner.0, 0, extent, unit] {
+        for word in [self.owner.0, self.via.0, extent, unit] {
             bytes.extend_from_slice(&word.to_ne_bytes());
         }
         bytes.extend_from_slice(&generation.to_ne_bytes());
@@ -49,6 +53,7 @@ impl Entry {
         };
         Self {
             owner: PeerId(word(0)),
+            via: PeerId(word(4)),
             descriptor: Descriptor {
                 extent: word(8),
                 unit: word(12),
@@ -86,6 +91,7 @@ mod tests {
     fn entry(seed: u64) -> Entry {
         Entry {
             owner: PeerId(seed as u32),
+            via: PeerId((seed >> 24) as u32),
             descriptor: Descriptor {
                 extent: (seed >> 8) as u32,
                 unit: (seed >> 16) as u32,

@@ -103,8 +103,28 @@ impl Bulk {
             bytes,
             _charge: charge,
         });
-        self.lock().known.insert((owner, extent), known);
-        self.news.notify_all();
+        let heirs: Vec<Arc<Peer>> = {
+            let mut state = self.lock();
+            state.known.insert((owner, extent), known.clone());
+            // BK-7.
+            let joined: Vec<PeerId> = state
+                .joined
+                .iter()
+                .filter(|(from, _)| *from == owner)
+                .map(|(_, to)| *to)
+                .collect();
+            let news = joined
+                .into_iter()
+                .filter(|to| state.told.insert((*to, owner, extent)));
+            let news: Vec<PeerId> = news.collect();
+            news.iter()
+                .filter_map(|to| state.peers.get(to).cloned())
+                .collect()
+        };
+        for peer in heirs {
+            self.tell(&peer, owner, extent, Some(known.clone()));
+        }
+        self.has_news();
         Ok(())
     }
 
@@ -138,7 +158,7 @@ impl Bulk {
     pub(in crate::worker) fn says_no_more(&self, peer: &Arc<Peer>) {
         if let Some(&number) = peer.store_id.get() {
             self.lock().silent.insert(number);
-            self.news.notify_all();
+            self.has_news();
         }
     }
 
@@ -160,6 +180,7 @@ impl Bulk {
                 }
             }
             ToWorker::ExtentGone { owner, extent } => self.extent_is_gone(PeerId(owner), extent),
+            ToWorker::ProcessGone { process } => self.is_gone(PeerId(process)),
             ToWorker::Hello(_) | ToWorker::Stop | ToWorker::Graph(_) => {}
         }
     }

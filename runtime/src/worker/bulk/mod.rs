@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `extents` | which extents are known where |
 //! | `claims` | references that came with a value |
+//! | `lending` | references that go over edges of graphs, and those that come |
 //! | `returns` | references on their way back |
 //! | `entry` | both as bytes |
 //!
@@ -27,16 +28,23 @@
 //!   dead is told that its extent is gone when it has given all of them back.
 //! - BK-5 no lock of this module is held while handles are dropped, or another lock is taken but one
 //!   of the store.
+//! - BK-7 one worker gives another what it owns itself, and nothing else: what it has from elsewhere it
+//!   copies first, so that its death takes nothing from those it gave to. Workers have no ring between
+//!   them, so such a reference goes back through the driver. The driver tells the one of all extents
+//!   of the other, and the other of the death of the one.
 //! - BK-6 each process has a store of its own with the whole budget; the driver's counts the extents of
 //!   all workers too, a worker's only its own.
 
 pub(crate) mod claims;
 mod entry;
 mod extents;
+mod lending;
 mod returns;
 
+pub(crate) use self::entry::ENTRY_BYTES as NAME_BYTES;
 use self::entry::Entry;
 use self::extents::{Announcer, take_told};
+pub(crate) use self::lending::Beside;
 use crate::config::{HugePages, Settings};
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -49,7 +57,7 @@ use maser_shm::store::{
     self, Charge, Descriptor, Foreign, ForeignObject, PeerId, Release, Store, StoreConfig,
     StoreError,
 };
-use maser_shm::sync::atomic::{AtomicU32, Ordering};
+use maser_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -85,6 +93,7 @@ impl Name {
     fn entry(self) -> Entry {
         Entry {
             owner: PeerId(self.owner),
+            via: PeerId(0),
             descriptor: self.descriptor(),
         }
     }
@@ -129,11 +138,8 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(bulk) = self.bulk.upgrade() {
-            let entry = Entry {
-                owner: self.object.owner(),
-                descriptor: self.object.descriptor(),
-            };
-            bulk.give_back(self.giver, entry);
+            let name = Name::of(self.object.owner(), self.object.descriptor());
+            bulk.give_back(self.giver, name.entry());
         }
     }
 }
@@ -162,6 +168,8 @@ struct State {
     told: HashSet<(PeerId, PeerId, u32)>,
     /// What was passed on.
     passed: HashMap<Passed, (Arc<Held>, u64)>,
+    /// In the driver: whose objects go to whom directly (BK-7).
+    joined: HashSet<(PeerId, PeerId)>,
 }
 
 /// See the module's page.
@@ -176,6 +184,8 @@ pub(crate) struct Bulk {
     state: Mutex<State>,
     /// An extent came, or a process died.
     news: Condvar,
+    /// How often there was news. Written under the lock (Release), read by waiting edges (Acquire).
+    came: AtomicU64,
     returns: Mutex<Vec<(PeerId, Entry)>>,
 }
 
@@ -195,6 +205,7 @@ impl Bulk {
             foreign,
             state: Mutex::default(),
             news: Condvar::new(),
+            came: AtomicU64::new(0),
             returns: Mutex::default(),
         })
     }
@@ -265,8 +276,8 @@ impl Bulk {
     }
 
     /// A buffer with the same bytes that other processes can read: itself, or the copy that is made
-    /// of it once.
-    pub(crate) fn place(self: &Arc<Self>, buffer: &Buffer) -> Result<Buffer> {
+    /// of it once. An `own` one lies in the store of this process (BK-7).
+    pub(crate) fn place(self: &Arc<Self>, buffer: &Buffer, own: bool) -> Result<Buffer> {
         let copied = |bytes: &[u8]| -> Result<store::Object> { Ok(self.store()?.put(bytes)?) };
         Ok(Buffer::Own(match buffer {
             Buffer::Heap(heap) => heap.in_store(self.store()?)?,
@@ -275,7 +286,9 @@ impl Bulk {
             Buffer::Own(object) => copied(object)?,
             Buffer::Foreign(held) => {
                 let is_ours = held.bulk.as_ptr() == Arc::as_ptr(self);
-                if is_ours && !self.lock().gone.contains(&held.object.owner()) {
+                // BK-1, BK-7.
+                let may_pass = self.is_driver() || !own && held.giver == PeerId(0);
+                if is_ours && may_pass && !self.lock().gone.contains(&held.object.owner()) {
                     return Ok(buffer.clone());
                 }
                 // BK-4.
@@ -302,94 +315,58 @@ impl Bulk {
 
     /// Notes that a peer, to which its name goes now, has one reference more to a buffer.
     pub(crate) fn give(self: &Arc<Self>, peer: &Arc<Peer>, buffer: &Buffer) {
-        let (Some(name), Some(&to)) = (self.name(buffer), peer.store_id.get()) else {
-            return;
-        };
-        let mut state = self.lock();
-        if state.gone.contains(&to) {
-            return; // BK-4: nothing of this message arrives.
-        }
-        let owner = PeerId(name.owner);
-        match (buffer, self.store.get()) {
-            (Buffer::Own(object), Some(Ok(store))) => {
-                if let Err(StoreError::UnknownPeer { .. }) = store.give(object, to) {
-                    store.add_peer(to, &peer.name());
-                    // It is there now, and the object was found to be of this store.
-                    let _given = store.give(object, to);
-                }
-            }
-            (Buffer::Foreign(held), _) => {
-                let key = (to, owner, name.extent, name.unit);
-                let passed = state.passed.entry(key);
-                passed.or_insert_with(|| (held.clone(), 0)).1 += 1;
-            }
-            _ => return,
-        }
-        let is_news = self.is_driver() && owner != to;
-        if is_news && state.told.insert((to, owner, name.extent)) {
-            // Of the dead nothing is known any more but what is held (BK-4).
-            let known = match buffer {
-                Buffer::Foreign(held) => Some(held._extent.clone()),
-                _ => state.known.get(&(owner, name.extent)).cloned(),
-            };
-            drop(state);
-            self.tell(peer, owner, name.extent, known);
+        if let (Some(name), Some(&to)) = (self.name(buffer), peer.store_id.get()) {
+            self.lend(to, buffer, name);
         }
     }
 
-    /// The buffer that a peer gave a reference to.
+    /// The buffer that a peer gave a reference to; waits for its extent (BK-3).
     ///
     /// # Errors
     /// [`Error::Store`] for what is not there (BK-2).
     pub(crate) fn receive(self: &Arc<Self>, peer: &Arc<Peer>, name: Name) -> Result<Buffer> {
-        let (owner, descriptor) = (PeerId(name.owner), name.descriptor());
+        let owner = PeerId(name.owner);
         let Some(&giver) = peer.store_id.get() else {
             return Err(StoreError::UnknownPeer { peer: owner }.into());
         };
-        let entry = Entry { owner, descriptor };
-        if owner == self.own() {
-            let object = self.store()?.given(descriptor);
-            let object = object.ok_or(StoreError::Gone {
-                peer: owner,
-                extent: descriptor.extent,
-                offset: descriptor.offset(),
-            })?;
-            self.give_back(giver, entry); // BK-1: ours anyway.
-            return Ok(Buffer::Own(object));
+        if let Some(buffer) = self.borrow(giver, name)? {
+            return Ok(buffer);
         }
-        let passed = {
-            let state = self.lock();
-            let key = (giver, owner, descriptor.extent, descriptor.unit);
-            let passed = state.passed.get(&key).map(|(held, _)| held.clone());
-            passed.filter(|held| held.object.descriptor() == descriptor)
-        };
-        if let Some(held) = passed {
-            self.give_back(giver, entry); // BK-1: we have one from its owner.
-            return Ok(Buffer::Foreign(held));
-        }
-        let opened = self
-            .await_extent(owner, descriptor.extent, giver)
-            .and_then(|extent| Ok((self.foreign.open(owner, descriptor)?, extent)));
-        let (object, extent) = opened.inspect_err(|_| self.give_back(giver, entry))?;
-        Ok(Buffer::Foreign(Arc::new(Held {
-            object,
-            _extent: extent,
-            giver,
-            bulk: Arc::downgrade(self),
-            copy: Mutex::default(),
-        })))
+        let known = self.await_extent(owner, name.extent, giver);
+        let known = known.inspect_err(|_| self.give_back(giver, name.entry()))?;
+        self.open_held(giver, name, known)
     }
 
     /// A process has died, and what it had published was taken (BK-4).
-    pub(in crate::worker) fn peer_is_gone(&self, peer: &Arc<Peer>) {
+    pub(in crate::worker) fn peer_is_gone(self: &Arc<Self>, peer: &Arc<Peer>) {
         let Some(&number) = peer.store_id.get() else {
             return;
         };
+        let survivors: Vec<Arc<Peer>> = {
+            let mut state = self.lock();
+            state.peers.remove(&number);
+            let joined = state
+                .joined
+                .extract_if(|(a, b)| *a == number || *b == number);
+            let joined: HashSet<PeerId> = joined.flat_map(|(a, b)| [a, b]).collect();
+            joined
+                .iter()
+                .filter_map(|id| state.peers.get(id).cloned())
+                .collect()
+        };
+        self.is_gone(number);
+        for peer in survivors {
+            let process = number.0;
+            self.tell_gone(&peer, ToWorker::ProcessGone { process }); // BK-7
+        }
+    }
+
+    /// The process of this number has died (BK-4).
+    fn is_gone(self: &Arc<Self>, number: PeerId) {
         let (passed, known, told) = {
             let mut state = self.lock();
             state.gone.insert(number);
             state.silent.insert(number);
-            state.peers.remove(&number);
             state.told.retain(|(to, ..)| *to != number);
             let passed: Vec<_> = state
                 .passed
@@ -401,7 +378,7 @@ impl Bulk {
                 .collect();
             (passed, known, take_told(&mut state, number, None))
         };
-        self.news.notify_all();
+        self.has_news();
         drop(passed);
         if let Some(Ok(store)) = self.store.get() {
             store.peer_died(number);

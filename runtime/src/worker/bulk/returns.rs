@@ -17,10 +17,19 @@ const RETURNS_MAX: usize = 1024;
 
 impl Bulk {
     /// A reference goes back to who gave it. On any thread.
-    pub(super) fn give_back(self: &Arc<Self>, giver: PeerId, entry: Entry) {
+    pub(super) fn give_back(self: &Arc<Self>, giver: PeerId, mut entry: Entry) {
+        let mut to = giver;
+        if !self.is_driver() {
+            // BK-7: the driver passes on what another worker gave.
+            (to, entry.via) = (PeerId(0), giver);
+        }
+        self.send_back(to, entry);
+    }
+
+    fn send_back(self: &Arc<Self>, to: PeerId, entry: Entry) {
         let is_first = {
             let mut returns = self.returns.lock().unwrap_or_else(PoisonError::into_inner);
-            returns.push((giver, entry));
+            returns.push((to, entry));
             returns.len() == 1
         };
         // One letter for all that come until it is read.
@@ -64,18 +73,32 @@ impl Bulk {
     }
 
     /// A peer gives references back.
-    pub(in crate::worker) fn take_back(&self, peer: &Arc<Peer>, body: &[u8]) {
+    pub(in crate::worker) fn take_back(self: &Arc<Self>, peer: &Arc<Peer>, body: &[u8]) {
         let Some(&from) = peer.store_id.get() else {
             return;
         };
-        for Entry { owner, descriptor } in entries(body) {
-            let taken = match self.store.get() {
-                Some(Ok(store)) if owner == self.own() => store.take_back(from, descriptor, 1),
-                _ => self.take_passed(from, owner, descriptor),
-            };
-            if let Err(error) = taken {
-                peer.distrust(&error.to_string()); // BK-2
+        for entry in entries(body) {
+            if entry.via == PeerId(0) {
+                if let Err(error) = self.take_one(from, &entry) {
+                    peer.distrust(&error.to_string()); // BK-2
+                }
+            } else if self.is_driver() {
+                // BK-7: who gave it knows whether that is so.
+                self.send_back(entry.via, Entry { via: from, ..entry });
+            } else {
+                // It may have died meanwhile, or say what is not so: that changes nothing.
+                let _taken = self.take_one(entry.via, &entry);
             }
+        }
+    }
+
+    fn take_one(&self, from: PeerId, entry: &Entry) -> std::result::Result<(), StoreError> {
+        let Entry {
+            owner, descriptor, ..
+        } = *entry;
+        match self.store.get() {
+            Some(Ok(store)) if owner == self.own() => store.take_back(from, descriptor, 1),
+            _ => self.take_passed(from, owner, descriptor),
         }
     }
 
