@@ -10,6 +10,7 @@
 //! - KP-3 whoever asks for something puts it on the list and rings; the keeper sleeps in `poll`
 //!   otherwise.
 
+use super::bulk::estate;
 use super::death::{self, Death};
 use super::entry::VARIABLE;
 use super::hello::{FromWorker, Hello, ToWorker};
@@ -424,8 +425,8 @@ impl Watch {
     fn tell(&self, peer: &Arc<Peer>, death: Death) {
         peer.died(death);
         if let Some(node) = self.node.upgrade() {
+            estate::is_dead(&node.bulk, peer);
             node.names.peer_is_gone(peer);
-            node.bulk.peer_is_gone(peer);
             node.workers.is_gone(&node, peer.slot);
             node.graphs.peer_is_gone(peer);
             for index in 0..node.schedulers().len() {

@@ -13,9 +13,11 @@
 //!   completed with the error that names the death, and none is accepted any more.
 //! - LP-5 while an item of a stream is decoded, which runs code of users, its call is taken out of
 //!   its place. If the link was closed meanwhile, whoever gives it back completes it.
+//! - LP-6 whoever takes a message with objects off the ring reads before it leaves the lock (BK-8).
 #![allow(unsafe_code, reason = "type-erased cells, and an end behind a lock")]
 
 use super::bulk::claims::Claims;
+use super::bulk::estate;
 use super::death::Death;
 use super::message::{self, Assembly, Frame, Head, Kind};
 use super::parcel::{self, IN_STORE};
@@ -333,6 +335,12 @@ impl Link {
                     Ok(Some(head)) => break Step::Serve(head),
                     Err(garbled) => break Step::Garbled(garbled.to_string()),
                 }
+            };
+            let _reads = match &step {
+                Step::Answer(_, head) | Step::Item(_, head) | Step::Serve(head) => {
+                    estate::reads(&self.peer, head.flag) // LP-6
+                }
+                Step::Nothing | Step::Garbled(_) => None,
             };
             match step {
                 Step::Nothing => break,

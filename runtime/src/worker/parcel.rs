@@ -18,7 +18,7 @@ use crate::object::buffer::Buffer;
 use std::sync::Arc;
 
 /// In the flag of a message: its body names an object, and the bytes are that object's.
-pub(super) const IN_STORE: u8 = 64;
+pub(in crate::worker) const IN_STORE: u8 = 64;
 /// Bytes from which a parcel goes through the store: lines of a ring take several times as long.
 const LARGE_BYTES: usize = 32 << 10;
 

@@ -7,6 +7,7 @@
 //!
 //! One of two linked processes has one scheduler, so a link is named by the other's.
 
+use super::bulk::estate::Readers;
 use super::death::Death;
 use super::exports::Exports;
 use super::handles::{self, Awaited};
@@ -67,6 +68,7 @@ pub(crate) struct Peer {
     /// Values that it was asked for, and how they are to arrive.
     awaited: Mutex<HashMap<u64, Awaited>>,
     death: OnceLock<Death>,
+    pub(super) readers: Readers,
     buffers: Mutex<Vec<Vec<u8>>>,
     distrusted: OnceLock<String>,
     pid: OnceLock<u32>,
@@ -97,6 +99,7 @@ impl Peer {
             pumps: Pumps::default(),
             awaited: Mutex::default(),
             death: OnceLock::new(),
+            readers: Readers::default(),
             buffers: Mutex::default(),
             distrusted: OnceLock::new(),
             pid: OnceLock::new(),
@@ -247,6 +250,7 @@ impl Peer {
     /// It is dead: completes what waits for it. On any thread, once.
     pub(super) fn died(self: &Arc<Self>, death: Death) {
         let death = self.death.get_or_init(|| death);
+        let _reads = self.readers.enter(); // BK-8
         let proxies: Vec<HeldCore> = {
             let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
             let held = proxies.iter().filter_map(SendCore::try_hold).collect();

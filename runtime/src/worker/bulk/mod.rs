@@ -13,6 +13,7 @@
 //! | `lending` | references that go over edges of graphs, and those that come |
 //! | `returns` | references on their way back |
 //! | `entry` | both as bytes |
+//! | `estate` | what a dead process leaves |
 //!
 //! - BK-1 the giver of a reference is the owner of the object or the driver, which outlives all
 //!   workers: so what a process reads is kept for it by somebody who is there. (What a worker passes
@@ -34,9 +35,13 @@
 //!   of the other, and the other of the death of the one.
 //! - BK-6 each process has a store of its own with the whole budget; the driver's counts the extents of
 //!   all workers too, a worker's only its own.
+//! - BK-8 what a dead process held and owned is settled when everything that it had published was
+//!   decoded. A scheduler may be decoding when the keeper has learned of the death: then it is the last
+//!   of those who read that settles, else the keeper.
 
 pub(crate) mod claims;
 mod entry;
+pub(crate) mod estate;
 mod extents;
 mod lending;
 mod returns;
@@ -337,8 +342,8 @@ impl Bulk {
         self.open_held(giver, name, known)
     }
 
-    /// A process has died, and what it had published was taken (BK-4).
-    pub(in crate::worker) fn peer_is_gone(self: &Arc<Self>, peer: &Arc<Peer>) {
+    /// A process has died, and what it had published was taken (BK-4, BK-8).
+    fn peer_is_gone(self: &Arc<Self>, peer: &Arc<Peer>) {
         let Some(&number) = peer.store_id.get() else {
             return;
         };

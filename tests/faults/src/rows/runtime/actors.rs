@@ -54,6 +54,11 @@ impl Busy {
         value + 1
     }
 
+    /// A step of a graph that large values go through.
+    pub fn pass(&self, array: Array<u64>) -> Array<u64> {
+        array
+    }
+
     /// Leaves a name behind, as only a planted bug does.
     pub fn litter(&self, path: String) {
         std::fs::write(path, b"left").expect("a file");
@@ -63,6 +68,11 @@ impl Busy {
 /// One in a process of its own.
 pub fn busy() -> Actor<Busy> {
     Busy::options().isolation(Isolation::Process).remote()
+}
+
+/// One in the driver.
+pub fn busy_here() -> Actor<Busy> {
+    Busy::options().isolation(Isolation::Thread).remote()
 }
 
 #[maser::task(max_retries = 1000)]

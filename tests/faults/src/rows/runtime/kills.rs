@@ -16,7 +16,8 @@ use crate::row::{Outcome, Row, Run, Tally, broken, check};
 /// The row of this file.
 pub const ROW: Row = Row {
     name: "A2.runtime_kills",
-    claim: "workers of a runtime killed at any instant under calls, tasks, arrays and streams: every \
+    claim: "workers of a runtime killed at any instant under calls, tasks, arrays, streams and \
+            compiled graphs: every \
             value that came is right, every error names who died, nobody waits for long and nothing \
             of the dead stays",
     canary: "an array is never let go",
@@ -84,7 +85,7 @@ fn under_load(run: &Run, kills: u64, limit: Duration) -> Outcome<Seen> {
 
 /// Waits until nobody holds anything, and says what the driver has then.
 fn at_rest(load: &mut Load) -> Outcome<Level> {
-    load.let_go();
+    load.let_go()?;
     becomes("the store is empty", SETTLE, || {
         Ok(maser::store_usage().map_err(broken)?.objects == 0)
     })

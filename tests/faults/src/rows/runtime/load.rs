@@ -3,16 +3,18 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use maser::{Actor, Array, Error, Ref, RefStream};
+use maser::{Actor, Array, Error, GraphRef, GraphValue, Ref, RefStream};
 
 use super::actors::{self, Busy, busy, is_whole, sum, task_count, task_make, task_sum};
 use super::kills::Killed;
+use super::load_graphs::{ChainRefs, Graphs, chained};
 use super::names_the_dead;
 use crate::random::Random;
 use crate::row::{Outcome, Run, broken, check};
 
 /// Actors in processes of their own.
-const ACTORS: u64 = 3;
+const ACTORS: usize = 3;
+const ALL: [usize; ACTORS] = [0, 1, 2];
 /// Questions that are open at once.
 const OPEN: usize = 8;
 /// Arrays that were acknowledged and are kept.
@@ -27,6 +29,7 @@ const TASK_ITEMS: u64 = 12;
 pub struct Seen {
     values: u64,
     errors: u64,
+    graphs: u64,
     wait_max: Duration,
 }
 
@@ -38,13 +41,21 @@ enum Asked {
     /// `None`: the pool, whose tasks run again.
     Array(Option<usize>, Ref<Array<u64>>, u64, u64),
     Stream(Option<usize>, RefStream<u64>, u64),
+    Step(usize, GraphRef<u64>, u64),
+    Chain(ChainRefs, u64, u64),
+    /// Somebody was dead already.
+    Nothing,
 }
 
 /// See the module's page.
 pub struct Load {
     random: Random,
     actors: Vec<Actor<Busy>>,
-    dead: BTreeSet<usize>,
+    graphs: Graphs,
+    /// Those who may have died.
+    suspects: BTreeSet<usize>,
+    /// Those of whose graphs one has ended.
+    ended: BTreeSet<usize>,
     kept: VecDeque<(Array<u64>, u64, u64)>,
     killed: Killed,
     limit: Duration,
@@ -56,8 +67,8 @@ impl Seen {
     /// For the row's line.
     pub fn text(&self) -> String {
         format!(
-            "{} values were right, {} errors named the dead; longest wait {:.1?}",
-            self.values, self.errors, self.wait_max
+            "{} values were right, {} errors named the dead; {} graphs; longest wait {:.1?}",
+            self.values, self.errors, self.graphs, self.wait_max
         )
     }
 }
@@ -68,7 +79,9 @@ impl Load {
         Self {
             random: run.random(),
             actors: (0..ACTORS).map(|_| busy()).collect(),
-            dead: BTreeSet::new(),
+            graphs: Graphs::new(ACTORS),
+            suspects: BTreeSet::new(),
+            ended: BTreeSet::new(),
             kept: VecDeque::new(),
             killed,
             limit,
@@ -79,26 +92,42 @@ impl Load {
 
     /// Asks, waits for all answers, and makes the actors again that have died.
     pub fn round(&mut self) -> Outcome<()> {
-        let asked: Vec<Asked> = (0..OPEN).map(|_| self.ask()).collect();
-        for asked in asked {
+        let asked: Outcome<Vec<Asked>> = (0..OPEN).map(|_| self.ask()).collect();
+        // A stream keeps its actor until it is read, so runs of graphs may wait for it.
+        let (runs, others): (Vec<Asked>, Vec<Asked>) = asked?
+            .into_iter()
+            .partition(|asked| matches!(asked, Asked::Step(..) | Asked::Chain(..)));
+        for asked in others.into_iter().chain(runs) {
             self.answer(asked)?;
         }
-        for at in std::mem::take(&mut self.dead) {
-            self.actors[at] = busy();
+        for at in std::mem::take(&mut self.ended) {
+            self.graphs.end_those_of(at, self.limit)?;
         }
+        // Who is not dead goes on as if nothing had been.
+        for at in std::mem::take(&mut self.suspects) {
+            let answer = self.actors[at].echo().remote(0, String::new());
+            if self.get(&answer, &[at], "a call")?.is_none() {
+                self.graphs.end_those_of(at, self.limit)?;
+                self.actors[at] = busy();
+            }
+        }
+        self.suspects.clear();
         Ok(())
     }
 
     /// Drops all that is held; actors are made again for the next round.
-    pub fn let_go(&mut self) {
+    pub fn let_go(&mut self) -> Outcome<()> {
+        self.graphs.let_go(self.limit)?;
         self.kept.clear();
-        self.actors.clear();
         // The next round makes them.
-        self.dead.clear();
+        self.actors.clear();
+        Ok(())
     }
 
     /// What was seen.
-    pub fn end(self) -> Seen {
+    pub fn end(mut self) -> Seen {
+        self.seen.graphs = self.graphs.compiled;
+        self.seen.wait_max = self.seen.wait_max.max(self.graphs.end_max);
         self.seen
     }
 
@@ -108,15 +137,15 @@ impl Load {
         (128 << shift) - self.random.below(64)
     }
 
-    fn ask(&mut self) -> Asked {
-        while self.actors.len() < ACTORS as usize {
+    fn ask(&mut self) -> Outcome<Asked> {
+        while self.actors.len() < ACTORS {
             self.actors.push(busy());
         }
-        let at = self.random.below(ACTORS) as usize;
-        let other = self.random.below(ACTORS) as usize;
-        let number = self.random.next();
+        let at = self.random.below(ACTORS as u64) as usize;
+        let other = self.random.below(ACTORS as u64) as usize;
+        let number = self.random.next() >> 1;
         let actor = &self.actors[at].clone();
-        match self.random.below(8) {
+        Ok(match self.random.below(10) {
             0 | 1 => {
                 let text = "text ".repeat(self.random.below(600) as usize);
                 let answer = actor.echo().remote(number, text.clone());
@@ -150,11 +179,43 @@ impl Load {
                 let made = task_make::remote(number, len);
                 Asked::Sum(Vec::new(), task_sum::remote(&made), sum(number, len))
             }
-            _ => match self.random.below(2) {
+            7 => match self.random.below(2) {
                 0 => Asked::Stream(Some(at), actor.count().remote(number), number),
                 _ => Asked::Stream(None, task_count::remote(number, TASK_ITEMS), number),
             },
+            8 => self.step(at, number)?,
+            _ => self.chain(number)?,
+        })
+    }
+
+    fn step(&mut self, at: usize, number: u64) -> Outcome<Asked> {
+        let began = Instant::now();
+        let graph = self.graphs.single(&self.actors, at);
+        let run = graph.and_then(|graph| graph.execute_timeout((number, 0), self.limit));
+        self.waited(began);
+        match run {
+            Ok(answer) => Ok(Asked::Step(at, answer, number + 1)),
+            Err(error) => self.graph_failed(&error, &[at]).map(|()| Asked::Nothing),
         }
+    }
+
+    fn chain(&mut self, number: u64) -> Outcome<Asked> {
+        let len = self.len() >> 4;
+        let array = actors::array(number, len);
+        let began = Instant::now();
+        let graph = self.graphs.chain(&self.actors);
+        let run = graph.and_then(|graph| graph.execute_timeout((number, 0, array), self.limit));
+        self.waited(began);
+        match run {
+            Ok(refs) => Ok(Asked::Chain(refs, number, len)),
+            Err(error) => self.graph_failed(&error, &ALL).map(|()| Asked::Nothing),
+        }
+    }
+
+    /// It was a part of a graph, and so were others, of which one must have died.
+    fn graph_failed(&mut self, error: &Error, who: &[usize]) -> Outcome<()> {
+        self.ended.extend(who.first());
+        self.failed(error, "a run of a graph", who)
     }
 
     fn answer(&mut self, asked: Asked) -> Outcome<()> {
@@ -180,8 +241,45 @@ impl Load {
                 }
             }
             Asked::Stream(at, items, number) => self.read(at, items, number)?,
+            Asked::Step(at, answer, expected) => {
+                let found = self.get_run(&answer, &[at])?;
+                check(found.is_none_or(|found| found == expected), || {
+                    format!("a run with {found:?} and not {expected}")
+                })?;
+            }
+            Asked::Chain((answer, array), number, len) => {
+                let found = self.get_run(&answer, &ALL)?;
+                check(
+                    found.is_none_or(|found| found == chained(number, ACTORS)),
+                    || format!("a run of the chain has {found:?}, the result of another"),
+                )?;
+                let array = self.get_run(&array, &ALL)?;
+                check(
+                    array.is_none_or(|array| is_whole(&array, number, len)),
+                    || "an array that went through a graph is not whole".into(),
+                )?;
+            }
+            Asked::Nothing => {}
         }
         Ok(())
+    }
+
+    /// As [`get`](Self::get), of a graph.
+    fn get_run<T: GraphValue>(
+        &mut self,
+        answer: &GraphRef<T>,
+        who: &[usize],
+    ) -> Outcome<Option<T>> {
+        let began = Instant::now();
+        let got = answer.get_timeout(self.limit);
+        self.waited(began);
+        match got {
+            Ok(value) => {
+                self.seen.values += 1;
+                Ok(Some(value))
+            }
+            Err(error) => self.graph_failed(&error, who).map(|()| None),
+        }
     }
 
     /// It was acknowledged, so it stays whole whoever dies.
@@ -262,7 +360,7 @@ impl Load {
         check(names_the_dead(error, &killed), || {
             format!("{what}, and nobody it names was killed: {error}")
         })?;
-        self.dead.extend(who);
+        self.suspects.extend(who);
         self.seen.errors += 1;
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! | file | rows |
 //! |---|---|
-//! | [`kills`], [`load`] | `A2.runtime_kills`: workers killed at random instants under load |
+//! | [`kills`], [`load`], [`load_graphs`] | `A2.runtime_kills`: workers killed at random instants under load |
 //! | [`graphs`] | `A3.graph_deaths`: each actor of a compiled graph, in several states |
 //! | [`stopped`] | `A4.runtime_stopped`: a worker that is stopped and not dead |
 //! | [`all`] | `A6.runtime_kill_all`: the driver dies |
@@ -13,9 +13,11 @@
 
 mod actors;
 mod all;
+
 mod graphs;
 mod kills;
 mod load;
+mod load_graphs;
 mod stopped;
 
 use std::time::{Duration, Instant};
