@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use maser_shm::os::memory;
-use maser_shm::os::shared_memory::PageKind;
+use maser_shm::os::shared_memory::{self, PageKind};
 use maser_shm::store::extent::{Extent, ForeignExtent};
 use maser_shm::store::{
     ExtentError, HugePages, Object, Store, StoreConfig, StoreError, StoreEvents,
@@ -145,6 +145,10 @@ fn huge_pages_are_used_where_they_are_and_come_back() {
         println!("skipped: fewer than 8 huge pages of 2 MiB are free");
         return;
     };
+    if let Err(error) = shared_memory::create("probe", kind, kind.bytes()) {
+        println!("skipped: huge pages of 2 MiB are refused: {error}");
+        return;
+    }
     let mut config = StoreConfig::new(8 * kind.bytes());
     config.huge_pages = HugePages::Require;
     let Ok(store) = Store::new(config) else {

@@ -11,7 +11,7 @@ use std::thread;
 
 use maser_shm::os::file_io;
 use maser_shm::os::memory;
-use maser_shm::os::shared_memory::PageKind;
+use maser_shm::os::shared_memory::{self, PageKind};
 use maser_shm::store::spill_file::SpillFile;
 use maser_shm::store::{
     Descriptor, Foreign, HugePages, Leave, Object, PeerId, Release, Store, StoreConfig, StoreError,
@@ -68,6 +68,9 @@ fn reserved(config: &mut StoreConfig, kind: PageKind, least: usize) -> Result<()
             "{free} bytes of {kind:?} pages are free, and {needed} are to be used"
         ));
     }
+    // They may be there, and refused to this process.
+    shared_memory::create("probe", kind, kind.bytes())
+        .map_err(|error| format!("{kind:?} pages are refused: {error}"))?;
     config.store_bytes = needed;
     config.huge_pages = HugePages::Require;
     config.huge_page = kind;
@@ -109,11 +112,9 @@ impl Deref for Alone {
 /// Tests run side by side, and there are few huge pages: one test has them at a time.
 fn lock_huge_pages() -> File {
     let path = std::env::temp_dir().join("maser-tests-huge-pages");
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .unwrap();
+    // Another user's may lie there, which can be locked all the same.
+    let file = File::open(&path).or_else(|_| File::options().create(true).append(true).open(&path));
+    let file = file.unwrap();
     flock(&file, FlockOperation::LockExclusive).unwrap();
     file
 }

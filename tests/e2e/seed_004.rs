@@ -3,14 +3,19 @@
 //! Times are a tenth of those in the description, and in `Duration`s instead of milliseconds. One
 //! of its examples asks for 4 of 3 refs, which is an error here as it is in later versions; the
 //! example that was meant, with 5 refs, is here too.
+//!
+//! Each runs with schedulers for workers, and then with a process for each worker. On threads alone:
+//! inline mode, tasks that share a flag with their caller, and a ref's value that is read in place
+//! (other processes read arrays in place).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use maser::{Config, Error, Mode, Ref};
-use maser_tests::{both_ways, part, quiet, rerun, with_runtime};
+use maser::{Actor, Array, Config, Error, Isolation, Mode, Ref};
+use maser_tests::{both_ways, in_threads_and_processes, part, quiet, rerun, with_runtime};
+use serde::{Deserialize, Serialize};
 
 #[test]
 fn init_takes_cpus_and_gpus_and_custom_resources() {
@@ -18,7 +23,7 @@ fn init_takes_cpus_and_gpus_and_custom_resources() {
         .num_cpus(20)
         .num_gpus(2.0)
         .resource("custom", 3.0);
-    both_ways(config, |maser| {
+    in_threads_and_processes(config, |maser| {
         let (total, free) = maser.resources();
         assert_eq!(total["CPU"], 20.0);
         assert_eq!(total["GPU"], 2.0);
@@ -30,7 +35,7 @@ fn init_takes_cpus_and_gpus_and_custom_resources() {
 
 #[test]
 fn by_default_there_are_as_many_cpus_as_can_be_used_and_no_gpus() {
-    both_ways(Config::new(), |maser| {
+    in_threads_and_processes(Config::new(), |maser| {
         let (total, _) = maser.resources();
         assert_eq!(total["CPU"], maser.num_cpus() as f64);
         assert_eq!(total.get("GPU").copied().unwrap_or(0.0), 0.0);
@@ -45,7 +50,7 @@ fn plus_one(x: i64) -> i64 {
 
 #[test]
 fn a_function_is_called_with_a_value_and_with_a_ref() {
-    both_ways(quiet(2), |_| {
+    in_threads_and_processes(quiet(2), |_| {
         let x_id = plus_one::remote(0);
         assert_eq!(x_id.get()?, 1);
         let y_id = plus_one::remote(x_id);
@@ -60,7 +65,7 @@ fn a_function_returns_two_refs() {
     fn f() -> (i64, i64) {
         (1, 2)
     }
-    both_ways(quiet(2), |_| {
+    in_threads_and_processes(quiet(2), |_| {
         let (x_id, y_id) = f::remote();
         assert_eq!(x_id.get()?, 1);
         assert_eq!(y_id.get()?, 2);
@@ -75,7 +80,7 @@ fn a_function_runs_with_every_option_of_its_attribute() {
         2 * x
     }
     let config = quiet(2).num_gpus(1.0).resource("custom", 1.0);
-    both_ways(config, |maser| {
+    in_threads_and_processes(config, |maser| {
         // More calls than max_calls: the function is never out of workers.
         for x in 0..10 {
             assert_eq!(f::remote(x).get()?, 2 * x);
@@ -96,7 +101,7 @@ fn dictionary() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn get_takes_one_ref_or_a_list() {
-    both_ways(quiet(2), |_| {
+    in_threads_and_processes(quiet(2), |_| {
         let expected = BTreeMap::from([("key1".to_owned(), vec!["value".to_owned()])]);
         assert_eq!(dictionary::remote().get()?, expected);
         let list: Vec<_> = (0..2).map(|_| dictionary::remote()).collect();
@@ -107,7 +112,7 @@ fn get_takes_one_ref_or_a_list() {
 
 #[test]
 fn put_gives_a_ref_to_an_immutable_value() {
-    both_ways(quiet(1), |_| {
+    in_threads_and_processes(quiet(1), |_| {
         let x_id = maser::put(1);
         assert_eq!(x_id.get()?, 1);
         assert_eq!(x_id.get()?, 1, "it stays");
@@ -136,6 +141,24 @@ fn a_large_value_is_passed_to_ten_tasks_by_copy_or_by_ref() {
     });
 }
 
+#[test]
+fn a_large_array_is_passed_to_ten_tasks_by_ref_and_read_where_it_is() {
+    #[maser::task]
+    fn sum_and_first(x: Array<f64>) -> (f64, Array<f64>) {
+        (x.iter().sum(), x)
+    }
+    in_threads_and_processes(quiet(2), |_| {
+        let x = Array::from(vec![0.5; 1_000_000]);
+        let x_id = maser::put(x.clone());
+        let given: Vec<_> = (0..10).map(|_| sum_and_first::remote(&x_id)).collect();
+        for (sum, same) in maser::get(&given)? {
+            assert_eq!(sum, 500_000.0);
+            assert_eq!(same, x);
+        }
+        Ok(())
+    });
+}
+
 #[maser::task]
 fn sleeper(tenths: u64) -> u64 {
     maser::sleep(Duration::from_millis(100 * tenths));
@@ -148,7 +171,7 @@ fn sleepers(count: u64) -> Vec<Ref<u64>> {
 
 #[test]
 fn wait_blocks_until_two_of_three_have_finished() {
-    both_ways(quiet(2), |_| {
+    in_threads_and_processes(quiet(2), |_| {
         let results = sleepers(3);
         let (ready, remaining) = maser::wait(&results, 2, None)?;
         assert_eq!((ready.len(), remaining.len()), (2, 1));
@@ -160,7 +183,7 @@ fn wait_blocks_until_two_of_three_have_finished() {
 
 #[test]
 fn wait_for_four_of_three_is_an_error_that_says_so() {
-    both_ways(quiet(2), |_| {
+    in_threads_and_processes(quiet(2), |_| {
         let results = sleepers(3);
         let error = maser::wait(&results, 4, Some(Duration::from_millis(250)));
         let error = error.expect_err("there are only three");
@@ -180,7 +203,7 @@ fn wait_gives_fewer_than_were_asked_for_when_the_time_is_over() {
         maser::sleep(Duration::from_secs(3600));
         0
     }
-    both_ways(quiet(2), |_| {
+    in_threads_and_processes(quiet(2), |_| {
         // Three that end and two that do not: whatever the machine does meanwhile, four are
         // never ready.
         let mut results = sleepers(3);
@@ -201,7 +224,7 @@ fn a_loop_of_waits_keeps_five_tasks_in_flight() {
     fn f() -> i64 {
         1
     }
-    both_ways(quiet(2), |_| {
+    in_threads_and_processes(quiet(2), |_| {
         let mut remaining: Vec<Ref<i64>> = (0..5).map(|_| f::remote()).collect();
         let mut sum = 0;
         for _ in 0..100 {
@@ -217,7 +240,7 @@ fn a_loop_of_waits_keeps_five_tasks_in_flight() {
     });
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[error("This task failed!!")]
 struct Failed;
 
@@ -228,7 +251,7 @@ fn failing() -> Result<i64, Failed> {
 
 #[test]
 fn a_failed_task_is_in_the_list_of_errors_and_raised_by_get() {
-    both_ways(quiet(2), |_| {
+    in_threads_and_processes(quiet(2), |_| {
         let failed = failing::remote();
         let error = failed.get().expect_err("it failed");
         assert!(error.downcast_ref::<Failed>().is_some(), "{error}");
@@ -254,12 +277,13 @@ fn a_failed_task_is_in_the_list_of_errors_and_raised_by_get() {
 #[test]
 fn a_failed_task_is_printed_in_the_background_though_nobody_asks() {
     if let Some(part) = part() {
-        let mode = if part == "script" {
-            Mode::Script
-        } else {
-            Mode::Silent
+        let (mode, isolation) = match part.as_str() {
+            "script" => (Mode::Script, Isolation::Thread),
+            "processes" => (Mode::Script, Isolation::Process),
+            _ => (Mode::Silent, Isolation::Process),
         };
-        with_runtime(Config::new().num_cpus(2).mode(mode), |_| {
+        let config = Config::new().num_cpus(2).mode(mode);
+        with_runtime(config.isolation(isolation), |_| {
             let failed = failing::remote();
             maser::wait(&[failed], 1, None).expect("it ends");
         });
@@ -271,9 +295,11 @@ fn a_failed_task_is_printed_in_the_background_though_nobody_asks() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let script = printed("script");
-    assert!(script.contains("This task failed!!"), "{script}");
-    assert!(script.contains("maser::error_info()"), "{script}");
+    for part in ["script", "processes"] {
+        let script = printed(part);
+        assert!(script.contains("This task failed!!"), "{script}");
+        assert!(script.contains("maser::error_info()"), "{script}");
+    }
     let silent = printed("silent");
     assert!(!silent.contains("This task failed!!"), "{silent}");
 }
@@ -337,4 +363,62 @@ fn in_the_other_modes_the_call_returns_before() {
             waiting.get()
         });
     }
+}
+
+/// Sums up, and knows how many of its calls ran in this process.
+struct Sum {
+    sum: i64,
+    calls_here: u64,
+}
+
+#[maser::actor(checkpoint_interval = 5, max_task_retries = -1)]
+impl Sum {
+    fn new() -> Self {
+        Sum {
+            sum: 0,
+            calls_here: 0,
+        }
+    }
+
+    fn add(&mut self, by: i64) -> i64 {
+        self.calls_here += 1;
+        self.sum += by;
+        self.sum
+    }
+
+    fn state(&self) -> (u32, u64) {
+        (std::process::id(), self.calls_here)
+    }
+
+    fn save(&self) -> i64 {
+        self.sum
+    }
+
+    fn restore(sum: i64) -> Option<Self> {
+        Some(Sum { sum, calls_here: 0 })
+    }
+}
+
+#[test]
+fn an_actor_restarts_from_its_checkpoint_of_every_fifth_task() {
+    let config = || quiet(2).isolation(Isolation::Process);
+    both_ways(config(), |_| {
+        let sum: Actor<Sum> = Sum::remote();
+        for by in 1..=7 {
+            sum.add().remote(by).get()?;
+        }
+        let (first, calls) = sum.state().remote().get()?;
+        assert_eq!(calls, 7);
+        maser::kill_and_restart(&sum);
+        let (second, again) = loop {
+            let state = sum.state().remote().get()?;
+            if state.0 != first {
+                break state;
+            }
+        };
+        assert_eq!(again, 2, "only what came after the fifth ran again");
+        assert_ne!(second, std::process::id());
+        assert_eq!(sum.add().remote(100).get()?, 128);
+        Ok(())
+    });
 }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::scope;
 use std::time::Duration;
 
-use maser::{Config, Maser, Mode};
+use maser::{Config, Isolation, Maser, Mode};
 
 /// How long a body may take; long enough for a machine that does much else.
 /// `MASER_TEST_LIMIT_SECONDS` sets another.
@@ -84,6 +84,13 @@ pub fn beside_runtime<R: Send>(config: Config, body: impl FnOnce(&Maser) -> R + 
 pub fn both_ways(config: Config, body: impl Fn(&Maser) -> maser::Result<()> + Sync) {
     with_runtime(config.clone(), &body).expect("as the root task");
     beside_runtime(config, &body).expect("beside the runtime");
+}
+
+/// As [`both_ways`], and then both again with every worker a process of its own.
+#[track_caller]
+pub fn in_threads_and_processes(config: Config, body: impl Fn(&Maser) -> maser::Result<()> + Sync) {
+    both_ways(config.clone(), &body);
+    both_ways(config.isolation(Isolation::Process), &body);
 }
 
 /// In the process that [`rerun`] started for a test: which part of it to play.

@@ -23,15 +23,9 @@ pub struct Process(Child);
 impl Process {
     /// Starts `part` of `test` over `memory`.
     pub fn start(test: &str, part: &str, memory: &ControlMemory) -> Self {
-        Self::start_with(test, part, memory, &[])
-    }
-
-    /// As [`start`](Self::start), with more arguments for the test program.
-    pub fn start_with(test: &str, part: &str, memory: &ControlMemory, more: &[&str]) -> Self {
         let (here, there) = UnixStream::pair().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .args(more)
             .env(VARIABLE, part)
             .stdin(Stdio::from(OwnedFd::from(there)))
             .stdout(Stdio::null())
