@@ -256,6 +256,11 @@ impl Node {
         self.isolates() && stays != Stays::Here
     }
 
+    /// Whether the driver is asked to run tasks that are made on this thread now.
+    pub(crate) fn asks_driver(&self) -> bool {
+        self.workers.membership().is_some() && self.tasks_leave()
+    }
+
     /// Whether a task that is about to be queued goes to another process.
     pub(crate) fn leaves(&self, cell: NonNull<Header>) -> bool {
         // SAFETY: TC-1, the caller has the right to start it, so it is alive.

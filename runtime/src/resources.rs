@@ -216,6 +216,13 @@ impl Resources {
         state.admit_waiting()
     }
 
+    /// Takes the CPUs of `demand`, if need be above the total.
+    fn take_cpus(&self, demand: &Demand) {
+        if let Some(units) = demand.0.get(CPU) {
+            *self.lock().free.entry(CPU.into()).or_default() -= units;
+        }
+    }
+
     /// Takes `start` out of the queue, if it is there; those behind it may be started then.
     pub(crate) fn withdraw(&self, start: NonNull<Header>, node: &crate::node::Node) -> bool {
         let mut state = self.lock();
@@ -313,17 +320,47 @@ impl Grant {
         }
     }
 
+    /// As [`lend_cpus`](Self::lend_cpus), for a task in another process: the loan, and what ends it.
+    pub(crate) fn loan(&self) -> Option<(Loan, Lent)> {
+        let cpus = self.cpus();
+        let node = self.node.clone();
+        let loan = Loan {
+            cpus: cpus.clone(),
+            node: node.clone(),
+        };
+        (!cpus.is_empty()).then_some((loan, Lent { cpus, node }))
+    }
+
     /// Takes the CPUs back, if need be above the total: the task goes on at once.
     pub(crate) fn reclaim_cpus(&self) {
-        if let Some(units) = self.demand.0.get(CPU) {
-            *self
-                .node
-                .resources
-                .lock()
-                .free
-                .entry(CPU.into())
-                .or_default() -= units;
+        self.node.resources.take_cpus(&self.demand);
+    }
+}
+
+/// CPUs that are about to be lent out.
+pub(crate) struct Loan {
+    cpus: Demand,
+    node: Arc<crate::node::Node>,
+}
+
+impl Loan {
+    /// Others may have them from now on; what waits for them is started.
+    pub(crate) fn begin(self) {
+        for start in self.node.resources.give_back(&self.cpus) {
+            self.node.start_granted(start);
         }
+    }
+}
+
+/// CPUs that are lent out; taken back when it is dropped, also if the loan has not begun.
+pub(crate) struct Lent {
+    cpus: Demand,
+    node: Arc<crate::node::Node>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.node.resources.take_cpus(&self.cpus);
     }
 }
 

@@ -9,6 +9,7 @@ mod graph_ends;
 mod graphs;
 mod handles;
 mod names;
+mod nested;
 mod output;
 mod restarts;
 mod retries;

@@ -123,7 +123,15 @@ fn generate(function: &ItemFn, args: &Args, errors: &mut Errors) -> TokenStream 
         &params,
         output.checked(),
         output.error(),
-        &entry::answering(&output, &quote!(#name::remote(#names))),
+        &entry::answering(
+            &output,
+            &quote! {
+                match incoming.task_options() {
+                    ::core::option::Option::None => #name::remote(#names),
+                    ::core::option::Option::Some(options) => #options(options).remote(#names),
+                }
+            },
+        ),
         entry::Role::Function { step },
         args.local,
     );

@@ -11,10 +11,12 @@
 //! | `stream` | a stream of results |
 //! | `failure` | how a function failed |
 //! | `meta`, `options` | what the attribute and the call say |
+//! | `asked` | options as bytes, for another process |
 //! | `retry` | running a task again after an error of its own |
 //! | `portable` | inline mode: values through bytes and back |
 
 pub(crate) mod args;
+mod asked;
 pub(crate) mod cancel;
 pub(crate) mod dependencies;
 pub(crate) mod failure;

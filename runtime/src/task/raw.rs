@@ -24,6 +24,7 @@
 
 use super::failure::{discard_with, has_destructor};
 use super::meta::Meta;
+use super::options::TaskOptions;
 use super::retry::RetryErrors;
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::{Answer, Question};
@@ -144,6 +145,8 @@ pub(crate) struct Extra {
     pub(crate) max_retries: Option<i32>,
     /// Calls after which its worker is recycled, if the call says so.
     pub(crate) max_calls: Option<u32>,
+    /// What the driver is to know of it, if it is asked to run it.
+    pub(crate) asks: Option<Box<TaskOptions>>,
     /// Errors after which it runs again, if the call says so.
     pub(crate) retry_errors: Option<RetryErrors>,
 }

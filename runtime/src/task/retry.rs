@@ -25,6 +25,8 @@ use crate::worker::incoming::{Answer, Incoming, Kind as Given};
 use crate::worker::parcel::Parcel;
 use crate::worker::pool::Stays;
 use crate::worker::values;
+use crate::worker::wire_error::ErrorCodec;
+use std::any::type_name;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -49,7 +51,51 @@ pub enum RetryErrors {
     All,
     /// After errors of these types.
     #[doc(hidden)]
-    Types(Vec<Is>),
+    Types(Vec<ErrorKind>),
+}
+
+/// A type of errors.
+#[doc(hidden)]
+#[derive(Clone)]
+pub enum ErrorKind {
+    /// Known here; its name is for other processes.
+    Here(Is, fn() -> &'static str),
+    /// Of a task that another process made.
+    Named(String, Option<&'static ErrorCodec>),
+}
+
+impl ErrorKind {
+    /// One of an attribute, which all processes know.
+    fn of(is: Is) -> Self {
+        Self::Here(is, || "")
+    }
+
+    /// Of a name that came (AO-1).
+    pub(crate) fn named(name: String) -> Self {
+        let codec = ErrorCodec::of(&name);
+        Self::Named(name, codec)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Here(_, name) => name(),
+            Self::Named(name, _) => name,
+        }
+    }
+
+    fn is(&self, error: &Error) -> bool {
+        match self {
+            Self::Here(is, _) => is(error),
+            Self::Named(_, Some(codec)) => match error {
+                Error::Task(task) => match task.cause() {
+                    Cause::Returned(error) => codec.is_of(&**error),
+                    _ => false,
+                },
+                _ => false,
+            },
+            Self::Named(name, None) => name == type_name::<Error>() && is::<Error>(error),
+        }
+    }
 }
 
 /// What the attribute says of it.
@@ -68,7 +114,9 @@ impl From<Retried> for RetryErrors {
         match retried {
             Retried::Never => Self::Never,
             Retried::All => Self::All,
-            Retried::Types(types) => Self::Types(types.to_vec()),
+            Retried::Types(types) => {
+                Self::Types(types.iter().copied().map(ErrorKind::of).collect())
+            }
         }
     }
 }
@@ -78,7 +126,10 @@ impl fmt::Debug for RetryErrors {
         match self {
             Self::Never => f.write_str("Never"),
             Self::All => f.write_str("All"),
-            Self::Types(types) => write!(f, "{} types", types.len()),
+            Self::Types(types) => f
+                .debug_list()
+                .entries(types.iter().map(ErrorKind::name))
+                .finish(),
         }
     }
 }
@@ -87,7 +138,7 @@ impl RetryErrors {
     /// After errors of type `E`.
     #[must_use]
     pub fn of<E: std::error::Error + 'static>() -> Self {
-        Self::Types(vec![is::<E>])
+        Self::Types(vec![ErrorKind::Here(is::<E>, type_name::<E>)])
     }
 
     /// After errors of type `E` too.
@@ -97,7 +148,7 @@ impl RetryErrors {
             Self::All => Self::All,
             Self::Never => Self::of::<E>(),
             Self::Types(mut types) => {
-                types.push(is::<E>);
+                types.push(ErrorKind::Here(is::<E>, type_name::<E>));
                 Self::Types(types)
             }
         }
@@ -113,7 +164,7 @@ impl RetryErrors {
             && match self {
                 Self::Never => false,
                 Self::All => true,
-                Self::Types(types) => types.iter().any(|is| is(error)),
+                Self::Types(types) => types.iter().any(|kind| kind.is(error)),
             }
     }
 }

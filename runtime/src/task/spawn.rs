@@ -365,16 +365,22 @@ where
     let mut cell = new_cell::<M, P, T, F>(params, run);
     // SAFETY: TC-3; the cell's one handle goes to the ref.
     let result = unsafe { Ref::from_cell(cell) };
+    let mut asks = None;
     let prepared = Node::entered("starting a task").and_then(|node| {
         if stays_here() {
             // What it asks for was granted where it was made.
             return Ok((node, Demand::default(), None));
         }
+        let wanted = options.retry_errors.as_ref();
+        let errors = retry::here(&node, wanted, M::META, options.is_stream)?;
+        if node.asks_driver() && M::META.entry.is_some() {
+            // Who runs it counts it.
+            asks = (!options.are_default()).then(|| Box::new(options.clone()));
+            return Ok((node, Demand::default(), None));
+        }
         let demand = options.demand(M::META)?;
         node.resources.check_feasible(&demand, M::META.name)?;
         options.check_scheduler(&node)?;
-        let wanted = options.retry_errors.as_ref();
-        let errors = retry::here(&node, wanted, M::META, options.is_stream)?;
         Ok((node, demand, errors))
     });
     match prepared {
@@ -398,6 +404,7 @@ where
                     max_retries: options.max_retries,
                     max_calls: options.max_calls,
                     retry_errors: errors.or(options.retry_errors),
+                    asks,
                 }));
                 let waits = super::dependencies::of::<P>(&(*Header::args::<(P, F)>(cell)).0);
                 super::dependencies::when_ready(waits, cell, Box::new(start_admitted));

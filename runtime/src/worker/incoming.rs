@@ -11,6 +11,7 @@ use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Fault, Outcome};
 use crate::object::codec;
 use crate::object::reference::Ref;
+use crate::task::options::TaskOptions;
 use crate::task::raw::Header;
 use crate::task::stream::RefStream;
 use std::any::{TypeId, type_name};
@@ -23,6 +24,8 @@ pub struct Incoming<'a> {
     bytes: &'a [u8],
     actor: Option<NonNull<ActorCore>>,
     options: ActorOptions,
+    /// Of a task, if its caller said any.
+    asked: Option<TaskOptions>,
 }
 
 impl<'a> Incoming<'a> {
@@ -39,7 +42,14 @@ impl<'a> Incoming<'a> {
             bytes,
             actor,
             options,
+            asked: None,
         }
+    }
+
+    /// With what the caller of a task said of it.
+    pub(crate) fn asked(mut self, options: Option<TaskOptions>) -> Self {
+        self.asked = options;
+        self
     }
 
     fn wrong(&self, value: &str, problem: String) -> Error {
@@ -93,6 +103,11 @@ impl<'a> Incoming<'a> {
                 remedy: "both processes must be of the same build".into(),
             }),
         }
+    }
+
+    /// The options with which a task is made, if its caller said any.
+    pub fn task_options(&mut self) -> Option<TaskOptions> {
+        self.asked.take()
     }
 
     /// The options with which an actor is made.

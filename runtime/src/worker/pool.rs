@@ -3,7 +3,7 @@
 //!
 //! - WP-1 the runtime with `Isolation::Process` has a place for each of its CPUs; the worker of a
 //!   place is started when a task needs it. A place runs one task at a time, those
-//!   apart that wait for something there; tasks that find none free wait in the order in which they were made.
+//!   apart that wait for something there, which lend their CPUs to others from then on; tasks that find none free wait in the order in which they were made.
 //! - WP-2 a task that a task of a worker made goes to the place with the fewest at once: its parent
 //!   may wait for it, and keeps its place meanwhile.
 //! - WP-3 a task keeps its arguments' bytes until it is answered. If its worker dies it runs again,
@@ -23,7 +23,8 @@ use crate::error::{Error, Fault};
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::node::Node;
-use crate::task::options::MAX_RETRIES;
+use crate::resources::{Grant, Lent, Loan};
+use crate::task::options::{MAX_RETRIES, TaskOptions};
 use crate::task::raw::Header;
 use crate::task::retry::{self, RetryErrors};
 use std::collections::{HashMap, VecDeque};
@@ -45,6 +46,8 @@ pub(crate) enum Stays {
 /// A task on its way to a worker, or in one.
 pub(crate) struct Job {
     cell: NonNull<Header>,
+    /// If it was given one.
+    name: Option<String>,
     function: u32,
     parcel: Parcel,
     /// Runs that are left after this one; negative is no limit.
@@ -59,6 +62,8 @@ pub(crate) struct Job {
     /// The place it asked for.
     wanted: Option<usize>,
     at: Option<(usize, Arc<Peer>)>,
+    /// Its CPUs, which others have since it waits.
+    lent: Option<Lent>,
     pool: Arc<Pool>,
 }
 
@@ -120,6 +125,10 @@ impl Pool {
             unreachable!("a `local` task stays in its process");
         };
         let mut parcel = Parcel::default();
+        let name = extra.and_then(|extra| extra.name.clone());
+        if let Some(name) = &name {
+            TaskOptions::default().name(name).encode(&mut parcel.bytes);
+        }
         // SAFETY: as above.
         if let Err(fault) = unsafe { (vtable.travel.encode)(cell, &mut parcel) } {
             // SAFETY: TC-1, not sent.
@@ -133,6 +142,7 @@ impl Pool {
         let errors = extra.and_then(|extra| extra.retry_errors.clone());
         self.place(Job {
             cell,
+            name,
             function: registry::place_of(entry),
             parcel,
             // The items of a stream that came are not taken back.
@@ -146,6 +156,7 @@ impl Pool {
             is_nested,
             wanted: extra.and_then(|extra| extra.scheduler),
             at: None,
+            lent: None,
             pool: self.clone(),
         });
     }
@@ -290,6 +301,9 @@ fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
     match local.links.get(local, worker, 0) {
         Ok(link) => {
             head.flag = job.parcel.give(worker, local);
+            if job.name.is_some() {
+                head.flag |= serve::WITH_OPTIONS;
+            }
             let bytes = job.parcel.bytes.clone();
             let call = InFlight {
                 cell: job.cell,
@@ -309,19 +323,27 @@ fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
 }
 
 /// The place of a job that waits in its worker.
-pub(super) struct Freed(Arc<Pool>, (usize, Arc<Peer>));
+pub(super) struct Freed {
+    pool: Arc<Pool>,
+    place: (usize, Arc<Peer>),
+    loan: Option<Loan>,
+}
 
 impl Freed {
     /// Another job may have it.
     pub(super) fn give(self) {
-        self.0.frees(&self.1);
+        self.pool.frees(&self.place);
+        if let Some(loan) = self.loan {
+            loan.begin();
+        }
     }
 }
 
 impl Job {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         // SAFETY: a job that is not done is alive.
-        unsafe { self.cell.as_ref() }.meta().name
+        let function = unsafe { self.cell.as_ref() }.meta().name;
+        self.name.as_deref().unwrap_or(function)
     }
 
     /// Completes a job that is in no worker.
@@ -342,6 +364,7 @@ impl Job {
 
     /// It is not in its worker any more.
     fn leaves(&mut self) {
+        self.lent = None;
         if let Some(place) = self.at.take() {
             self.pool.frees(&place);
         }
@@ -350,7 +373,16 @@ impl Job {
     /// It waits in its worker (WP-1); its place, unless it is free already.
     pub(super) fn waits(&mut self) -> Option<Freed> {
         let place = self.at.take()?;
-        Some(Freed(self.pool.clone(), place))
+        // SAFETY: a job that is not done is alive, and its grant untouched until then.
+        let extra = unsafe { self.cell.as_ref().extra.as_ref() };
+        let grant = extra.and_then(|extra| extra.grant.as_ref());
+        let (loan, lent) = grant.and_then(Grant::loan).unzip();
+        self.lent = lent;
+        Some(Freed {
+            pool: self.pool.clone(),
+            place,
+            loan,
+        })
     }
 
     /// It was answered: its place is free. The cell is completed by the caller.

@@ -216,13 +216,21 @@ unsafe impl Send for Unsent {}
 pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
     // SAFETY: TC-1, the caller's right; a cell that is not DONE is alive.
     let vtable = unsafe { cell.as_ref() }.vtable();
-    let link = local.links.get(local, driver, 0);
+    // The gate, which is not the main thread if there are others.
+    let link = local.links.get(local, driver, driver.schedulers() - 1);
     let (Some(entry), Ok(link)) = (vtable.meta.entry, link) else {
         let what = vtable.meta.name.into();
         // SAFETY: TC-1, not sent.
         return unsafe { Header::fail(cell, Error::ShutDown { what }) };
     };
     let mut parcel = Parcel::in_buffer(local.links.buffer());
+    let mut flag = 0;
+    // SAFETY: TC-1: before it is sent its extra is ours.
+    let extra = unsafe { cell.as_ref().extra.as_ref() };
+    if let Some(options) = extra.and_then(|extra| extra.asks.as_ref()) {
+        options.encode(&mut parcel.bytes);
+        flag = serve::WITH_OPTIONS;
+    }
     // SAFETY: TC-1, the arguments are there.
     if let Err(fault) = unsafe { (vtable.travel.encode)(cell, &mut parcel) } {
         // SAFETY: TC-1, not sent.
@@ -232,7 +240,7 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
     unsafe { (vtable.travel.depart)(cell) };
     let head = Head {
         kind: Kind::Task,
-        flag: parcel.give(&link.peer, local),
+        flag: flag | parcel.give(&link.peer, local),
         a: 0,
         b: serve::joined(registry::place_of(entry), 0),
     };

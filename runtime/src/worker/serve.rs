@@ -18,12 +18,15 @@ use crate::executor::local::Local;
 use crate::node::Node;
 use crate::object::codec;
 use crate::object::when_done::when_done;
+use crate::task::options::TaskOptions;
 use crate::task::raw::Header;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Flag of an answer: the body is an error.
 pub(super) const FAILED: u8 = 1;
+/// Flag of a task: the body begins with its options.
+pub(super) const WITH_OPTIONS: u8 = 8;
 /// Flag of a call: the body begins with its id.
 pub(super) const WITH_ID: u8 = 4;
 
@@ -176,13 +179,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             let outer = local
                 .stays
                 .replace(if nested { Stays::Nested } else { Stays::Here });
-            let given = invoke(
-                &link.peer,
-                function,
-                (head.flag, body),
-                None,
-                ActorOptions::default(),
-            );
+            let given = invoke_task(&link.peer, function, (head.flag, body));
             local.stays.set(outer);
             reply(link, Asked::task(head.a, !nested), given, local);
         }
@@ -256,6 +253,24 @@ fn id_of(head: Head, body: &[u8]) -> (Option<u64>, &[u8]) {
         Some((id, args)) if head.flag & WITH_ID != 0 => (Some(u64::from_le_bytes(*id)), args),
         _ => (None, body),
     }
+}
+
+/// Makes the task that a message asks for.
+fn invoke_task(
+    peer: &Arc<Peer>,
+    function: u32,
+    (flag, body): (u8, &[u8]),
+) -> Result<Answering, Error> {
+    let (options, body) = match flag & WITH_OPTIONS {
+        0 => (None, body),
+        _ => TaskOptions::decode(body).map(|(options, body)| (Some(options), body))?,
+    };
+    codec::from_peer(peer, flag, body, |bytes| {
+        let entry = registry::at(function)?;
+        let name = (entry.meta)().name;
+        let mut incoming = Incoming::new(name, bytes, None, ActorOptions::default()).asked(options);
+        (entry.invoke)(&mut incoming)
+    })
 }
 
 pub(super) fn invoke(

@@ -21,6 +21,18 @@ pub struct ErrorCodec {
     decode: fn(&[u8]) -> Option<Returned>,
 }
 
+impl ErrorCodec {
+    /// Of the type with this name, if a function of the program returns it.
+    pub(crate) fn of(name: &str) -> Option<&'static Self> {
+        codecs().get(name).copied()
+    }
+
+    /// Whether `error` is of its type.
+    pub(crate) fn is_of(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        (self.encode)(error).is_some()
+    }
+}
+
 /// Finds out whether `E` is serde; the macros ask it.
 pub struct ErrorProbe<E>(std::marker::PhantomData<fn() -> E>);
 
