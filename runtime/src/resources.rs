@@ -310,6 +310,11 @@ impl Grant {
         cpus
     }
 
+    /// Whether there is something to lend.
+    pub(crate) fn has_cpus(&self) -> bool {
+        self.demand.0.contains_key(CPU)
+    }
+
     /// Lends the CPUs out while the task is blocked.
     pub(crate) fn lend_cpus(&self) {
         let cpus = self.cpus();

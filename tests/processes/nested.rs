@@ -71,7 +71,9 @@ fn parent(what: String, diary: String) -> Result<Vec<usize>, Error> {
     Ok(match &*what {
         "crash" => {
             let crashes = |retries: i32| {
-                let options = crashes::options().max_retries(retries).name("the child");
+                // Not in the process of its parent, which would go with it.
+                let options = crashes::options().max_retries(retries).scheduler(1);
+                let options = options.name("the child");
                 let error = options.remote(diary.clone()).get().unwrap_err();
                 assert!(matches!(error, Error::WorkerCrashed { .. }), "{error}");
                 assert!(error.to_string().contains("the child"), "{error}");
@@ -134,7 +136,8 @@ fn ask(what: &str) -> Vec<usize> {
     let path = diary.path();
     // Its own CPUs are its children's while it waits.
     crate::run(config(), |maser| {
-        let given = parent::options().num_cpus(2).remote(what, path).get();
+        let parent = parent::options().num_cpus(2).scheduler(0);
+        let given = parent.remote(what, path).get();
         let (total, free) = maser.resources();
         assert_eq!(total, free);
         given.unwrap()

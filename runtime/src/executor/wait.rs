@@ -126,12 +126,14 @@ impl<'a> LentCpus<'a> {
     #[inline]
     pub(crate) fn of_this_stack(local: &'a Local) -> Self {
         let lent = Self(local);
-        lent.each(Grant::lend_cpus);
+        lent.each(true, Grant::lend_cpus);
         lent
     }
 
     #[inline]
-    fn each(&self, with: impl Fn(&Grant)) {
+    fn each(&self, waits: bool, with: impl Fn(&Grant)) {
+        let serving = &self.0.links.serving;
+        let is_asked = serving.has_lenders();
         let mut frame = self.0.frame.get();
         // SAFETY: frames live on the stack of the running coroutine; the cell of each is alive and
         // its extra untouched until its task ends.
@@ -141,6 +143,9 @@ impl<'a> LentCpus<'a> {
             if let Some(grant) = extra.and_then(|extra| extra.grant.as_ref()) {
                 with(grant);
             }
+            if is_asked {
+                serving.tell_lender(one.header, waits);
+            }
             frame = one.below;
         }
     }
@@ -149,7 +154,7 @@ impl<'a> LentCpus<'a> {
 impl Drop for LentCpus<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.each(Grant::reclaim_cpus);
+        self.each(false, Grant::reclaim_cpus);
     }
 }
 

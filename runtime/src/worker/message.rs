@@ -47,7 +47,8 @@ pub(crate) enum Kind {
     Item = 10,
     /// The consumer of the stream of call `a` has room for `b` more, or with flag 1 wants none.
     More = 11,
-    /// The task of ticket `a` waits for something: its worker has room for another one.
+    /// The task of ticket `a` waits for something: its worker has room for another one. With flag 1 it
+    /// lends its CPUs out, with flag 2 it has them back.
     Blocked = 15,
     /// `a` references to arrays go back; which ones.
     Release = 12,

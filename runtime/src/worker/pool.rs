@@ -3,7 +3,7 @@
 //!
 //! - WP-1 the runtime with `Isolation::Process` has a place for each of its CPUs; the worker of a
 //!   place is started when a task needs it. A place runs one task at a time, those
-//!   apart that wait for something there, which lend their CPUs to others from then on; tasks that find none free wait in the order in which they were made.
+//!   apart that wait for something there; tasks that find none free wait in the order in which they were made.
 //! - WP-2 a task that a task of a worker made goes to the place with the fewest at once: its parent
 //!   may wait for it, and keeps its place meanwhile.
 //! - WP-3 a task keeps its arguments' bytes until it is answered. If its worker dies it runs again,
@@ -62,7 +62,7 @@ pub(crate) struct Job {
     /// The place it asked for.
     wanted: Option<usize>,
     at: Option<(usize, Arc<Peer>)>,
-    /// Its CPUs, which others have since it waits.
+    /// Its CPUs, which others have while it waits for a result.
     lent: Option<Lent>,
     pool: Arc<Pool>,
 }
@@ -304,6 +304,9 @@ fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
             if job.name.is_some() {
                 head.flag |= serve::WITH_OPTIONS;
             }
+            if job.grant().is_some_and(Grant::has_cpus) {
+                head.flag |= serve::LENDS;
+            }
             let bytes = job.parcel.bytes.clone();
             let call = InFlight {
                 cell: job.cell,
@@ -323,19 +326,12 @@ fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
 }
 
 /// The place of a job that waits in its worker.
-pub(super) struct Freed {
-    pool: Arc<Pool>,
-    place: (usize, Arc<Peer>),
-    loan: Option<Loan>,
-}
+pub(super) struct Freed(Arc<Pool>, (usize, Arc<Peer>));
 
 impl Freed {
     /// Another job may have it.
     pub(super) fn give(self) {
-        self.pool.frees(&self.place);
-        if let Some(loan) = self.loan {
-            loan.begin();
-        }
+        self.0.frees(&self.1);
     }
 }
 
@@ -373,16 +369,25 @@ impl Job {
     /// It waits in its worker (WP-1); its place, unless it is free already.
     pub(super) fn waits(&mut self) -> Option<Freed> {
         let place = self.at.take()?;
+        Some(Freed(self.pool.clone(), place))
+    }
+
+    /// It waits in its worker for a result: its CPUs, which others may have meanwhile.
+    pub(super) fn lends(&mut self) -> Option<Loan> {
+        let (loan, lent) = self.grant().and_then(Grant::loan)?;
+        self.lent = Some(lent);
+        Some(loan)
+    }
+
+    /// It goes on there.
+    pub(super) fn goes_on(&mut self) {
+        self.lent = None;
+    }
+
+    fn grant(&self) -> Option<&Grant> {
         // SAFETY: a job that is not done is alive, and its grant untouched until then.
         let extra = unsafe { self.cell.as_ref().extra.as_ref() };
-        let grant = extra.and_then(|extra| extra.grant.as_ref());
-        let (loan, lent) = grant.and_then(Grant::loan).unzip();
-        self.lent = lent;
-        Some(Freed {
-            pool: self.pool.clone(),
-            place,
-            loan,
-        })
+        extra.and_then(|extra| extra.grant.as_ref())
     }
 
     /// It was answered: its place is free. The cell is completed by the caller.

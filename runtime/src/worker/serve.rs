@@ -27,6 +27,8 @@ use std::sync::Arc;
 pub(super) const FAILED: u8 = 1;
 /// Flag of a task: the body begins with its options.
 pub(super) const WITH_OPTIONS: u8 = 8;
+/// Flag of a task: its CPUs are lent out while it waits for a result.
+pub(super) const LENDS: u8 = 16;
 /// Flag of a call: the body begins with its id.
 pub(super) const WITH_ID: u8 = 4;
 
@@ -181,7 +183,8 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 .replace(if nested { Stays::Nested } else { Stays::Here });
             let given = invoke_task(&link.peer, function, (head.flag, body));
             local.stays.set(outer);
-            reply(link, Asked::task(head.a, !nested), given, local);
+            let lends = head.flag & LENDS != 0;
+            reply(link, Asked::task(head.a, !nested, lends), given, local);
         }
         Kind::Call => {
             let (function, number) = split(head.b);
@@ -233,7 +236,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
         }
         Kind::Errand => errand::serve(link, head, body, local),
         Kind::Release => local.node.bulk.take_back(&link.peer, body),
-        Kind::Blocked => link.task_waits(head.a),
+        Kind::Blocked => link.task_waits(head.a, head.flag),
         Kind::Cancel => local.links.serving.cancel(link, head.a),
         Kind::More => link.peer.pumps().more(link.there(), head),
         Kind::Answer | Kind::Item => unreachable!("the link takes them"),
@@ -328,27 +331,39 @@ pub(super) struct Asked {
     n: u64,
     /// Whether its place in the pool is free once it waits.
     is_task: bool,
+    /// Whether it lends CPUs.
+    lends: bool,
 }
 
 impl Asked {
-    fn task(ticket: u64, is_task: bool) -> Self {
-        let n = 0;
-        Self { ticket, n, is_task }
+    fn task(ticket: u64, is_task: bool, lends: bool) -> Self {
+        Self {
+            is_task,
+            lends,
+            ..Self::call(ticket, 0)
+        }
     }
 
     pub(super) fn call(ticket: u64, n: u64) -> Self {
-        let is_task = false;
-        Self { ticket, n, is_task }
+        Self {
+            ticket,
+            n,
+            is_task: false,
+            lends: false,
+        }
     }
 }
 
 /// Sends what a call gives, now or when it is there.
 fn reply(link: &Arc<Link>, asked: Asked, given: Result<Answering, Error>, local: &Local) {
-    let Asked { ticket, n, is_task } = asked;
+    let Asked { ticket, n, .. } = asked;
     match given.map(|answering| answering.0) {
         Ok(Given::One(answer)) => {
             let serving = &local.links.serving;
-            serving.begins(link, ticket, &answer, is_task);
+            serving.begins(link, ticket, &answer, asked.is_task);
+            if asked.lends {
+                serving.lends(link, ticket, &answer);
+            }
             run_now(&answer, local);
             if is_done(&answer) {
                 serving.ends(link, ticket);

@@ -20,6 +20,9 @@ struct Listed {
     task: Option<Arc<Link>>,
 }
 
+/// A task by its link, its ticket and its cell, which lives as long as it is listed.
+type Lender = (Arc<Link>, u64, NonNull<Header>);
+
 /// See the module's page.
 #[derive(Default)]
 pub(crate) struct Serving {
@@ -27,7 +30,13 @@ pub(crate) struct Serving {
     calls: RefCell<Vec<Listed>>,
     /// How many of them are tasks that were not seen to wait.
     tasks: Cell<usize>,
+    /// Tasks that lend their CPUs out while they wait for a result.
+    lenders: RefCell<Vec<Lender>>,
 }
+
+/// Flags of `Kind::Blocked`.
+pub(super) const LENDS_NOW: u8 = 1;
+pub(super) const HAS_BACK: u8 = 2;
 
 impl Serving {
     /// A call was begun; `answer` lives until [`ends`](Self::ends) was called.
@@ -43,6 +52,38 @@ impl Serving {
             cell: answer.cell(),
             task,
         });
+    }
+
+    /// The call that was begun lends its CPUs out while it waits.
+    #[cold]
+    pub(super) fn lends(&self, link: &Arc<Link>, ticket: u64, answer: &Answer) {
+        let lender = (link.clone(), ticket, answer.cell());
+        self.lenders.borrow_mut().push(lender);
+    }
+
+    /// Whether there are tasks that lend their CPUs out while they wait.
+    #[inline(always)]
+    pub(crate) fn has_lenders(&self) -> bool {
+        !self.lenders.borrow().is_empty()
+    }
+
+    /// The task of `cell` waits for a result from now on, or goes on: if it lends its CPUs, its driver
+    /// is told.
+    #[cold]
+    pub(crate) fn tell_lender(&self, cell: *const Header, waits: bool) {
+        let lenders = self.lenders.borrow();
+        let found = lenders
+            .iter()
+            .find(|(_, _, own)| own.as_ptr().cast_const() == cell);
+        if let Some((link, ticket, _)) = found {
+            let head = Head {
+                kind: Kind::Blocked,
+                flag: if waits { LENDS_NOW } else { HAS_BACK },
+                a: *ticket,
+                b: 0,
+            };
+            link.send(head, &[]);
+        }
     }
 
     /// Whether there are tasks that were not seen to wait.
@@ -82,6 +123,10 @@ impl Serving {
             let call = calls.swap_remove(at);
             if call.task.is_some() {
                 self.tasks.set(self.tasks.get() - 1);
+            }
+            if self.has_lenders() {
+                let mut lenders = self.lenders.borrow_mut();
+                lenders.retain(|(_, _, cell)| *cell != call.cell);
             }
         }
     }
