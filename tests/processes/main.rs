@@ -10,6 +10,7 @@ mod graphs;
 mod handles;
 mod names;
 mod nested;
+mod nested_actors;
 mod output;
 mod restarts;
 mod retries;

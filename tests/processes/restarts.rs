@@ -18,7 +18,10 @@ impl Diary {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
-        Self(std::env::temp_dir().join(name))
+        let path = std::env::temp_dir().join(name);
+        // Of a process that had the number before, and was killed.
+        drop(std::fs::remove_file(&path));
+        Self(path)
     }
 
     pub(super) fn path(&self) -> String {

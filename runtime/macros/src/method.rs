@@ -193,7 +193,7 @@ impl Method {
         let made_here = quote! {
             #call {
                 actor: incoming.actor::<#actor>()?,
-                options: ::core::default::Default::default(),
+                options: incoming.call_options(),
             }.#remote(#names)
         };
         let (entry, entry_of) = entry::entry(

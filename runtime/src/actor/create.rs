@@ -71,7 +71,9 @@ impl ActorOptions {
         self
     }
 
-    /// What a crash of it takes along.
+    /// What a crash of it takes along; default is what the runtime's configuration says. An actor that
+    /// code in a worker process makes lives in that worker unless this says
+    /// [`Isolation::Process`]; then the driver makes it, and its maker reaches it through the driver.
     #[must_use]
     pub fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = Some(isolation);
@@ -131,15 +133,42 @@ impl ActorOptions {
     /// Takes what [`encode`](Self::encode) wrote off the front of `bytes`.
     pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, &[u8])> {
         let decoded = postcard::take_from_bytes::<(Option<String>, i32)>(bytes);
-        let ((name, max_concurrency), rest) = decoded.map_err(|error| Error::NotPortable {
-            function: "a constructor".into(),
-            value: "the options".into(),
-            problem: error.to_string(),
-        })?;
+        let ((name, max_concurrency), rest) = decoded.map_err(not_options)?;
         let options = Self {
             name,
             max_concurrency: u32::try_from(max_concurrency).ok(),
             ..Self::default()
+        };
+        Ok((options, rest))
+    }
+
+    /// Appends all that the driver has to know to make it in a process of its own.
+    pub(crate) fn encode_whole(&self, bytes: &mut Vec<u8>) {
+        let asked = (
+            (self.num_cpus, self.num_gpus, &self.resources),
+            (&self.name, self.max_concurrency),
+            (self.max_restarts, self.max_task_retries),
+        );
+        if let Ok(written) = postcard::to_extend(&asked, std::mem::take(bytes)) {
+            *bytes = written;
+        }
+    }
+
+    /// Takes what [`encode_whole`](Self::encode_whole) wrote off the front of `bytes`.
+    pub(crate) fn decode_whole(bytes: &[u8]) -> Result<(Self, &[u8])> {
+        let (asked, rest) = postcard::take_from_bytes(bytes).map_err(not_options)?;
+        let ((num_cpus, num_gpus, resources), (name, max_concurrency), ends) = asked;
+        let (max_restarts, max_task_retries) = ends;
+        let options = Self {
+            num_cpus,
+            num_gpus,
+            resources,
+            name,
+            max_concurrency,
+            isolation: Some(Isolation::Process),
+            scheduler: None,
+            max_restarts,
+            max_task_retries,
         };
         Ok((options, rest))
     }
@@ -149,6 +178,20 @@ impl ActorOptions {
         let gpus = self.num_gpus.unwrap_or(meta.defaults.num_gpus);
         Demand::of(Some(cpus), Some(gpus), &self.resources)
     }
+}
+
+#[cold]
+fn not_options(error: postcard::Error) -> Error {
+    Error::NotPortable {
+        function: "a constructor".into(),
+        value: "the options".into(),
+        problem: error.to_string(),
+    }
+}
+
+/// Whether another process is asked to make it.
+fn is_asked(remote: &Option<Remote>) -> bool {
+    remote.as_ref().is_some_and(|remote| remote.asks.is_some())
 }
 
 /// A count of times, or -1.
@@ -195,8 +238,6 @@ where
         Ok(node) => node,
         Err(error) => return (stillborn(error), None),
     };
-    // The process that asked for it has its name.
-    let asked_here = stays_here();
     match prepare(&node, &options, A::META) {
         Ok(Prepared {
             grant,
@@ -208,9 +249,11 @@ where
                 .max_concurrency
                 .unwrap_or(A::META.defaults.max_concurrency);
             let name = options.name.clone();
+            // The process that asked for it has its name, or the one that is asked.
+            let asked_elsewhere = stays_here() || is_asked(&remote);
             let core = ActorCore::new::<A>(node.clone(), home, name, limit, grant, remote);
             if let Some(name) = &options.name
-                && !asked_here
+                && !asked_elsewhere
                 && let Err(taken) = node.names.add(name, core, claim)
             {
                 ActorCore::die(core, taken);
@@ -238,6 +281,14 @@ struct Prepared {
 }
 
 fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Result<Prepared> {
+    if let Some(remote) = at_driver(node, options, meta) {
+        // Who makes it has its name, and counts what it asks for.
+        return Ok(Prepared {
+            grant: None,
+            remote: Some(remote),
+            claim: None,
+        });
+    }
     check_scheduler(options.scheduler, node)?;
     let claim = match &options.name {
         Some(name) if !stays_here() => node.names.reserve(node, name)?,
@@ -252,10 +303,17 @@ fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Res
     })
 }
 
+/// In a worker, an actor that is to have a process of its own: the driver is asked to make it.
+fn at_driver(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Option<Remote> {
+    let membership = node.workers.membership()?;
+    let leaves = options.isolation == Some(Isolation::Process) && meta.entry.is_some();
+    (leaves && !stays_here()).then(|| remote::ask_for(node, &membership.driver, options.clone()))
+}
+
 /// The process in which it is to live, if that is another one.
 fn place(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Result<Option<Remote>> {
     let isolation = options.isolation.unwrap_or(node.settings.isolation);
-    // A worker makes its actors in its own process.
+    // A worker makes its actors in its own process, unless they ask for one of their own.
     let stays = node.runs_inline() || node.workers.membership().is_some();
     if isolation == Isolation::Thread || stays || meta.entry.is_none() {
         return Ok(None);

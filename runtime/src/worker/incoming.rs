@@ -5,6 +5,7 @@
 )]
 
 use super::parcel::Parcel;
+use crate::actor::call::CallOptions;
 use crate::actor::core::ActorCore;
 use crate::actor::create::ActorOptions;
 use crate::actor::handle::{Actor, ActorType};
@@ -26,6 +27,8 @@ pub struct Incoming<'a> {
     options: ActorOptions,
     /// Of a task, if its caller said any.
     asked: Option<TaskOptions>,
+    /// Of a call, if its caller said it.
+    retries: Option<i32>,
 }
 
 impl<'a> Incoming<'a> {
@@ -43,6 +46,7 @@ impl<'a> Incoming<'a> {
             actor,
             options,
             asked: None,
+            retries: None,
         }
     }
 
@@ -103,6 +107,19 @@ impl<'a> Incoming<'a> {
                 remedy: "both processes must be of the same build".into(),
             }),
         }
+    }
+
+    /// How often the caller of a method wants it sent again.
+    pub(crate) fn retries(&mut self, retries: Option<i32>) {
+        self.retries = retries;
+    }
+
+    /// What the caller of a method said of the call.
+    pub fn call_options(&self) -> CallOptions {
+        let options = CallOptions::new();
+        self.retries.map_or_else(CallOptions::new, |retries| {
+            options.max_task_retries(retries)
+        })
     }
 
     /// The options with which a task is made, if its caller said any.

@@ -14,6 +14,7 @@ use super::peer::Peer;
 use super::restart::{Policy, Supervisor};
 use super::{registry, serve};
 use crate::actor::core::{Access, ActorCore};
+use crate::actor::create::ActorOptions;
 use crate::actor::lane::Question;
 use crate::error::{Error, Fault};
 use crate::executor::local::Local;
@@ -36,6 +37,8 @@ pub(crate) struct Remote {
     pub(crate) number: u32,
     /// Whether the process was started for it and by this one.
     is_alone: bool,
+    /// In a worker, of an actor that the driver is asked to make.
+    pub(crate) asks: Option<Box<ActorOptions>>,
     /// Calls that were sent to it (`exports` rule XP-2).
     sent: AtomicU64,
     /// Handles that came for it.
@@ -51,6 +54,7 @@ impl Remote {
             there,
             number,
             is_alone: true,
+            asks: None,
             sent: AtomicU64::new(0),
             handles: AtomicU64::new(1),
             supervisor: None,
@@ -103,6 +107,19 @@ impl Remote {
     /// The home of its block.
     pub(crate) fn home(&self) -> usize {
         FIRST_HOME + self.peer.slot as usize
+    }
+}
+
+/// An actor that `driver` is asked to make with these options.
+pub(crate) fn ask_for(node: &Node, driver: &Arc<Peer>, options: ActorOptions) -> Remote {
+    Remote {
+        is_alone: false,
+        asks: Some(Box::new(options)),
+        ..Remote::new(
+            driver.clone(),
+            driver.schedulers() - 1,
+            node.workers.number(),
+        )
     }
 }
 
@@ -166,8 +183,19 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
         Err(error) => return refuse(Fault::new(error)),
     };
     let mut parcel = Parcel::in_buffer(local.links.buffer());
+    let mut flag = 0;
     if is_construction {
-        actor.encode_options(&mut parcel.bytes);
+        match &remote.asks {
+            Some(options) => {
+                options.encode_whole(&mut parcel.bytes);
+                flag = serve::WITH_OPTIONS;
+            }
+            None => actor.encode_options(&mut parcel.bytes),
+        }
+    // SAFETY: TC-1: before it is sent its extra is ours.
+    } else if let Some(retries) = unsafe { Header::retries(cell) } {
+        parcel.bytes.extend(retries.to_le_bytes());
+        flag = serve::WITH_OPTIONS;
     }
     // SAFETY: TC-1, the arguments are there.
     match unsafe { (vtable.travel.encode)(cell, &mut parcel) } {
@@ -175,7 +203,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
         Ok(()) => {
             // SAFETY: VL-1.
             unsafe { (vtable.travel.depart)(cell) };
-            let flag = parcel.give(&link.peer, local);
+            let flag = flag | parcel.give(&link.peer, local);
             // RA-2.
             actor.retain();
             let kind = match is_construction {

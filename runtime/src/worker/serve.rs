@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 /// Flag of an answer: the body is an error.
 pub(super) const FAILED: u8 = 1;
-/// Flag of a task: the body begins with its options.
+/// Flag of a task, a call or the making of an actor: the body begins with its options.
 pub(super) const WITH_OPTIONS: u8 = 8;
 /// Flag of a task: its CPUs are lent out while it waits for a result.
 pub(super) const LENDS: u8 = 16;
@@ -283,18 +283,30 @@ pub(super) fn invoke(
     actor: Option<&HeldActor>,
     options: ActorOptions,
 ) -> Result<Answering, Error> {
+    let (retries, body) = match (body.split_first_chunk(), actor) {
+        (Some((retries, args)), Some(_)) if flag & WITH_OPTIONS != 0 => {
+            (Some(i32::from_le_bytes(*retries)), args)
+        }
+        _ => (None, body),
+    };
     codec::from_peer(peer, flag, body, |bytes| {
         let entry = registry::at(function)?;
         let core = actor.map(HeldActor::core);
         let mut incoming = Incoming::new((entry.meta)().name, bytes, core, options);
+        incoming.retries(retries);
         (entry.invoke)(&mut incoming)
     })
 }
 
 fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     let (function, number) = split(head.b);
-    let outer = local.stays.replace(Stays::Here);
-    let made = ActorOptions::decode(body).and_then(|(options, arguments)| {
+    // The driver was asked by a worker: what it makes is its own.
+    let (stays, options) = match head.flag & WITH_OPTIONS {
+        0 => (Stays::Here, ActorOptions::decode(body)),
+        _ => (Stays::No, ActorOptions::decode_whole(body)),
+    };
+    let outer = local.stays.replace(stays);
+    let made = options.and_then(|(options, arguments)| {
         match invoke(&link.peer, function, (head.flag, arguments), None, options)?.0 {
             Given::Actor(actor, end) => Ok((actor, end)),
             _ => Err(Error::InvalidArgument {
