@@ -345,17 +345,6 @@ impl Header {
         unsafe { cell.as_ref().extra.as_mut() }?.stream.as_mut()
     }
 
-    /// How often a call that is no stream is sent again after a crash, if it says so.
-    ///
-    /// # Safety
-    /// The cell is not DONE, and the caller has the right to complete it.
-    #[inline]
-    pub(crate) unsafe fn retries(cell: NonNull<Header>) -> Option<i32> {
-        // SAFETY: before DONE only the producer touches `extra`.
-        let extra = unsafe { cell.as_ref().extra.as_ref() }?;
-        extra.max_retries
-    }
-
     /// A stream whose call failed, wherever that was, ends with the error (SP-2).
     #[cold]
     unsafe fn drop_extra(mut cell: NonNull<Header>, fault: Option<&Fault>) {

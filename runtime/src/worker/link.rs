@@ -24,7 +24,7 @@ use super::parcel::{self, IN_STORE};
 use super::peer::Peer;
 use super::pool::Job;
 use super::restart::recall::Sent;
-use super::{serve, serving, stream, wire_error};
+use super::{serve, stream, wire_error};
 use crate::actor::core::ActorCore;
 use crate::error::Fault;
 use crate::executor::local::Local;
@@ -262,26 +262,15 @@ impl Link {
 
     /// The task of a ticket waits: its place is free for another one, or with a flag its CPUs are.
     pub(super) fn task_waits(&self, ticket: u64, flag: u8) {
-        let (place, loan) = {
+        let freed = {
             let mut inside = self.enter(thread_number());
             let place = inside.places.get_mut(ticket as u32 as usize);
             let place = place.filter(|place| u64::from(place.uses) == ticket >> 32);
             let job = place.and_then(|place| place.call.as_mut()?.job.as_mut());
-            match (flag, job) {
-                (_, None) => (None, None),
-                (serving::LENDS_NOW, Some(job)) => (None, job.lends()),
-                (serving::HAS_BACK, Some(job)) => {
-                    job.goes_on();
-                    (None, None)
-                }
-                (_, Some(job)) => (job.waits(), None),
-            }
+            job.and_then(|job| job.waits(flag))
         };
-        if let Some(place) = place {
-            place.give();
-        }
-        if let Some(loan) = loan {
-            loan.begin();
+        if let Some(freed) = freed {
+            freed.give();
         }
     }
 

@@ -17,6 +17,7 @@ use super::link::InFlight;
 use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
+use super::serving::{HAS_BACK, LENDS_NOW};
 use super::{registry, serve};
 use crate::actor::lane::shut_down;
 use crate::error::{Error, Fault};
@@ -325,13 +326,21 @@ fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
     }
 }
 
-/// The place of a job that waits in its worker.
-pub(super) struct Freed(Arc<Pool>, (usize, Arc<Peer>));
+/// What a job that waits in its worker leaves to others.
+pub(super) enum Freed {
+    /// Its place.
+    Place(Arc<Pool>, (usize, Arc<Peer>)),
+    /// Its CPUs.
+    Cpus(Loan),
+}
 
 impl Freed {
     /// Another job may have it.
     pub(super) fn give(self) {
-        self.0.frees(&self.1);
+        match self {
+            Self::Place(pool, place) => pool.frees(&place),
+            Self::Cpus(loan) => loan.begin(),
+        }
     }
 }
 
@@ -366,22 +375,21 @@ impl Job {
         }
     }
 
-    /// It waits in its worker (WP-1); its place, unless it is free already.
-    pub(super) fn waits(&mut self) -> Option<Freed> {
-        let place = self.at.take()?;
-        Some(Freed(self.pool.clone(), place))
-    }
-
-    /// It waits in its worker for a result: its CPUs, which others may have meanwhile.
-    pub(super) fn lends(&mut self) -> Option<Loan> {
-        let (loan, lent) = self.grant().and_then(Grant::loan)?;
-        self.lent = Some(lent);
-        Some(loan)
-    }
-
-    /// It goes on there.
-    pub(super) fn goes_on(&mut self) {
-        self.lent = None;
+    /// It waits in its worker (WP-1), or with a flag it waits for a result, or goes on: what is free
+    /// now that was not before.
+    pub(super) fn waits(&mut self, flag: u8) -> Option<Freed> {
+        match flag {
+            LENDS_NOW => {
+                let (loan, lent) = self.grant().and_then(Grant::loan)?;
+                self.lent = Some(lent);
+                Some(Freed::Cpus(loan))
+            }
+            HAS_BACK => {
+                self.lent = None;
+                None
+            }
+            _ => Some(Freed::Place(self.pool.clone(), self.at.take()?)),
+        }
     }
 
     fn grant(&self) -> Option<&Grant> {

@@ -184,6 +184,8 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
     };
     let mut parcel = Parcel::in_buffer(local.links.buffer());
     let mut flag = 0;
+    // SAFETY: TC-1: before it is sent its extra is ours.
+    let extra = unsafe { cell.as_ref().extra.as_ref() };
     if is_construction {
         match &remote.asks {
             Some(options) => {
@@ -192,8 +194,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
             }
             None => actor.encode_options(&mut parcel.bytes),
         }
-    // SAFETY: TC-1: before it is sent its extra is ours.
-    } else if let Some(retries) = unsafe { Header::retries(cell) } {
+    } else if let Some(retries) = extra.and_then(|extra| extra.max_retries) {
         parcel.bytes.extend(retries.to_le_bytes());
         flag = serve::WITH_OPTIONS;
     }
