@@ -6,6 +6,7 @@ mod arrays_in_graphs;
 mod checkpoints;
 mod graph_actors;
 mod graph_ends;
+mod graph_handles;
 mod graphs;
 mod handles;
 mod names;

@@ -14,6 +14,9 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
+/// How the name of every type of handles begins.
+pub(crate) const TYPE_NAME: &str = concat!(module_path!(), "::Actor<");
+
 /// Implemented by `#[maser::actor]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an actor",

@@ -211,6 +211,8 @@ impl<T: GraphValue> OutPort for LineOut<T> {
 /// What the graph needs to know of a node's type, made where the type is known.
 #[derive(Clone, Copy)]
 pub(crate) struct ValueType {
+    /// The type's name.
+    pub(crate) name: fn() -> &'static str,
     /// A new `Arc<Slot<T>>`.
     pub(crate) new_slot: fn() -> Box<dyn Any + Send>,
     pub(crate) clone_slot: fn(&(dyn Any + Send)) -> Box<dyn Any + Send>,
@@ -255,6 +257,7 @@ pub(crate) fn in_port<T: GraphValue>(
 impl ValueType {
     pub(crate) fn of<T: GraphValue>() -> Self {
         Self {
+            name: std::any::type_name::<T>,
             new_slot: || Box::new(Arc::new(Slot::<T>::new())),
             clone_slot: |slot| Box::new(slot_of::<T>(slot)),
             edge: |from, last, to, depth, target| {

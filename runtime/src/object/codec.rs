@@ -7,6 +7,7 @@
 use super::reference::Ref;
 use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Result};
+use crate::executor::local::Local;
 use crate::worker::bulk::claims::{Claims, HAS_OBJECTS};
 use crate::worker::bulk::{Beside, Name};
 use crate::worker::handles;
@@ -396,6 +397,18 @@ pub(crate) fn goes_out() -> bool {
     SCOPE.with(|scope| matches!(*scope.borrow(), Some(Scope::Out(_))))
 }
 
+/// Whether it goes along an edge of a graph, where there is nobody who could resolve a ref.
+fn goes_along_an_edge() -> bool {
+    goes_out() && ARRAYS.with_borrow(Option::is_some)
+}
+
+/// A ref or a handle that was found on an edge: the value is refused for it.
+struct Stranded;
+
+impl Thing for Stranded {
+    fn give(&self, _: &Arc<Peer>, _: &Local) {}
+}
+
 /// Puts something that the value refers to into its parcel.
 pub(crate) fn take_along(thing: Box<dyn Thing>) {
     SCOPE.with(|scope| {
@@ -418,6 +431,10 @@ const OUTSIDE: &str = "a ref or actor handle can only be encoded by maser itself
 
 impl<T: crate::Value> Serialize for Ref<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if goes_along_an_edge() {
+            take_along(Box::new(Stranded));
+            return 0_u32.serialize(serializer);
+        }
         if goes_out() {
             return handles::write_ref(self, take_along, serializer);
         }
@@ -438,6 +455,10 @@ impl<'de, T: crate::Value> Deserialize<'de> for Ref<T> {
 
 impl<A: ActorType> Serialize for Actor<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if goes_along_an_edge() {
+            take_along(Box::new(Stranded));
+            return 0_u32.serialize(serializer);
+        }
         if goes_out() {
             return handles::write_actor(self, take_along, serializer);
         }

@@ -15,6 +15,9 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::time::Duration;
 
+/// How the name of every type of refs begins.
+pub(crate) const TYPE_NAME: &str = concat!(module_path!(), "::Ref<");
+
 /// An immutable value that exists or will exist: the result of a task or method, or a `put`.
 ///
 /// Cloning makes another handle of the same value. The value is freed with its last handle;

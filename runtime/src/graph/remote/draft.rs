@@ -5,11 +5,13 @@ use super::ports::NodeCodec;
 use super::ringer::Waiting;
 use super::step::result_codec;
 use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, PartStep};
+use crate::actor::handle;
 use crate::error::{Error, Result};
 use crate::graph::build::{Action, Elsewhere, NodeDef};
 use crate::graph::core::Core;
 use crate::graph::plan::Plan;
 use crate::node::Node;
+use crate::object::reference;
 use crate::worker::peer::Peer;
 use crate::worker::registry;
 use crate::worker::remote::FIRST_HOME;
@@ -181,6 +183,59 @@ impl Draft<'_> {
                 self.add(Carries::Tick(segment), (DRIVER, 0), to);
             }
         }
+    }
+
+    /// Workers compile graphs of their own actors alone.
+    pub(super) fn is_of_driver(&self) -> Result<()> {
+        if self.host.workers.membership().is_none() {
+            return Ok(());
+        }
+        let mut nodes = self.nodes.iter().enumerate();
+        let first = nodes.find_map(|(at, def)| Some((def.label(at), remote_of(def)?)));
+        let (node, actor) = first.map_or_else(
+            || ("graph".to_owned(), "an actor".to_owned()),
+            |(label, remote)| (label, remote.name.clone()),
+        );
+        Err(Error::Graph {
+            node,
+            problem: format!("{actor} is in another process, and this one is a worker"),
+            remedy:
+                "compile it in the driver, which has links to all processes, or in a worker with \
+                     actors of this very worker; ordinary calls reach every actor"
+                    .into(),
+        })
+    }
+
+    /// Refuses values on the edges between processes that are known to be refs or handles.
+    pub(super) fn has_no_handles(&self) -> Result<()> {
+        for spec in &self.edges {
+            let nodes = match spec.carries {
+                Carries::Value(node, _) | Carries::Output(node, _) => [Some(node), None],
+                Carries::Calls(input, output) => [Some(output), input],
+                Carries::Tick(_) => [None, None],
+            };
+            for node in nodes.into_iter().flatten() {
+                let def = &self.nodes[node];
+                let name = (def.value.name)();
+                let what = match name {
+                    name if name.contains(reference::TYPE_NAME) => "a ref",
+                    name if name.contains(handle::TYPE_NAME) => "an actor's handle",
+                    _ => continue,
+                };
+                return Err(Error::Graph {
+                    node: def.label(node),
+                    problem: format!(
+                        "its value, {name}, goes to another process along an edge of the graph, and \
+                         {what} cannot"
+                    ),
+                    remedy:
+                        "give it to the actor in an ordinary call before, or bind both steps to \
+                             actors of one process"
+                            .into(),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn end(&self, spec: &Spec, of: Process) -> EdgeEnd {

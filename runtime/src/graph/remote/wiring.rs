@@ -16,7 +16,7 @@ use super::objects::{Borrower, Lender};
 use super::pool::HandOver;
 use super::ringer::{Ringer, Waiting};
 use super::word::copy_in;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::executor::letter;
 use crate::graph::build::{Action, NodeDef};
 use crate::graph::core::Core;
@@ -181,14 +181,9 @@ impl Wiring {
         if draft.peers.is_empty() {
             return Ok(Self::none());
         }
-        if host.workers.membership().is_some() {
-            return Err(Error::Graph {
-                node: "graph".into(),
-                problem: "it was compiled in a worker and has actors of other processes".into(),
-                remedy: "compile it in the driver, or use actors of this process alone".into(),
-            });
-        }
+        draft.is_of_driver()?;
         draft.find_edges(outputs);
+        draft.has_no_handles()?;
         let gate = host.schedulers().len() - 1;
         let mut texts = Vec::new();
         for process in 1..=draft.peers.len() {
