@@ -33,6 +33,30 @@ pub(super) enum ToWorker {
         /// Its number among all processes that the node ever had.
         process: u32,
     },
+    /// So many bytes of extents may be made (`bulk::budget`).
+    Granted {
+        /// The question's number.
+        number: u64,
+        /// How many.
+        bytes: u64,
+    },
+    /// They may not.
+    Refused {
+        /// The question's number.
+        number: u64,
+        /// Bytes that nobody has.
+        free: u64,
+        /// Bytes of the driver.
+        driver: u64,
+        /// Bytes of processes that have died.
+        dead: u64,
+        /// Number, name and bytes of the other workers.
+        workers: Vec<(u32, String, u64)>,
+    },
+    /// Another process is short of memory: extents in which nothing lies go back.
+    Trim,
+    /// There is room again.
+    Room,
     /// Finish what was begun, then end.
     Stop,
     /// About compiled graphs.
@@ -94,6 +118,29 @@ pub(super) enum FromWorker {
     },
     /// An extent of it is no more.
     ExtentGone {
+        /// Its number.
+        extent: u32,
+    },
+    /// It needs memory for an extent (`bulk::budget`).
+    Wants {
+        /// The question's number.
+        number: u64,
+        /// How many bytes.
+        bytes: u64,
+        /// Whether an object waits for them.
+        urgent: bool,
+    },
+    /// It has so many bytes of extents less.
+    GaveBack {
+        /// How many.
+        bytes: u64,
+    },
+    /// It has given back what it does not need.
+    Trimmed,
+    /// It has unmapped an extent of another process.
+    ExtentLeft {
+        /// Whose.
+        owner: u32,
         /// Its number.
         extent: u32,
     },

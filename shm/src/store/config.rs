@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::events::StoreEvents;
 use super::peer::PeerId;
 use super::spill::Spill;
@@ -44,6 +45,9 @@ pub struct StoreConfig {
     pub warm_bytes: usize,
     /// Whether a thread of its own faults pages in before they are used.
     pub populate: bool,
+    /// What extents are taken from, if other stores take from it as well; `store_bytes` holds beside
+    /// it.
+    pub budget: Option<Arc<dyn Budget>>,
     /// Who is told of extents and shortages.
     pub events: Option<Arc<dyn StoreEvents>>,
     /// Where cold objects go when there is no room.
@@ -66,6 +70,7 @@ impl StoreConfig {
             extent_bytes_max: 64 << 20,
             warm_bytes: (1 << 30).min(store_bytes / 2),
             populate: true,
+            budget: None,
             events: None,
             spill: None,
             owner: PeerId(0),

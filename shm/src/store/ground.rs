@@ -1,7 +1,7 @@
 //! The extents of one store: how many, how large, of what pages, within its budget.
 //!
 //! - GRD-1 `used` is the bytes of all extents that are there or being made, and with what is charged
-//!   it is never above the budget.
+//!   it is never above the budget. A budget that others take from too has granted them (BDG-1).
 //! - GRD-2 an extent is announced before an object can lie in it, and its end after the last one is
 //!   gone.
 //! - GRD-3 no extent is made before one is needed. Each is twice as large as the one before, up to a
@@ -159,16 +159,22 @@ impl Grounds {
         let least = whole(classes::extent_bytes_min(payload_bytes));
         let wanted = whole(self.state().extent_bytes_next);
         let own = least > self.config.extent_bytes_max / 2; // GRD-3
-        if !own && let Ok(Some(ground)) = self.make_sized(kind, wanted.max(least)) {
+        if !own && let Ok(Some(ground)) = self.make_sized(kind, wanted.max(least), wanted <= least)
+        {
             let mut state = self.state();
             let next = state.extent_bytes_next.saturating_mul(2);
             state.extent_bytes_next = next.min(self.config.extent_bytes_max);
             return Ok(Some(ground));
         }
-        self.make_sized(kind, least)
+        self.make_sized(kind, least, true)
     }
 
-    fn make_sized(&self, kind: PageKind, bytes: usize) -> Result<Option<Arc<Ground>>, ExtentError> {
+    fn make_sized(
+        &self,
+        kind: PageKind,
+        bytes: usize,
+        urgent: bool,
+    ) -> Result<Option<Arc<Ground>>, ExtentError> {
         {
             let mut state = self.state();
             let left = self.config.store_bytes.saturating_sub(charged(&state));
@@ -178,13 +184,23 @@ impl Grounds {
             }
         }
         // Outside of the lock: it may take a while.
+        let budget = self.config.budget.as_deref();
+        if budget.is_some_and(|budget| !budget.take(bytes, urgent)) {
+            self.state().used -= bytes;
+            return Ok(None);
+        }
         let node = self.config.numa_node;
         let made = match &self.config.huge_page_dir {
             Some(directory) if kind != PageKind::Plain => Extent::create_in(directory, bytes, node),
             _ => Extent::create_on(bytes, kind, node),
         };
+        let extent = made.inspect_err(|_| {
+            self.state().used -= bytes;
+            if let Some(budget) = budget {
+                budget.give_back(bytes);
+            }
+        })?;
         let mut state = self.state();
-        let extent = made.inspect_err(|_| state.used -= bytes)?;
         let id = state.id_next;
         state.id_next = id.wrapping_add(1);
         let ground = Arc::new(Ground { id, extent });
@@ -198,6 +214,9 @@ impl Grounds {
         self.state().live.remove(&id);
         drop(ground);
         self.state().used -= bytes;
+        if let Some(budget) = self.config.budget.as_deref() {
+            budget.give_back(bytes);
+        }
         if let Some(events) = self.config.events.as_deref() {
             events.extent_retired(id);
         }

@@ -164,6 +164,12 @@ impl Store {
         self.0.shared.when_freed(Box::new(then));
     }
 
+    /// Calls those who wait for memory (`when_freed`): there may be room although nothing was freed
+    /// here, because others have given back what this store may take.
+    pub fn tell_freed(&self) {
+        self.0.shared.freed();
+    }
+
     /// Adds a process that may be given objects, or renames it.
     pub fn add_peer(&self, peer: PeerId, name: &str) {
         self.0.shared.peers.add(peer, name);

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`extent`] | the unit in which a process takes memory and gives it back |
 //! | [`config`], [`events`], [`error`] | what is asked for, what is told, what can go wrong |
+//! | [`budget`] | what several stores take from |
 //! | [`object`], [`descriptor`], [`header`] | objects, their names in messages, their marks in an extent |
 //! | [`arena`] | where a thread makes objects |
 //! | [`shelf`], [`spill`] | objects that may leave memory |
@@ -18,6 +19,8 @@
 
 #[cfg(not(loom))]
 pub mod arena;
+#[cfg(not(loom))]
+pub mod budget;
 #[cfg(not(loom))]
 pub mod config;
 #[cfg(not(loom))]
@@ -59,6 +62,7 @@ pub mod spill_file;
 #[cfg(not(loom))]
 pub use self::{
     arena::Arena,
+    budget::Budget,
     config::{HugePages, StoreConfig},
     descriptor::Descriptor,
     error::{Holder, HolderKind, StoreError, StoreFull},

@@ -148,12 +148,21 @@ impl Shared {
     fn full(&self, asked: usize) -> StoreFull {
         let arenas = self.arenas();
         let inside: usize = arenas.iter().map(|books| books.figures().2).sum();
-        let budget = self.grounds.config().store_bytes;
+        let config = self.grounds.config();
+        let budget = config.store_bytes;
+        let mut free = budget.saturating_sub(self.grounds.used());
+        let mut holders = self.holders();
+        if let Some(shared) = config.budget.as_deref() {
+            let (left, others) = shared.others();
+            free = free.min(left);
+            holders.extend(others);
+            holders.sort_by_key(|holder| std::cmp::Reverse(holder.bytes));
+        }
         StoreFull {
             asked,
-            free: budget.saturating_sub(self.grounds.used()) + inside,
+            free: free + inside,
             budget,
-            holders: self.holders(),
+            holders,
         }
     }
 

@@ -9,7 +9,7 @@ use maser_shm::store::extent::ExtentError;
 use maser_shm::store::{PeerId, StoreError, StoreEvents};
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 /// How long a receiver waits for news of an extent (BK-3). They are on their way already, so this is
@@ -89,19 +89,12 @@ impl Bulk {
     ) -> std::result::Result<(), String> {
         let added = self.foreign.add_extent(owner, extent, file.as_fd(), bytes);
         added.map_err(|error| error.to_string())?;
-        let charge = match (self.is_driver(), self.store()) {
-            (true, Ok(store)) => {
-                let peer = self.lock().peers.get(&owner).cloned();
-                let name = peer.map_or_else(String::new, |peer| peer.name());
-                let name = format!("arrays of {name}");
-                Some(store.charge(&name, usize::try_from(bytes).unwrap_or(usize::MAX)))
-            }
-            _ => None,
-        };
+        let is_driver = self.is_driver();
         let known = Arc::new(Known {
-            file: self.is_driver().then_some(file),
+            file: is_driver.then_some(file),
             bytes,
-            _charge: charge,
+            counted: OnceLock::new(),
+            left: (!is_driver).then(|| (Arc::downgrade(self), owner, extent)),
         });
         let heirs: Vec<Arc<Peer>> = {
             let mut state = self.lock();
@@ -150,7 +143,12 @@ impl Bulk {
                 self.extent_is_gone(owner, extent);
                 Ok(())
             }
-            _ => Ok(()),
+            FromWorker::ExtentLeft { owner: of, extent } => {
+                let left = self.lock().mapped.remove(&(owner, PeerId(of), extent));
+                drop(left);
+                Ok(())
+            }
+            _ => self.budget.heard(owner, news),
         }
     }
 
@@ -182,6 +180,7 @@ impl Bulk {
             ToWorker::ExtentGone { owner, extent } => self.extent_is_gone(PeerId(owner), extent),
             ToWorker::ProcessGone { process } => self.is_gone(PeerId(process)),
             ToWorker::Hello(_) | ToWorker::Stop | ToWorker::Graph(_) => {}
+            _ => self.budget.told(self, news),
         }
     }
 
@@ -197,6 +196,48 @@ impl Bulk {
         for (peer, extent) in told {
             let owner = owner.0;
             self.tell_gone(&peer, ToWorker::ExtentGone { owner, extent });
+        }
+    }
+
+    /// In a worker: tells the driver something.
+    pub(super) fn tell_driver(&self, news: &FromWorker) {
+        if let Some(node) = self.node()
+            && let Some(membership) = node.workers.membership()
+        {
+            membership.tell(news, &[]);
+        }
+    }
+
+    /// In the driver: tells a worker something, if it is there.
+    pub(super) fn tell_process(&self, to: PeerId, mut news: ToWorker) {
+        if let ToWorker::Refused { workers, .. } = &mut news {
+            for (of, name, _) in workers {
+                *name = self.name_of(PeerId(*of));
+            }
+        }
+        let peer = self.lock().peers.get(&to).cloned();
+        if let Some(peer) = peer {
+            self.tell_gone(&peer, news);
+        }
+    }
+
+    /// What a worker is called.
+    pub(super) fn name_of(&self, worker: PeerId) -> String {
+        let peer = self.lock().peers.get(&worker).cloned();
+        peer.map_or_else(|| "a worker that has ended".into(), |peer| peer.name())
+    }
+
+    /// Gives extents back in which nothing lies.
+    pub(super) fn trim(&self) {
+        if let Some(Ok(store)) = self.store.get() {
+            store.trim();
+        }
+    }
+
+    /// There may be room for what waits for it.
+    pub(super) fn there_is_room(&self) {
+        if let Some(Ok(store)) = self.store.get() {
+            store.tell_freed();
         }
     }
 

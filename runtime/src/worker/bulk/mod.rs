@@ -9,6 +9,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `extents` | which extents are known where |
+//! | `budget` | how many bytes each process may have of them |
 //! | `claims` | references that came with a value |
 //! | `lending` | references that go over edges of graphs, and those that come |
 //! | `returns` | references on their way back |
@@ -33,12 +34,13 @@
 //!   copies first, so that its death takes nothing from those it gave to. Workers have no ring between
 //!   them, so such a reference goes back through the driver. The driver tells the one of all extents
 //!   of the other, and the other of the death of the one.
-//! - BK-6 each process has a store of its own with the whole budget; the driver's counts the extents of
-//!   all workers too, a worker's only its own.
+//! - BK-6 each process has a store of its own; their extents together are never above `store_bytes`
+//!   (`budget`).
 //! - BK-8 what a dead process held and owned is settled when everything that it had published was
 //!   decoded. A scheduler may be decoding when the keeper has learned of the death: then it is the last
 //!   of those who read that settles, else the keeper.
 
+mod budget;
 pub(crate) mod claims;
 mod entry;
 pub(crate) mod estate;
@@ -46,6 +48,7 @@ mod extents;
 mod lending;
 mod returns;
 
+use self::budget::{Counted, NodeBudget};
 pub(crate) use self::entry::ENTRY_BYTES as NAME_BYTES;
 use self::entry::Entry;
 use self::extents::{Announcer, take_told};
@@ -54,13 +57,12 @@ use crate::config::{HugePages, Settings};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::object::buffer::Buffer;
-use crate::worker::hello::ToWorker;
+use crate::worker::hello::{FromWorker, ToWorker};
 use crate::worker::peer::Peer;
 use maser_shm::os::file_io;
 use maser_shm::store::spill_file::SpillFile;
 use maser_shm::store::{
-    self, Charge, Descriptor, Foreign, ForeignObject, PeerId, Release, Store, StoreConfig,
-    StoreError,
+    self, Descriptor, Foreign, ForeignObject, PeerId, Release, Store, StoreConfig, StoreError,
 };
 use maser_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
@@ -118,8 +120,21 @@ struct Known {
     /// In the driver: to tell others of it.
     file: Option<OwnedFd>,
     bytes: u64,
-    /// In the driver: counts it against the store.
-    _charge: Option<Charge>,
+    /// In the driver, once its owner is dead (BG-2).
+    counted: OnceLock<Counted>,
+    /// In a worker: who is told when it is unmapped, and what it is.
+    left: Option<(Weak<Bulk>, PeerId, u32)>,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        if let Some((bulk, owner, extent)) = &self.left
+            && let Some(bulk) = bulk.upgrade()
+        {
+            let (owner, extent) = (owner.0, *extent);
+            bulk.tell_driver(&FromWorker::ExtentLeft { owner, extent });
+        }
+    }
 }
 
 /// A reference to an object of another process.
@@ -175,6 +190,8 @@ struct State {
     passed: HashMap<Passed, (Arc<Held>, u64)>,
     /// In the driver: whose objects go to whom directly (BK-7).
     joined: HashSet<(PeerId, PeerId)>,
+    /// In the driver: who may have mapped which extent of a dead process (BG-2).
+    mapped: HashMap<(PeerId, PeerId, u32), Arc<Known>>,
 }
 
 /// See the module's page.
@@ -185,6 +202,7 @@ pub(crate) struct Bulk {
     own: OnceLock<PeerId>,
     next_peer: AtomicU32,
     store: OnceLock<Result<Store>>,
+    budget: Arc<NodeBudget>,
     foreign: Foreign,
     state: Mutex<State>,
     /// An extent came, or a process died.
@@ -201,7 +219,8 @@ impl Bulk {
             Some(_) => Foreign::with_unsealed(Arc::new(Quiet)),
             None => Foreign::new(Arc::new(Quiet)),
         };
-        Arc::new(Self {
+        Arc::new_cyclic(|bulk| Self {
+            budget: NodeBudget::new(bulk.clone(), settings.store_bytes),
             settings: settings.clone(),
             node: OnceLock::new(),
             own: OnceLock::new(),
@@ -268,6 +287,7 @@ impl Bulk {
         };
         config.huge_page_dir.clone_from(&settings.huge_page_dir);
         config.owner = self.own();
+        config.budget = Some(self.budget.clone());
         config.events = Some(Arc::new(Announcer(Arc::downgrade(self))));
         if let Some(directory) = &settings.spill_directory {
             let file = SpillFile::create(directory, file_io::recommended(|_| {}));
@@ -359,11 +379,53 @@ impl Bulk {
                 .filter_map(|id| state.peers.get(id).cloned())
                 .collect()
         };
+        self.is_counted_as_dead(number, &peer.name());
         self.is_gone(number);
         for peer in survivors {
             let process = number.0;
             self.tell_gone(&peer, ToWorker::ProcessGone { process }); // BK-7
         }
+    }
+
+    /// What others may have mapped of a worker counts as that of the dead (BG-2).
+    fn is_counted_as_dead(self: &Arc<Self>, number: PeerId, name: &str) {
+        let (known, let_go) = {
+            let mut state = self.lock();
+            let of_dead = state
+                .known
+                .iter()
+                .filter(|((owner, _), _)| *owner == number);
+            let known: Vec<_> = of_dead
+                .map(|((_, extent), known)| (*extent, known.clone()))
+                .collect();
+            let State {
+                told,
+                mapped,
+                peers,
+                ..
+            } = &mut *state;
+            for (to, owner, extent) in told.iter() {
+                let its = known
+                    .iter()
+                    .find(|(of_dead, _)| *owner == number && of_dead == extent);
+                if let (Some((_, known)), true) = (its, peers.contains_key(to)) {
+                    mapped.insert((*to, *owner, *extent), known.clone());
+                }
+            }
+            let let_go: Vec<_> = mapped.extract_if(|(to, ..), _| *to == number).collect();
+            (known, let_go)
+        };
+        let sizes = known
+            .iter()
+            .map(|(_, known)| usize::try_from(known.bytes).unwrap_or(0));
+        self.budget.died(number, sizes.sum());
+        for (_, known) in known {
+            let bytes = usize::try_from(known.bytes).unwrap_or(0);
+            let store = self.store().ok();
+            let charge = store.map(|store| store.charge(&format!("arrays of {name}"), bytes));
+            let _first = known.counted.set(self.budget.counted(bytes, charge));
+        }
+        drop(let_go);
     }
 
     /// The process of this number has died (BK-4).
