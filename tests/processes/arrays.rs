@@ -3,9 +3,11 @@
 
 use maser::{
     Actor, Array, Bytes, Config, DType, Error, HolderKind, HugePages, Isolation, Mode, Tensor,
+    Timeout,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::time::Duration;
 
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -362,7 +364,9 @@ fn many_threads_clone_and_drop_what_came_from_another_process() {
 
 #[test]
 fn a_full_store_names_who_holds_it() {
-    crate::run(config().store_bytes(16 * MIB), |_| {
+    let soon = Timeout::After(Duration::from_millis(20));
+    let config = config().store_bytes(16 * MIB).graph_submit_timeout(soon);
+    crate::run(config, |_| {
         let reader = reader();
         let eight = numbers(MIB);
         reader.keep().remote(eight).get().unwrap();

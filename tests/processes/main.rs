@@ -3,6 +3,7 @@
 mod actors;
 mod arrays;
 mod arrays_in_graphs;
+mod budget;
 mod checkpoints;
 mod graph_actors;
 mod graph_ends;

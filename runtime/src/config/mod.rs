@@ -228,8 +228,8 @@ impl Config {
         self
     }
 
-    /// Most bytes of the object store, where arrays lie that other processes read. Nothing is taken
-    /// before it is needed.
+    /// Most bytes of the object store, where arrays lie that other processes read: of all processes
+    /// of the node together. Nothing is taken before it is needed.
     ///
     /// 1 MiB to the memory of the machine or cgroup; default 30 % of that; `MASER_STORE_BYTES`,
     /// which also takes `512MiB`, `4GiB`.

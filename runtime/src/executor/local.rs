@@ -23,8 +23,9 @@ use crate::node::Node;
 use crate::task::failure::discard;
 use crate::worker::links::Links;
 use crate::worker::pool::Stays;
+use maser_shm::store::Arena;
 use maser_shm::sync::deque::Worker;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{NonNull, null};
@@ -82,6 +83,8 @@ pub(crate) struct Local {
     pub(crate) residents: RefCell<HashSet<NonNull<ActorCore>>>,
     /// Actors without handles that are not at rest yet.
     doomed: RefCell<Vec<Doomed>>,
+    /// Where arrays are made on this scheduler.
+    pub(crate) arena: OnceCell<Arena>,
 }
 
 thread_local! {
@@ -120,6 +123,7 @@ impl Local {
             links: Links::default(),
             residents: RefCell::default(),
             doomed: RefCell::default(),
+            arena: OnceCell::new(),
         }
     }
 

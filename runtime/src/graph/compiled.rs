@@ -417,13 +417,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
             reason: "it was torn down; compile it again to go on".into(),
         });
         let core = &self.core;
-        let gone = || {
-            (core
-                .installed
-                .load(maser_shm::sync::atomic::Ordering::Acquire)
-                == 0)
-                .then_some(())
-        };
+        let gone = || core.is_gone().then_some(());
         if core.node.is_closing() {
             return Ok(());
         }

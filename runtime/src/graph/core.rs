@@ -291,6 +291,18 @@ impl Core {
             self.end(error);
         }
         self.part_is_gone(peer.id);
+        self.part_is_settled(peer.id);
+    }
+
+    /// The process `peer` has nothing of the graph any more.
+    pub(crate) fn part_is_settled(&self, peer: u64) {
+        self.parts.is_settled(peer);
+        self.removed.notify_all();
+    }
+
+    /// Whether no process has anything of it any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.installed.load(Ordering::Acquire) == 0 && self.parts.are_settled()
     }
 
     /// So many more waiters may be asleep.

@@ -40,10 +40,11 @@ pub struct Array<T: Element>(Typed<T>);
 
 impl<T: Element> Array<T> {
     /// An array of `len` elements in the store, to be written in place. It holds whatever was there
-    /// before.
+    /// before. Where the store is full it waits until somebody frees memory, for
+    /// [`graph_submit_timeout`](crate::Config::graph_submit_timeout) at most.
     ///
     /// # Errors
-    /// [`Error::StoreFull`](crate::Error::StoreFull) names those who hold memory;
+    /// [`Error::StoreFull`](crate::Error::StoreFull) names those who hold memory, in whichever process;
     /// [`Error::NotRunning`](crate::Error::NotRunning) without a runtime;
     /// [`Error::Store`](crate::Error::Store) where the machine refuses.
     pub fn in_store(len: usize) -> Result<ArrayMut<T>> {

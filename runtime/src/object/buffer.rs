@@ -7,8 +7,9 @@
 //!   it; the copy stays as long as the buffer does.
 #![allow(unsafe_code, reason = "bytes as elements, and elements as bytes")]
 
+use crate::error::Result;
 use crate::worker::bulk::Held;
-use maser_shm::store::{Object, Store, StoreError};
+use maser_shm::store::{Object, Store};
 use maser_shm::tensor::dlpack::Memory;
 use maser_shm::tensor::{DType, Element, Imported, TensorError};
 use std::fmt;
@@ -67,12 +68,16 @@ pub(crate) struct Heap {
 
 impl Heap {
     /// BU-2. Copies again if the copy is not of this `store`: the one before has ended.
-    pub(crate) fn in_store(&self, store: &Store) -> Result<Object, StoreError> {
+    pub(crate) fn in_store(
+        &self,
+        store: &Store,
+        copied: impl FnOnce(&[u8]) -> Result<Object>,
+    ) -> Result<Object> {
         let mut copy = self.copy.lock().unwrap_or_else(PoisonError::into_inner);
         match &*copy {
             Some(object) if store.is_own(object) => Ok(object.clone()),
             _ => {
-                let object = store.put(self.memory.bytes())?;
+                let object = copied(self.memory.bytes())?;
                 *copy = Some(object.clone());
                 Ok(object)
             }
@@ -193,7 +198,7 @@ impl Part {
         dtype: DType,
         offset: u64,
         bytes: u64,
-    ) -> Result<Self, TensorError> {
+    ) -> std::result::Result<Self, TensorError> {
         let whole = Self::whole(buffer);
         let range = usize::try_from(offset).ok().and_then(|start| {
             let end = start.checked_add(usize::try_from(bytes).ok()?)?;
@@ -219,7 +224,7 @@ pub(crate) struct Typed<T> {
 
 impl<T: Element> Typed<T> {
     /// The elements in a part.
-    pub(crate) fn of(part: Part) -> Result<Self, TensorError> {
+    pub(crate) fn of(part: Part) -> std::result::Result<Self, TensorError> {
         let (size, dtype) = (size_of::<T>(), T::DTYPE);
         if !part.start.cast::<T>().is_aligned() {
             return Err(TensorError::Misaligned {

@@ -1,9 +1,16 @@
 //! Where the arrays of this process lie: the store of the running node.
+//!
+//! - SR-1 who wants memory of a store that is full waits until some is freed, in this process or in
+//!   another one (`bulk::budget`), for `graph_submit_timeout` at most. Each look comes after its
+//!   own registration, so nothing that is freed is slept over.
 
 use crate::error::{Error, Result};
+use crate::executor::gate::Gate;
 use crate::node::Node;
-use maser_shm::store::{Holder, OBJECT_BYTES_MAX, ObjectMut, StoreError, Usage};
+use maser_shm::store::{Holder, OBJECT_BYTES_MAX, ObjectMut, StoreError, StoreFull, Usage};
+use maser_shm::sync::atomic::{AtomicBool, Ordering};
 use maser_shm::tensor::Element;
+use std::sync::Arc;
 
 /// Memory for `len` elements, to be written.
 pub(super) fn create<T: Element>(len: usize) -> Result<ObjectMut> {
@@ -14,7 +21,43 @@ pub(super) fn create<T: Element>(len: usize) -> Result<ObjectMut> {
             max: OBJECT_BYTES_MAX,
         })
     })?;
-    Ok(node.bulk.store()?.create(bytes)?)
+    match node.bulk.create(bytes) {
+        Err(Error::StoreFull(full)) if bytes <= full.budget => wait_for_room(&node, bytes, full),
+        other => other,
+    }
+}
+
+/// SR-1.
+#[cold]
+fn wait_for_room(node: &Arc<Node>, bytes: usize, full: Arc<StoreFull>) -> Result<ObjectMut> {
+    let store = node.bulk.store()?;
+    let limit = node.settings.graph_submit_timeout.limit();
+    let gate = Arc::new(Gate::default());
+    let mut last = Error::StoreFull(full);
+    let is_told = Arc::new(AtomicBool::new(true));
+    let found = gate.wait("room in the object store", limit, || {
+        if is_told.swap(false, Ordering::AcqRel) {
+            let (gate, is_told) = (Arc::downgrade(&gate), is_told.clone());
+            store.when_freed(move || {
+                is_told.store(true, Ordering::Release);
+                if let Some(gate) = gate.upgrade() {
+                    gate.notify_all();
+                }
+            });
+        }
+        match node.bulk.create(bytes) {
+            Err(error @ Error::StoreFull(_)) => {
+                last = error;
+                None
+            }
+            other => Some(other),
+        }
+    });
+    match found {
+        Ok(Some(found)) => found,
+        // The time is up, or this is no place to wait at.
+        Ok(None) | Err(_) => Err(last),
+    }
 }
 
 /// What the object store of this process has now.

@@ -137,6 +137,8 @@ pub(super) enum FromWorker {
     },
     /// It has given back what it does not need.
     Trimmed,
+    /// It has freed objects since it was last asked to trim.
+    Freed,
     /// It has unmapped an extent of another process.
     ExtentLeft {
         /// Whose.

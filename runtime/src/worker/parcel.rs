@@ -115,7 +115,7 @@ impl Parcel {
     #[cold]
     fn store(&mut self, local: &Local) {
         let bulk = &local.node.bulk;
-        let Ok(Ok(object)) = bulk.store().map(|store| store.put(&self.bytes)) else {
+        let Ok(object) = bulk.put(&self.bytes) else {
             return;
         };
         let buffer = Buffer::Own(object);

@@ -51,6 +51,8 @@ pub(crate) enum FromPart {
     Failed { graph: u64, reason: String },
     /// Nothing of the graph is left (PM-2).
     Gone { graph: u64 },
+    /// What was not taken of it has gone back (EO-2).
+    Settled { graph: u64 },
     /// A new pool of an edge, for another worker or the driver; with its descriptor.
     Pool {
         graph: u64,
@@ -120,6 +122,12 @@ pub(super) fn heard(
         FromPart::Gone { graph } => {
             if let Some(core) = node.graphs.find(graph) {
                 core.part_is_gone(peer.id);
+            }
+            None
+        }
+        FromPart::Settled { graph } => {
+            if let Some(core) = node.graphs.find(graph) {
+                core.part_is_settled(peer.id);
             }
             None
         }

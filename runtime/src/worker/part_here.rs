@@ -113,7 +113,10 @@ pub(super) fn heard(node: &Arc<Node>, message: ToPart, files: Vec<OwnedFd>) {
             }
         }
         (ToPart::End { graph }, _) => end(node, graph),
-        (ToPart::Settle { graph }, _) => parts.inbox.settle(graph, node),
+        (ToPart::Settle { graph }, _) => {
+            parts.inbox.settle(graph, node);
+            say(node, FromPart::Settled { graph });
+        }
         (_, None) => eprintln!("maser: a message about a graph came without its memory"),
     }
 }

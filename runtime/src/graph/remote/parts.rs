@@ -12,8 +12,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub(crate) struct Parts {
     /// With the name of an actor in each.
     peers: Vec<(Arc<Peer>, String)>,
-    /// Those that still have something of it, by their number.
+    /// Those that still run something of it, by their number.
     left: Mutex<Vec<u64>>,
+    /// Those that have not said that it is settled (EO-2).
+    unsettled: Mutex<Vec<u64>>,
     /// In the memory shared with each: whether somebody waits for results (RR-1).
     waiting: OnceLock<Vec<Word>>,
 }
@@ -21,8 +23,10 @@ pub(crate) struct Parts {
 impl Parts {
     /// Parts in these processes.
     pub(crate) fn new(peers: Vec<(Arc<Peer>, String)>) -> Self {
+        let all = || Mutex::new(peers.iter().map(|(peer, _)| peer.id).collect());
         Self {
-            left: Mutex::new(peers.iter().map(|(peer, _)| peer.id).collect()),
+            left: all(),
+            unsettled: all(),
             peers,
             waiting: OnceLock::new(),
         }
@@ -40,8 +44,27 @@ impl Parts {
             // Whoever learns of a death later looks through all graphs.
             if peer.death().is_some() {
                 core.part_is_gone(peer.id);
+                self.is_settled(peer.id);
             }
         }
+    }
+
+    /// The process `peer` has nothing of the graph any more.
+    pub(crate) fn is_settled(&self, peer: u64) {
+        let mut unsettled = self
+            .unsettled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unsettled.retain(|other| *other != peer);
+    }
+
+    /// Whether that holds for all of them.
+    pub(crate) fn are_settled(&self) -> bool {
+        let unsettled = self
+            .unsettled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unsettled.is_empty()
     }
 
     /// Nothing of the graph runs anywhere (EO-2).

@@ -7,7 +7,8 @@
 //!    --- GaveBack { bytes } ----------->   an extent is gone
 //!    <-- Trim -------------------------    somebody is short
 //!    --- Trimmed ---------------------->
-//!    <-- Room -------------------------    after a refusal: there is some now
+//!    --- Freed ------------------------>   once after a Trim, when objects are freed
+//!    <-- Room -------------------------    after a refusal: ask again
 //! ```
 //!
 //! - BG-1 the books lie in the driver's private memory: how many bytes of extents each process has, or
@@ -18,11 +19,14 @@
 //! - BG-3 what a worker says is input: it cannot give back what it has not.
 //! - BG-4 who asks waits for a limited time: a process that is stopped keeps nobody longer. A grant
 //!   that comes too late goes back.
+//! - BG-6 who was refused asks again when somebody has given something back, or has freed objects since
+//!   it was asked to trim: only then does it pay to ask it again.
 //! - BG-5 nothing else is locked, and nothing is sent, while the books are locked.
 
 use super::Bulk;
 use crate::worker::hello::{FromWorker, ToWorker};
 use maser_shm::store::{Budget, Charge, Holder, HolderKind, PeerId};
+use maser_shm::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -88,6 +92,8 @@ pub(super) struct NodeBudget {
     news: Condvar,
     /// One question of a worker at a time.
     asking: Mutex<()>,
+    /// The store tells when objects are freed (BG-6). AcqRel.
+    watches: AtomicBool,
 }
 
 /// An extent of a dead process that somebody has mapped (BG-2).
@@ -117,7 +123,43 @@ impl NodeBudget {
             books: Mutex::default(),
             news: Condvar::new(),
             asking: Mutex::default(),
+            watches: AtomicBool::new(false),
         })
+    }
+
+    /// Gives back what is not needed, and hears when objects are freed from now on (BG-6).
+    fn trim(&self, bulk: &Bulk) {
+        let Some(store) = bulk.opened() else { return };
+        if !self.watches.swap(true, Ordering::AcqRel) {
+            let bulk = self.bulk.clone();
+            store.when_freed(move || {
+                if let Some(bulk) = bulk.upgrade() {
+                    bulk.budget.freed(&bulk);
+                }
+            });
+        }
+        store.trim();
+    }
+
+    /// BG-6.
+    fn freed(&self, bulk: &Bulk) {
+        self.watches.store(false, Ordering::Release);
+        match bulk.is_driver() {
+            true => self.ask_again(),
+            false => bulk.tell_driver(&FromWorker::Freed),
+        }
+    }
+
+    /// BG-6.
+    fn ask_again(&self) {
+        let refused = std::mem::take(&mut lock(&self.books).refused);
+        let Some(bulk) = self.bulk.upgrade() else {
+            return;
+        };
+        for to in refused {
+            bulk.tell_process(to, ToWorker::Room);
+        }
+        bulk.there_is_room();
     }
 
     /// Changes the books, and tells those whom that concerns.
@@ -130,10 +172,11 @@ impl NodeBudget {
         let before = books.left(self.total);
         change(&mut books, &mut news);
         let has_more = books.left(self.total) > before;
-        if has_more {
-            let refused = std::mem::take(&mut books.refused);
-            news.extend(refused.into_iter().map(|to| (to, ToWorker::Room)));
-        }
+        let refused = match has_more {
+            true => std::mem::take(&mut books.refused),
+            false => BTreeSet::new(),
+        };
+        news.extend(refused.into_iter().map(|to| (to, ToWorker::Room)));
         for Pending { to, number, bytes } in std::mem::take(&mut books.pending) {
             if books.left(self.total) >= bytes {
                 *books.workers.entry(to).or_default() += bytes;
@@ -222,6 +265,7 @@ impl NodeBudget {
             FromWorker::Trimmed => self.change(|books, _| {
                 books.asked.remove(&from);
             }),
+            FromWorker::Freed => self.ask_again(),
             _ => {}
         }
         Ok(())
@@ -233,7 +277,7 @@ impl NodeBudget {
             && is_short()
             && let Some(bulk) = self.bulk.upgrade()
         {
-            bulk.trim();
+            self.trim(&bulk);
         }
         self.change(|books, news| {
             books.pending.retain(|pending| pending.to != to); // BG-4
@@ -334,7 +378,7 @@ impl NodeBudget {
                 }
             }
             ToWorker::Trim => {
-                bulk.trim();
+                self.trim(bulk);
                 bulk.tell_driver(&FromWorker::Trimmed);
             }
             ToWorker::Room => bulk.there_is_room(),

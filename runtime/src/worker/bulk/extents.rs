@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::worker::hello::{FromWorker, ToWorker};
 use crate::worker::peer::Peer;
 use maser_shm::store::extent::ExtentError;
-use maser_shm::store::{PeerId, StoreError, StoreEvents};
+use maser_shm::store::{PeerId, Store, StoreError, StoreEvents};
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
@@ -96,9 +96,9 @@ impl Bulk {
             counted: OnceLock::new(),
             left: (!is_driver).then(|| (Arc::downgrade(self), owner, extent)),
         });
-        let heirs: Vec<Arc<Peer>> = {
+        let (heirs, before): (Vec<Arc<Peer>>, _) = {
             let mut state = self.lock();
-            state.known.insert((owner, extent), known.clone());
+            let before = state.known.insert((owner, extent), known.clone());
             // BK-7.
             let joined: Vec<PeerId> = state
                 .joined
@@ -110,10 +110,10 @@ impl Bulk {
                 .into_iter()
                 .filter(|to| state.told.insert((*to, owner, extent)));
             let news: Vec<PeerId> = news.collect();
-            news.iter()
-                .filter_map(|to| state.peers.get(to).cloned())
-                .collect()
+            let heirs = news.iter().filter_map(|to| state.peers.get(to).cloned());
+            (heirs.collect(), before)
         };
+        drop(before); // BK-5
         for peer in heirs {
             self.tell(&peer, owner, extent, Some(known.clone()));
         }
@@ -227,16 +227,14 @@ impl Bulk {
         peer.map_or_else(|| "a worker that has ended".into(), |peer| peer.name())
     }
 
-    /// Gives extents back in which nothing lies.
-    pub(super) fn trim(&self) {
-        if let Some(Ok(store)) = self.store.get() {
-            store.trim();
-        }
+    /// The store, if there is one by now.
+    pub(super) fn opened(&self) -> Option<&Store> {
+        self.store.get()?.as_ref().ok()
     }
 
     /// There may be room for what waits for it.
     pub(super) fn there_is_room(&self) {
-        if let Some(Ok(store)) = self.store.get() {
+        if let Some(store) = self.opened() {
             store.tell_freed();
         }
     }

@@ -55,6 +55,7 @@ use self::extents::{Announcer, take_told};
 pub(crate) use self::lending::Beside;
 use crate::config::{HugePages, Settings};
 use crate::error::{Error, Result};
+use crate::executor::local::Local;
 use crate::node::Node;
 use crate::object::buffer::Buffer;
 use crate::worker::hello::{FromWorker, ToWorker};
@@ -62,7 +63,8 @@ use crate::worker::peer::Peer;
 use maser_shm::os::file_io;
 use maser_shm::store::spill_file::SpillFile;
 use maser_shm::store::{
-    self, Descriptor, Foreign, ForeignObject, PeerId, Release, Store, StoreConfig, StoreError,
+    self, Descriptor, Foreign, ForeignObject, ObjectMut, PeerId, Release, Store, StoreConfig,
+    StoreError,
 };
 use maser_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
@@ -277,6 +279,24 @@ impl Bulk {
         store.as_ref().map_err(Error::clone)
     }
 
+    /// An object of `bytes`, to be written: from the arena of this scheduler, on other threads from
+    /// one that they share. Does not wait.
+    pub(crate) fn create(self: &Arc<Self>, bytes: usize) -> Result<ObjectMut> {
+        let store = self.store()?;
+        let local = Local::current().filter(|local| Arc::ptr_eq(&local.node.bulk, self));
+        Ok(match local {
+            Some(local) => local.arena.get_or_init(|| store.arena()).create(bytes)?,
+            None => store.create(bytes)?,
+        })
+    }
+
+    /// An object with these bytes; as [`create`](Self::create).
+    pub(crate) fn put(self: &Arc<Self>, bytes: &[u8]) -> Result<store::Object> {
+        let mut object = self.create(bytes.len())?;
+        store::copy::copy(&mut object, bytes);
+        Ok(object.seal())
+    }
+
     fn open(self: &Arc<Self>) -> Result<Store> {
         let settings = &self.settings;
         let mut config = StoreConfig::new(settings.store_bytes);
@@ -303,9 +323,9 @@ impl Bulk {
     /// A buffer with the same bytes that other processes can read: itself, or the copy that is made
     /// of it once. An `own` one lies in the store of this process (BK-7).
     pub(crate) fn place(self: &Arc<Self>, buffer: &Buffer, own: bool) -> Result<Buffer> {
-        let copied = |bytes: &[u8]| -> Result<store::Object> { Ok(self.store()?.put(bytes)?) };
+        let copied = |bytes: &[u8]| self.put(bytes);
         Ok(Buffer::Own(match buffer {
-            Buffer::Heap(heap) => heap.in_store(self.store()?)?,
+            Buffer::Heap(heap) => heap.in_store(self.store()?, copied)?,
             Buffer::Own(object) if self.store()?.is_own(object) => return Ok(buffer.clone()),
             // Of a runtime that has ended.
             Buffer::Own(object) => copied(object)?,
