@@ -84,7 +84,7 @@ knobs! {
         "install a SIGSEGV handler that names the task whose stack overflowed";
     STORE_BYTES: "store_bytes" "MASER_STORE_BYTES" ["bytes"]
         "30 % of memory", "1MiB to the memory of machine or cgroup",
-        "most bytes of the object store; taken when they are needed";
+        "most bytes of the object store, of all processes of the node together; taken when they are needed";
     HUGE_PAGES: "huge_pages" "MASER_HUGE_PAGES" [""]
         "auto", "auto, require or off; true (with huge_page_dir) and false as in older programs",
         "whether the object store takes pages from the reserved pools";

@@ -1,6 +1,6 @@
 //! Where the arrays of this process lie: the store of the running node.
 //!
-//! - SR-1 who wants memory of a store that is full waits until some is freed, in this process or in
+//! - AW-1 who wants memory of a store that is full waits until some is freed, in this process or in
 //!   another one (`bulk::budget`), for `graph_submit_timeout` at most. Each look comes after its
 //!   own registration, so nothing that is freed is slept over.
 
@@ -27,7 +27,7 @@ pub(super) fn create<T: Element>(len: usize) -> Result<ObjectMut> {
     }
 }
 
-/// SR-1.
+/// AW-1.
 #[cold]
 fn wait_for_room(node: &Arc<Node>, bytes: usize, full: Arc<StoreFull>) -> Result<ObjectMut> {
     let store = node.bulk.store()?;
