@@ -7,7 +7,7 @@
 //! constants of a graph, which nobody could give references of back.
 
 use super::buffer::{Buffer, Part};
-use super::codec;
+use super::scope;
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
 use crate::graph::remote::packet::OBJECTS_MAX;
@@ -94,22 +94,22 @@ impl Thing for Goes {
 pub(super) fn pack(part: &Part) -> Result<Option<(Place<'_>, u64, u64)>> {
     let (offset, bytes) = (part.offset() as u64, part.bytes().len() as u64);
     let buffer = part.buffer();
-    if let Some(laid) = codec::with_arrays(|arrays| lay(buffer, bytes, arrays)) {
+    if let Some(laid) = scope::with_arrays(|arrays| lay(buffer, bytes, arrays)) {
         return Ok(Some(match laid? {
             Some(number) => (Place::Table(number), offset, bytes),
             None => (Place::Here(Raw::Goes(part.bytes())), 0, bytes),
         }));
     }
-    if codec::goes_out() {
+    if scope::goes_out() {
         let node = Node::current("sending an array")?;
         let buffer = node.bulk.place(buffer, false)?;
         let Some(name) = node.bulk.name(&buffer) else {
             unreachable!("what was placed lies in a store");
         };
-        codec::take_along(Box::new(Goes(buffer, name)));
+        scope::take_along(Box::new(Goes(buffer, name)));
         return Ok(Some((Place::Store(name), offset, bytes)));
     }
-    let place = codec::put(buffer.clone()).map(Place::Table);
+    let place = scope::put(buffer.clone()).map(Place::Table);
     Ok(place.map(|place| (place, offset, bytes)))
 }
 
@@ -144,17 +144,17 @@ fn lay(buffer: &Buffer, bytes: u64, arrays: &mut Arrays) -> Result<Option<u32>> 
 
 /// What stands in the way of a value, for its serialiser.
 pub(super) fn unwritten<E: serde::ser::Error>(error: Error) -> E {
-    E::custom(codec::trouble(error))
+    E::custom(scope::trouble(error))
 }
 
 /// What stands in the way of a value, for its deserialiser.
 pub(super) fn refused<E: serde::de::Error>(error: impl Into<Error>) -> E {
-    E::custom(codec::trouble(error))
+    E::custom(scope::trouble(error))
 }
 
 /// Whether the value that is being decoded has its buffers beside it.
 pub(super) fn is_unpacking() -> bool {
-    codec::has_table() || codec::is_reading()
+    scope::has_table() || scope::is_reading()
 }
 
 /// The buffer in this place of the value that is being decoded.
@@ -171,9 +171,9 @@ pub(super) fn unpack(place: Place<'_>) -> Result<Buffer> {
         Place::Here(Raw::Came(buffer)) => Some(buffer),
         Place::Here(Raw::Goes(_)) => None,
         Place::Table(number) => {
-            codec::get::<Buffer>(number).or_else(|| Some(codec::came(number)?.buffer))
+            scope::get::<Buffer>(number).or_else(|| Some(scope::came(number)?.buffer))
         }
-        Place::Store(name) => match codec::claim(name) {
+        Place::Store(name) => match scope::claim(name) {
             Some(peer) => {
                 let node = Node::current("receiving an array")?;
                 return node.bulk.receive(&peer, name);

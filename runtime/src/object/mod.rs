@@ -22,6 +22,7 @@ pub mod codec;
 pub(crate) mod future;
 mod number;
 pub(crate) mod reference;
+pub(crate) mod scope;
 pub(crate) mod select;
 pub(crate) mod store;
 pub(crate) mod tensor;

@@ -17,6 +17,7 @@ use crate::graph::remote::packet::{Kind, Packed};
 use crate::graph::remote::plain::IsPlain;
 use crate::node::Node;
 use crate::object::codec::{self, round_trip};
+use crate::object::scope;
 use crate::worker::parcel::{Arrays, Parcel};
 use std::any::{Any, TypeId};
 
@@ -139,7 +140,7 @@ impl ValueCodec {
 
     /// Puts the value of a packet into `slot`, an `Option` of its type.
     pub(crate) fn unpack(&self, packed: &Packed, slot: &mut dyn Any) -> Result<(), String> {
-        codec::read_beside(packed.objects(), || self.decode(packed.bytes(), slot))
+        scope::read_beside(packed.objects(), || self.decode(packed.bytes(), slot))
     }
 
     /// Appends `value`, or says what stands in the way.

@@ -20,7 +20,7 @@ use crate::error::{Cause, Error, Fault, Outcome, Result};
 use crate::executor::local::Local;
 use crate::executor::wait::wait_done;
 use crate::node::Node;
-use crate::object::codec::{self, Table};
+use crate::object::scope::{self, Table};
 use crate::worker::incoming::{Answer, Incoming, Kind as Given};
 use crate::worker::parcel::Parcel;
 use crate::worker::pool::Stays;
@@ -268,7 +268,7 @@ pub(crate) fn run<M: Function, P: Params, T: Send + Sync + 'static>(
 ) -> Result<T, Failure> {
     let mut parcel = Parcel::default();
     let encode = || values::arguments::<M, P>(&params, &mut parcel);
-    let (encoded, mut table) = codec::beside(Table::new(), encode);
+    let (encoded, mut table) = scope::beside(Table::new(), encode);
     encoded?;
     let inline = local.node.runs_inline();
     let first = || match inline {
@@ -292,7 +292,7 @@ pub(crate) fn run<M: Function, P: Params, T: Send + Sync + 'static>(
         }
         plan.retries = (plan.retries - 1).max(-1);
         tries = tries.saturating_add(1);
-        let (next, used) = codec::beside(table, || call::<M>(local, &parcel.bytes));
+        let (next, used) = scope::beside(table, || call::<M>(local, &parcel.bytes));
         table = used;
         outcome = next
             .and_then(|answers| value::<M, T>(&answers))
@@ -343,5 +343,5 @@ fn value<M: Function, T: 'static>(answers: &[Answer]) -> Outcome<T> {
             .try_for_each(|answer| answer.encode(&mut parcel))?;
         values::result::<M, T>(&parcel.bytes)
     };
-    codec::beside(Table::new(), through).0
+    scope::beside(Table::new(), through).0
 }

@@ -18,7 +18,7 @@ use crate::actor::create::ActorOptions;
 use crate::error::{Error, Outcome};
 use crate::executor::letter;
 use crate::executor::local::Local;
-use crate::object::codec;
+use crate::object::scope;
 use crate::object::when_done::when_done;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -246,7 +246,7 @@ impl Comeback {
                 problem: format!("a checkpoint came for {}, which saves none", meta.name),
                 remedy: "both processes must be of the same build".into(),
             })?;
-            codec::from_peer(&self.link.peer, 0, checkpoint, |bytes| {
+            scope::from_peer(&self.link.peer, 0, checkpoint, |bytes| {
                 (keeping.restore)(&mut Incoming::new(meta.name, bytes, None, options))
             })
         });

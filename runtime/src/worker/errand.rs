@@ -22,8 +22,8 @@ use crate::error::{Error, Fault, Result};
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::node::Node;
-use crate::object::codec;
 use crate::object::reference::{Promise, Ref};
+use crate::object::{codec, scope};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub(crate) fn ask<T: crate::Value>(node: &Node, peer: &Arc<Peer>, errand: &Erran
     let arrive = move |bytes: std::result::Result<&[u8], Fault>| {
         promise.fulfil(bytes.and_then(|mut bytes| {
             codec::read::<T>(&mut bytes).map_err(|problem| {
-                Fault::new(codec::explained(Error::NotPortable {
+                Fault::new(scope::explained(Error::NotPortable {
                     function: "a question to another process".into(),
                     value: "its answer".into(),
                     problem,

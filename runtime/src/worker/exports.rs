@@ -7,12 +7,17 @@
 //!   as it was given, and every call that it sent before has come: the peer says how many there were.
 //!   Numbers are sums over the whole life of the link, so it does not matter in which order news
 //!   come over several links.
+//! - XP-4 a link keeps the target of its last call, without a handle of its own in the sums: a call is
+//!   counted before it looks at `ends`, and `ends` is set before the sums are looked at, so whichever
+//!   comes second sees the other. A link takes a target back under its lock while `ends` is clear;
+//!   who sets it clears the links afterwards.
 //! - XP-3 a value that is to come is asked for once by the peer that got its number.
 
 use super::bulk::claims::Claims;
 use super::incoming::{Answer, HeldActor};
 use super::link::Link;
 use super::message::Head;
+use maser_shm::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,20 +56,31 @@ struct Sums {
     /// Handles given to the peer, and dropped by it.
     given: u64,
     dropped: u64,
-    /// Calls that came, and that the peer says it sent.
+    /// Calls that came, those of the target aside, and that the peer says it sent.
     came: u64,
     sent: u64,
 }
 
-impl Sums {
-    fn are_even(&self) -> bool {
-        self.given == self.dropped && self.came == self.sent
+/// An actor as calls that come find it (XP-4).
+pub(super) struct Target {
+    pub(super) number: u32,
+    pub(super) actor: Arc<HeldActor>,
+    /// Calls that came (XP-2).
+    came: AtomicU64,
+    /// Handles were dropped: any call may be the last.
+    ends: AtomicBool,
+}
+
+impl Target {
+    /// Whether a link may keep it.
+    pub(super) fn may_be_kept(&self) -> bool {
+        !self.ends.load(Ordering::SeqCst)
     }
 }
 
 #[derive(Default)]
 struct Exported {
-    actor: Option<Arc<HeldActor>>,
+    target: Option<Arc<Target>>,
     sums: Sums,
     /// XP-1.
     early: Vec<Early>,
@@ -81,6 +97,32 @@ struct Counted {
     ids: Vec<u64>,
 }
 
+impl Exported {
+    fn is_even(&self) -> bool {
+        let Sums {
+            given,
+            dropped,
+            came,
+            sent,
+        } = self.sums;
+        let at_target = self.target.as_ref();
+        let came = came + at_target.map_or(0, |target| target.came.load(Ordering::SeqCst));
+        given == dropped && came == sent
+    }
+
+    fn has(&mut self, number: u32, actor: Arc<HeldActor>) {
+        let ends = AtomicBool::new(self.sums.dropped > 0);
+        self.target.get_or_insert_with(|| {
+            Arc::new(Target {
+                number,
+                actor,
+                came: AtomicU64::new(0),
+                ends,
+            })
+        });
+    }
+}
+
 #[derive(Default)]
 struct State {
     actors: HashMap<u32, Exported, BuildHasherDefault<Numbers>>,
@@ -92,7 +134,7 @@ impl State {
     /// XP-2: takes an actor out that the peer does not hold any more, to be dropped outside of the
     /// lock.
     fn take_if_even(&mut self, number: u32) -> Option<Exported> {
-        let is_even = self.actors.get(&number)?.sums.are_even();
+        let is_even = self.actors.get(&number)?.is_even();
         is_even.then(|| self.actors.remove(&number)).flatten()
     }
 }
@@ -108,19 +150,21 @@ impl Exports {
 
     /// The actor of this number, if it is here.
     pub(crate) fn find(&self, number: u32) -> Option<Arc<HeldActor>> {
-        self.lock().actors.get(&number)?.actor.clone()
+        Some(self.target(number)?.actor.clone())
     }
 
-    /// A call of the actor of this number came (XP-2): the actor, if it is here.
-    pub(super) fn called(&self, number: u32) -> Option<Arc<HeldActor>> {
-        let mut state = self.lock();
-        let exported = state.actors.get_mut(&number)?;
-        let actor = exported.actor.clone()?;
-        exported.sums.came += 1;
-        let gone = state.take_if_even(number);
-        drop(state);
-        drop(gone);
-        Some(actor)
+    /// The same, to be called.
+    pub(super) fn target(&self, number: u32) -> Option<Arc<Target>> {
+        self.lock().actors.get(&number)?.target.clone()
+    }
+
+    /// A call of it came (XP-2, XP-4).
+    #[inline]
+    pub(super) fn called(&self, target: &Target) {
+        target.came.fetch_add(1, Ordering::SeqCst);
+        if target.ends.load(Ordering::SeqCst) {
+            self.count(target.number, |_| {});
+        }
     }
 
     /// XP-1.
@@ -159,8 +203,10 @@ impl Exports {
         let mut state = self.lock();
         let exported = state.actors.entry(number).or_default();
         exported.failed = made.is_none();
-        exported.actor = made.map(Arc::new);
         exported.sums.given += 1;
+        if let Some(actor) = made {
+            exported.has(number, Arc::new(actor));
+        }
         std::mem::take(&mut exported.early)
     }
 
@@ -168,29 +214,32 @@ impl Exports {
     pub(super) fn give(&self, number: u32, actor: &Arc<HeldActor>) {
         let mut state = self.lock();
         let exported = state.actors.entry(number).or_default();
-        exported.actor = Some(actor.clone());
         exported.sums.given += 1;
+        exported.has(number, actor.clone());
     }
 
     /// A call of it was made here, or a handle of it came back (XP-2).
     pub(crate) fn was_called(&self, number: u32) {
-        self.count(number, |sums| sums.came += 1);
+        self.count(number, |exported| exported.sums.came += 1);
     }
 
     /// The peer has no handle any more (XP-2).
     pub(super) fn dropped(&self, number: u32, handles: u64, calls: u64) {
-        self.count(number, |sums| {
-            sums.dropped += handles;
-            sums.sent += calls;
+        self.count(number, |exported| {
+            exported.sums.dropped += handles;
+            exported.sums.sent += calls;
+            if let Some(target) = &exported.target {
+                target.ends.store(true, Ordering::SeqCst);
+            }
         });
     }
 
-    fn count(&self, number: u32, with: impl FnOnce(&mut Sums)) {
+    fn count(&self, number: u32, with: impl FnOnce(&mut Exported)) {
         let mut state = self.lock();
         let Some(exported) = state.actors.get_mut(&number) else {
             return;
         };
-        with(&mut exported.sums);
+        with(exported);
         let gone = state.take_if_even(number);
         drop(state);
         drop(gone);

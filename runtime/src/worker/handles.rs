@@ -18,8 +18,8 @@ use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::local::Local;
 use crate::node::Node;
-use crate::object::codec;
 use crate::object::reference::{Promise, Ref};
+use crate::object::{codec, scope};
 use serde::{Deserialize, Serialize};
 use std::any::TypeId;
 use std::ptr::NonNull;
@@ -99,7 +99,7 @@ fn ask_for<T: crate::Value>(peer: &Arc<Peer>, number: u64) -> Ref<T> {
     let arrive = move |bytes: Result<&[u8], Fault>| {
         let outcome = bytes.and_then(|mut bytes| {
             codec::read::<T>(&mut bytes).map_err(|problem| {
-                Fault::new(codec::explained(Error::NotPortable {
+                Fault::new(scope::explained(Error::NotPortable {
                     function: "a ref".into(),
                     value: "its value".into(),
                     problem,

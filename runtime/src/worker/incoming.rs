@@ -10,8 +10,8 @@ use crate::actor::core::ActorCore;
 use crate::actor::create::ActorOptions;
 use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Fault, Outcome};
-use crate::object::codec;
 use crate::object::reference::Ref;
+use crate::object::{codec, scope};
 use crate::task::options::TaskOptions;
 use crate::task::raw::Header;
 use crate::task::stream::RefStream;
@@ -57,7 +57,7 @@ impl<'a> Incoming<'a> {
     }
 
     fn wrong(&self, value: &str, problem: String) -> Error {
-        codec::explained(Error::NotPortable {
+        scope::explained(Error::NotPortable {
             function: self.function.into(),
             value: value.into(),
             problem,
@@ -154,7 +154,7 @@ impl Answer {
             let result = ManuallyDrop::new(unsafe { Ref::<T>::from_cell(cell) });
             let value = result.outcome_ref()?;
             codec::write(value, parcel).map_err(|problem| {
-                Fault::new(codec::explained(Error::NotPortable {
+                Fault::new(scope::explained(Error::NotPortable {
                     function: result.made_by().into(),
                     value: "the result".into(),
                     problem,

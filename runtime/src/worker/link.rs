@@ -7,6 +7,8 @@
 //!   completed outside.
 //! - LP-2 messages arrive in the order in which they were sent. What does not fit into the ring
 //!   waits in `unsent`, and later messages behind it.
+//!   What begins to wait there is counted in `backlog`, which an idle link names as a word that
+//!   changes, and its scheduler is woken: others than it send as well, while it sleeps.
 //! - LP-3 a ticket names a place and how often it was used before: an answer that comes twice, or
 //!   for a call that nobody made, completes nothing.
 //! - LP-4 after the peer's death what it had published is still taken; then every call in flight is
@@ -19,23 +21,23 @@
 use super::bulk::claims::Claims;
 use super::bulk::estate;
 use super::death::Death;
-use super::message::{self, Assembly, Frame, Head, Kind};
+use super::exports::Target;
+use super::link_end::{Came, End, What};
+use super::message::{Frame, Head, Kind, Whole};
 use super::parcel::{self, IN_STORE};
 use super::peer::Peer;
-use super::pool::Job;
-use super::restart::recall::Sent;
-use super::{serve, stream, wire_error};
-use crate::actor::core::ActorCore;
-use crate::error::Fault;
+use super::tickets::InFlight;
+use super::{answered, serve, stream, wire_error};
 use crate::executor::local::Local;
+use crate::executor::shared::Shared;
 use crate::executor::sources::{Probes, Source};
-use crate::object::codec;
+use crate::object::scope;
 use crate::task::raw::Header;
 use maser_shm::channel::spsc::{LineReceiver, LineSender};
-use maser_shm::channel::{PeerFault, Shared, TryRecvError};
+use maser_shm::channel::{Probe, Shared as SharedRing};
+use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use maser_shm::sync::owner_lock::{OwnerGuard, OwnerLock, thread_number};
 use std::cell::UnsafeCell;
-use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -43,33 +45,6 @@ use std::sync::Arc;
 
 /// Messages served in a row before the loop looks elsewhere.
 const SERVE_BATCH: usize = 32;
-
-/// A call that was sent and not answered.
-pub(crate) struct InFlight {
-    pub(crate) cell: NonNull<Header>,
-    /// The proxy of its actor, if it is a method; a counted handle.
-    pub(crate) actor: Option<NonNull<ActorCore>>,
-    /// If it is a task: what to do when its worker dies.
-    pub(crate) job: Option<Box<Job>>,
-    /// If its actor may come back: what is kept to send it again.
-    pub(crate) sent: Option<Box<Sent>>,
-}
-
-struct Place {
-    uses: u32,
-    call: Option<InFlight>,
-}
-
-struct End {
-    out: LineSender<Frame, Shared>,
-    /// LP-2.
-    unsent: VecDeque<Frame>,
-    incoming: LineReceiver<Frame, Shared>,
-    assembly: Assembly,
-    places: Vec<Place>,
-    free: Vec<u32>,
-    closed: bool,
-}
 
 /// See the module's page.
 pub(crate) struct Link {
@@ -79,8 +54,10 @@ pub(crate) struct Link {
     lock: OwnerLock,
     end: UnsafeCell<End>,
     owner: u64,
+    /// LP-2.
+    backlog: AtomicU64,
     /// The scheduler of this end.
-    index: usize,
+    here: Arc<Shared>,
 }
 
 // SAFETY: LP-1; the cells are those of calls, which any thread may complete.
@@ -111,104 +88,24 @@ impl DerefMut for Inside<'_> {
     }
 }
 
-/// What to do outside of the lock.
-enum Step {
-    Nothing,
-    Answer(InFlight, Head),
-    Item(InFlight, Head),
-    Serve(Head),
-    Garbled(String),
-}
-
-impl End {
-    /// LP-2.
-    fn pump(&mut self) -> bool {
-        let mut any = false;
-        while let Some(frame) = self.unsent.front() {
-            if self.out.try_send(*frame).is_err() {
-                break;
-            }
-            self.unsent.pop_front();
-            any = true;
-        }
-        any
-    }
-
-    #[inline]
-    fn push(&mut self, head: Head, body: &[u8]) {
-        message::frames(head, body, |frame| {
-            if !self.unsent.is_empty() || self.out.try_send(frame).is_err() {
-                self.unsent.push_back(frame);
-            }
-        });
-    }
-
-    /// LP-3.
-    #[inline]
-    fn ticket(&mut self, call: InFlight) -> u64 {
-        let at = match self.free.pop() {
-            Some(at) => at,
-            None => {
-                self.places.push(Place {
-                    uses: 0,
-                    call: None,
-                });
-                self.places.len() as u32 - 1
-            }
-        };
-        let place = &mut self.places[at as usize];
-        place.call = Some(call);
-        u64::from(place.uses) << 32 | u64::from(at)
-    }
-
-    /// The call of a ticket, which its place lends: nobody else can complete it meanwhile (LP-5).
-    fn lend(&mut self, ticket: u64) -> Option<InFlight> {
-        let place = self.places.get_mut(ticket as u32 as usize)?;
-        match u64::from(place.uses) == ticket >> 32 {
-            true => place.call.take(),
-            false => None,
-        }
-    }
-
-    #[inline]
-    fn redeem(&mut self, ticket: u64) -> Option<InFlight> {
-        let at = ticket as u32;
-        let place = self.places.get_mut(at as usize)?;
-        if u64::from(place.uses) != ticket >> 32 {
-            return None;
-        }
-        let call = place.call.take()?;
-        place.uses = place.uses.wrapping_add(1);
-        self.free.push(at);
-        Some(call)
-    }
-}
-
 impl Link {
     /// The link of the calling thread's scheduler over these rings.
     pub(super) fn new(
         peer: Arc<Peer>,
-        index: usize,
+        here: Arc<Shared>,
         there: usize,
-        out: LineSender<Frame, Shared>,
-        incoming: LineReceiver<Frame, Shared>,
+        out: LineSender<Frame, SharedRing>,
+        incoming: LineReceiver<Frame, SharedRing>,
     ) -> Arc<Self> {
         let owner = thread_number();
         Arc::new(Self {
             peer,
             there,
             lock: OwnerLock::kept_by(owner),
-            end: UnsafeCell::new(End {
-                out,
-                unsent: VecDeque::new(),
-                incoming,
-                assembly: Assembly::default(),
-                places: Vec::new(),
-                free: Vec::new(),
-                closed: false,
-            }),
+            end: UnsafeCell::new(End::new(out, incoming)),
             owner,
-            index,
+            backlog: AtomicU64::new(0),
+            here,
         })
     }
 
@@ -225,13 +122,27 @@ impl Link {
         }
     }
 
+    /// LP-2.
+    #[inline(always)]
+    fn push(&self, inside: &mut End, head: Head, body: &[u8]) {
+        if inside.push(head, body) {
+            self.begins_to_wait();
+        }
+    }
+
+    #[cold]
+    fn begins_to_wait(&self) {
+        self.backlog.fetch_add(1, Ordering::SeqCst);
+        self.here.event.notify();
+    }
+
     /// Sends a message that is no call.
     pub(crate) fn send(&self, head: Head, body: &[u8]) {
         let mut inside = self.enter(thread_number());
         if inside.closed {
             return;
         }
-        inside.push(head, body);
+        self.push(&mut inside, head, body);
         drop(inside);
         self.peer.wake(self.there);
     }
@@ -249,12 +160,12 @@ impl Link {
             return Err(call);
         }
         let cell = call.cell;
-        head.a = inside.ticket(call);
+        head.a = inside.tickets.give(call);
         // SAFETY: the call has not been sent: it is not DONE, and its completion is ours.
         if let Some((_, producer)) = unsafe { Header::stream(cell) } {
-            producer.is_at(self, head.a, self.index);
+            producer.is_at(self, head.a, self.here.index);
         }
-        inside.push(head, body);
+        self.push(&mut inside, head, body);
         drop(inside);
         self.peer.wake(self.there);
         Ok(())
@@ -264,9 +175,8 @@ impl Link {
     pub(super) fn task_waits(&self, ticket: u64, flag: u8) {
         let freed = {
             let mut inside = self.enter(thread_number());
-            let place = inside.places.get_mut(ticket as u32 as usize);
-            let place = place.filter(|place| u64::from(place.uses) == ticket >> 32);
-            let job = place.and_then(|place| place.call.as_mut()?.job.as_mut());
+            let job = inside.tickets.call(ticket);
+            let job = job.and_then(|call| call.job.as_mut());
             job.and_then(|job| job.waits(flag))
         };
         if let Some(freed) = freed {
@@ -277,11 +187,7 @@ impl Link {
     /// Tells the peer that the caller of `cell` has given up, if the call is in flight here.
     pub(super) fn cancel(&self, cell: NonNull<Header>) -> bool {
         let mut inside = self.enter(thread_number());
-        let mut places = inside.places.iter().enumerate();
-        let ticket = places.find_map(|(at, place)| {
-            let is_it = place.call.as_ref().is_some_and(|call| call.cell == cell);
-            is_it.then_some(u64::from(place.uses) << 32 | at as u64)
-        });
+        let ticket = inside.tickets.of(cell);
         let Some(ticket) = ticket else {
             return false;
         };
@@ -291,7 +197,7 @@ impl Link {
             a: ticket,
             b: 0,
         };
-        inside.push(head, &[]);
+        self.push(&mut inside, head, &[]);
         drop(inside);
         self.peer.wake(self.there);
         true
@@ -301,98 +207,106 @@ impl Link {
     /// done. On this end's scheduler, or by whoever settles the dead.
     fn take(self: &Arc<Self>, thread: u64, local: Option<&Local>) -> bool {
         let mut any = false;
-        let mut scratch = Vec::new();
+        let mut long = Vec::new();
         for _ in 0..SERVE_BATCH {
             let mut inside = self.enter(thread);
             any |= inside.pump();
-            let step = loop {
-                let frame = match inside.incoming.try_recv() {
-                    Ok(frame) => frame,
-                    Err(TryRecvError::Closed) => match inside.incoming.fault() {
-                        Some(fault @ PeerFault::Corrupt { .. }) => {
-                            break Step::Garbled(fault.to_string());
-                        }
-                        _ => break Step::Nothing,
-                    },
-                    Err(_) => break Step::Nothing,
-                };
-                any = true;
-                match inside.assembly.push(frame) {
-                    Ok(None) => {}
-                    Ok(Some(head)) if head.kind == Kind::Item => {
-                        if let Some(call) = inside.lend(head.a) {
-                            break Step::Item(call, head);
-                        }
-                        drop(Claims::split(&self.peer, head.flag, inside.assembly.body()));
-                    }
-                    Ok(Some(head)) if head.kind == Kind::Answer => {
-                        // LP-3: an answer to nothing is passed over.
-                        if let Some(call) = inside.redeem(head.a) {
-                            break Step::Answer(call, head);
-                        }
-                        drop(Claims::split(&self.peer, head.flag, inside.assembly.body()));
-                    }
-                    Ok(Some(head)) => break Step::Serve(head),
-                    Err(garbled) => break Step::Garbled(garbled.to_string()),
-                }
-            };
-            let _reads = match &step {
-                Step::Answer(_, head) | Step::Item(_, head) | Step::Serve(head) => {
-                    estate::reads(&self.peer, head.flag) // LP-6
-                }
-                Step::Nothing | Step::Garbled(_) => None,
-            };
-            match step {
-                Step::Nothing => break,
-                Step::Garbled(garbled) => {
+            match inside.next() {
+                Came::Nothing => break,
+                Came::Garbled(garbled) => {
                     drop(inside);
                     self.peer.is_mad(&garbled);
                     break;
                 }
-                Step::Answer(call, mut head) => {
-                    // The body is handed out of the lock and its memory given back after.
-                    std::mem::swap(&mut scratch, inside.assembly.body());
-                    drop(inside);
-                    head.flag = self.fetch(head.flag, &mut scratch);
-                    serve::answered(&self.peer, call, head, &scratch);
-                }
-                Step::Item(call, head) => {
-                    std::mem::swap(&mut scratch, inside.assembly.body());
-                    drop(inside);
-                    let flag = self.fetch(head.flag, &mut scratch);
-                    // SAFETY: LP-5, the call is ours for now and not DONE.
-                    if let Some((sink, _)) = unsafe { Header::stream(call.cell) } {
-                        let came = |bytes: &[u8]| stream::came(&mut **sink, flag, bytes);
-                        codec::from_peer(&self.peer, flag, &scratch, came);
+                Came::Message(Whole { mut head, short }, what) => {
+                    any = true;
+                    let _reads = estate::reads(&self.peer, head.flag); // LP-6
+                    if short.is_none() {
+                        // Handed out of the lock, and its memory given back after.
+                        std::mem::swap(&mut long, inside.assembly.body());
                     }
-                    self.give_back(thread, head.a, call);
-                }
-                Step::Serve(mut head) => {
-                    std::mem::swap(&mut scratch, inside.assembly.body());
                     drop(inside);
                     let is_stored = head.flag & IN_STORE != 0;
-                    head.flag = self.fetch(head.flag, &mut scratch);
-                    if is_stored && head.flag == serve::FAILED && head.kind != Kind::Value {
-                        self.send(serve::answer(head.a, serve::FAILED, 0), &scratch);
-                        continue;
+                    if is_stored {
+                        if let Some(short) = &short {
+                            long.clear();
+                            long.extend_from_slice(short.bytes());
+                        }
+                        head.flag = self.fetch(head.flag, &mut long);
                     }
-                    match local {
-                        Some(local) => serve::serve(self, head, &scratch, local),
-                        // The dead wait for no answer.
-                        None => serve::serve_dead(self, head, &scratch),
-                    }
+                    let body = match &short {
+                        Some(short) if !is_stored => short.bytes(),
+                        _ => &long,
+                    };
+                    self.settle(thread, local, (head, body, is_stored), what);
                 }
             }
         }
-        if scratch.capacity() > 0 {
+        if long.capacity() > 0 {
             let mut inside = self.enter(thread);
             if inside.assembly.is_between_messages()
-                && inside.assembly.body().capacity() < scratch.capacity()
+                && inside.assembly.body().capacity() < long.capacity()
             {
-                std::mem::swap(&mut scratch, inside.assembly.body());
+                std::mem::swap(&mut long, inside.assembly.body());
             }
         }
         any
+    }
+
+    /// Does what a message is about.
+    #[inline(always)]
+    fn settle(
+        self: &Arc<Self>,
+        thread: u64,
+        local: Option<&Local>,
+        (head, body, was_stored): (Head, &[u8], bool),
+        what: What,
+    ) {
+        match what {
+            What::Answer(call) => answered::answered(&self.peer, call, head, body),
+            What::Item(call) => {
+                // SAFETY: LP-5, the call is ours for now and not DONE.
+                if let Some((sink, _)) = unsafe { Header::stream(call.cell) } {
+                    let came = |bytes: &[u8]| stream::came(&mut **sink, head.flag, bytes);
+                    scope::from_peer(&self.peer, head.flag, body, came);
+                }
+                self.give_back(thread, head.a, call);
+            }
+            What::Unwanted => drop(Claims::split(&self.peer, head.flag, body)),
+            What::Asked(target) => {
+                let is_lost = was_stored && head.flag == serve::FAILED;
+                if is_lost && head.kind != Kind::Value {
+                    return self.send(serve::answer(head.a, serve::FAILED, 0), body);
+                }
+                match local {
+                    Some(local) => {
+                        let target = serve::serve(self, head, body, target, local);
+                        self.keep_target(thread, target);
+                    }
+                    // The dead wait for no answer.
+                    None => serve::serve_dead(self, head, body),
+                }
+            }
+        }
+    }
+
+    /// XP-4.
+    #[inline]
+    fn keep_target(&self, thread: u64, target: Option<Arc<Target>>) {
+        let Some(target) = target else { return };
+        let mut inside = self.enter(thread);
+        let kept = match target.may_be_kept() && !inside.closed {
+            true => inside.target.replace(target),
+            false => Some(target),
+        };
+        drop(inside);
+        drop(kept);
+    }
+
+    /// Lets go of what was called last if it ends (XP-4).
+    pub(super) fn forget_target(&self) -> Option<Arc<Target>> {
+        let mut inside = self.enter(thread_number());
+        inside.target.take_if(|target| !target.may_be_kept())
     }
 
     /// LP-5.
@@ -401,11 +315,9 @@ impl Link {
         if inside.closed {
             drop(inside);
             let death = self.peer.death().cloned();
-            return serve::orphaned(call, &death.unwrap_or(Death::ShutDown));
+            return answered::orphaned(call, &death.unwrap_or(Death::ShutDown));
         }
-        if let Some(place) = inside.places.get_mut(ticket as u32 as usize) {
-            place.call = Some(call);
-        }
+        inside.tickets.give_back(ticket, call);
     }
 
     /// The bytes that a message names take the place of its body; gives the flag of what is there
@@ -424,6 +336,24 @@ impl Link {
         }
     }
 
+    /// Whether there is nothing to be taken or sent. On this end's scheduler.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.probe().is_some()
+    }
+
+    /// What changes before there is something to be taken or sent; none if there is.
+    #[inline(always)]
+    fn probe(&self) -> Option<Probes> {
+        let inside = self.enter(self.owner);
+        if !inside.unsent.is_empty() {
+            return None;
+        }
+        let backlog = Probe::new(&self.backlog, self.backlog.load(Ordering::Relaxed));
+        let incoming = inside.incoming.idle()?;
+        Some(Probes::either([incoming, backlog]))
+    }
+
     /// Takes the answers that are there, for somebody who waits on this end's scheduler.
     pub(crate) fn harvest(self: &Arc<Self>, local: &Local) {
         self.take(self.owner, Some(local));
@@ -434,15 +364,16 @@ impl Link {
         let thread = thread_number();
         self.enter(thread).incoming.peer_died();
         while self.take(thread, None) {}
-        let calls: Vec<InFlight> = {
+        let (calls, target): (Vec<InFlight>, _) = {
             let mut inside = self.enter(thread);
             inside.closed = true;
             inside.unsent.clear();
-            let places = inside.places.iter_mut();
-            places.filter_map(|place| place.call.take()).collect()
+            let target = inside.target.take();
+            (inside.tickets.take_all(), target)
         };
+        drop(target);
         for call in calls {
-            serve::orphaned(call, death);
+            answered::orphaned(call, death);
         }
     }
 }
@@ -454,11 +385,7 @@ pub(super) struct LinkSource(pub(super) Arc<Link>);
 unsafe impl Source for LinkSource {
     #[inline(always)]
     fn idle(&self) -> Option<Probes> {
-        let inside = self.0.enter(self.0.owner);
-        if !inside.unsent.is_empty() {
-            return None;
-        }
-        inside.incoming.idle().map(Probes::one)
+        self.0.probe()
     }
 
     fn serve(self: Rc<Self>, local: &Local) -> bool {
@@ -476,17 +403,5 @@ unsafe impl Source for LinkSource {
     fn settle(&self) {
         let death = Death::shut_down();
         self.0.peer_died(&death);
-    }
-}
-
-/// The error of a call that its peer will not answer.
-pub(super) fn complete_with(call: InFlight, fault: Fault) {
-    // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
-    unsafe {
-        let vtable = call.cell.as_ref().vtable();
-        (vtable.travel.arrive)(call.cell, Err(fault));
-        if let Some(actor) = call.actor {
-            ActorCore::release(actor);
-        }
     }
 }

@@ -60,26 +60,39 @@ pub(crate) enum Kind {
     Errand = 16,
 }
 
+/// Kinds by their numbers.
+const KINDS: [Option<Kind>; 17] = {
+    let mut by_number = [None; 17];
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        by_number[Kind::ALL[at] as usize] = Some(Kind::ALL[at]);
+        at += 1;
+    }
+    by_number
+};
+
 impl Kind {
+    const ALL: [Self; 15] = [
+        Self::Task,
+        Self::Call,
+        Self::Create,
+        Self::Answer,
+        Self::Drop,
+        Self::Cancel,
+        Self::Ask,
+        Self::Value,
+        Self::Item,
+        Self::More,
+        Self::Blocked,
+        Self::Release,
+        Self::Restore,
+        Self::Checkpoint,
+        Self::Errand,
+    ];
+
+    #[inline(always)]
     fn of(byte: u8) -> Option<Self> {
-        let kinds = [
-            Self::Task,
-            Self::Call,
-            Self::Create,
-            Self::Answer,
-            Self::Drop,
-            Self::Cancel,
-            Self::Ask,
-            Self::Value,
-            Self::Item,
-            Self::More,
-            Self::Blocked,
-            Self::Release,
-            Self::Restore,
-            Self::Checkpoint,
-            Self::Errand,
-        ];
-        kinds.into_iter().find(|kind| *kind as u8 == byte)
+        KINDS.get(byte as usize).copied().flatten()
     }
 }
 
@@ -122,22 +135,46 @@ pub(crate) fn frames(head: Head, body: &[u8], mut push: impl FnMut(Frame)) {
 /// Puts bytes into words, in memory order.
 #[inline(always)]
 fn fill(words: &mut [u64], bytes: &[u8]) {
-    for (word, part) in words.iter_mut().zip(bytes.chunks(8)) {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    for (word, eight) in words.iter_mut().zip(whole) {
+        *word = u64::from_ne_bytes(*eight);
+    }
+    if let Some(word) = words.get_mut(whole.len()) {
+        // Byte by byte: a copy of so few is longer to call than to make.
         let mut eight = [0; 8];
-        eight[..part.len()].copy_from_slice(part);
+        eight
+            .iter_mut()
+            .zip(rest)
+            .for_each(|(to, from)| *to = *from);
         *word = u64::from_ne_bytes(eight);
     }
 }
 
-/// Appends `count` bytes of `words`.
+/// The bytes of words, in memory order.
 #[inline(always)]
-fn take(words: &[u64], count: usize, bytes: &mut Vec<u8>) {
-    let mut left = count;
-    for word in words {
-        let part = left.min(8);
-        bytes.extend_from_slice(&word.to_ne_bytes()[..part]);
-        left -= part;
+fn bytes_of<const WORDS: usize>(words: [u64; WORDS]) -> [[u8; 8]; WORDS] {
+    words.map(u64::to_ne_bytes)
+}
+
+/// The body of a message that is one frame.
+pub(crate) struct Short {
+    bytes: [[u8; 8]; INLINE_BYTES / 8],
+    count: usize,
+}
+
+impl Short {
+    /// The bytes.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes.as_flattened()[..self.count.min(INLINE_BYTES)]
     }
+}
+
+/// A message that is whole.
+pub(crate) struct Whole {
+    pub(crate) head: Head,
+    /// Its body; that of a longer one is in [`Assembly::body`] until the next frame.
+    pub(crate) short: Option<Short>,
 }
 
 /// A message that is coming in.
@@ -149,48 +186,48 @@ pub(crate) struct Assembly {
 }
 
 impl Assembly {
-    /// Adds the next frame; gives the head once the message is whole, with its bytes in
-    /// [`body`](Self::body) until the next frame.
+    /// Adds the next frame; gives the message once it is whole.
     ///
     /// # Errors
     /// [`Garbled`] (FR-1); the link is of no use then.
-    #[inline]
-    pub(crate) fn push(&mut self, frame: Frame) -> Result<Option<Head>, Garbled> {
-        match self.head {
-            None => {
-                let kind = (frame[0] & 0xff) as u8;
-                let length = (frame[0] >> 32) as u32;
-                let kind = Kind::of(kind).ok_or(Garbled::Kind(kind))?;
-                let bytes = length as usize;
-                if bytes > BODY_BYTES_MAX {
-                    return Err(Garbled::Length(length));
-                }
-                let head = Head {
-                    kind,
-                    flag: (frame[0] >> 8) as u8,
-                    a: frame[1],
-                    b: frame[2],
-                };
-                self.body.clear();
-                let inline = bytes.min(INLINE_BYTES);
-                take(&frame[3..], inline, &mut self.body);
-                self.left = bytes - inline;
-                if self.left == 0 {
-                    return Ok(Some(head));
-                }
-                self.head = Some(head);
-            }
-            Some(head) => {
-                let part = self.left.min(FRAME_BYTES);
-                take(&frame, part, &mut self.body);
-                self.left -= part;
-                if self.left == 0 {
-                    self.head = None;
-                    return Ok(Some(head));
-                }
-            }
+    #[inline(always)]
+    pub(crate) fn push(&mut self, frame: Frame) -> Result<Option<Whole>, Garbled> {
+        if self.head.is_some() {
+            return Ok(self.go_on(frame));
         }
+        let [first, a, b, start @ ..] = frame;
+        let kind = (first & 0xff) as u8;
+        let length = (first >> 32) as u32;
+        let kind = Kind::of(kind).ok_or(Garbled::Kind(kind))?;
+        let count = length as usize;
+        let flag = (first >> 8) as u8;
+        let head = Head { kind, flag, a, b };
+        let bytes = bytes_of(start);
+        if count <= INLINE_BYTES {
+            let short = Some(Short { bytes, count });
+            return Ok(Some(Whole { head, short }));
+        }
+        if count > BODY_BYTES_MAX {
+            return Err(Garbled::Length(length));
+        }
+        self.head = Some(head);
+        self.body.clear();
+        self.body.extend_from_slice(bytes.as_flattened());
+        self.left = count - INLINE_BYTES;
         Ok(None)
+    }
+
+    /// Adds a frame of a longer message.
+    fn go_on(&mut self, frame: Frame) -> Option<Whole> {
+        let bytes = bytes_of(frame);
+        let part = self.left.min(FRAME_BYTES);
+        self.body.extend_from_slice(&bytes.as_flattened()[..part]);
+        self.left -= part;
+        let head = match self.left {
+            0 => self.head.take()?,
+            _ => return None,
+        };
+        Some(Whole { head, short: None })
     }
 
     /// Whether the next frame begins a message: its memory may be changed for other memory.
@@ -230,9 +267,12 @@ mod tests {
             let mut assembly = Assembly::default();
             let mut came = Vec::new();
             for frame in sent {
-                if let Some(head) = assembly.push(frame).expect("it is well formed") {
-                    prop_assert_eq!(head, CALL);
-                    came.push(assembly.body().clone());
+                if let Some(whole) = assembly.push(frame).expect("it is well formed") {
+                    prop_assert_eq!(whole.head, CALL);
+                    came.push(match &whole.short {
+                        Some(short) => short.bytes().to_vec(),
+                        None => assembly.body().clone(),
+                    });
                 }
             }
             prop_assert_eq!(came, bodies);

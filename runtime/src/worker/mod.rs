@@ -11,7 +11,8 @@
 //! | `workers` | the processes that this one knows of |
 //! | `output` | files for what workers print |
 //! | `peer` | one of them: memory, links, what it holds |
-//! | `link`, `links`, `message` | calls and answers between two schedulers, in shared rings |
+//! | `link`, `link_end`, `links`, `message` | calls and answers between two schedulers, in shared rings |
+//! | `tickets`, `answered` | calls that were sent, and what becomes of them |
 //! | `serve`, `serving`, `incoming`, `exports` | calls that came, and the actors they are for |
 //! | `stream` | streams between processes |
 //! | `restart`, `saved` | actors that come back in another process, and what is kept of them |
@@ -25,6 +26,7 @@
 //! | `death` | how a process ended |
 //! | `doors` | where the schedulers of another process sleep |
 
+mod answered;
 pub(crate) mod bulk;
 pub(crate) mod checkpoint;
 pub(crate) mod death;
@@ -37,6 +39,7 @@ mod hello;
 pub(crate) mod incoming;
 pub(crate) mod keeper;
 pub(crate) mod link;
+mod link_end;
 pub(crate) mod links;
 pub(crate) mod member;
 pub(crate) mod message;
@@ -54,6 +57,7 @@ mod serve;
 mod serving;
 mod socket;
 pub(crate) mod stream;
+pub(crate) mod tickets;
 pub(crate) mod values;
 pub(crate) mod wire_error;
 pub(crate) mod workers;

@@ -20,6 +20,7 @@ use crate::actor::core::ActorCore;
 use crate::error::{Error, Fault, Result};
 use crate::executor::letter;
 use crate::executor::local::Local;
+use crate::executor::shared::Shared;
 use crate::node::Node;
 use crate::task::raw::Header;
 use maser_shm::channel::spsc::{line_bytes, line_receiver_in, line_sender_in};
@@ -33,7 +34,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Lines of a ring.
-const DEPTH: usize = 256;
+const DEPTH: usize = 64;
 
 /// Bytes of one ring.
 fn ring_bytes() -> usize {
@@ -153,6 +154,16 @@ impl Peer {
         links.any(|link| link.cancel(cell))
     }
 
+    /// Its links let go of actors that it has dropped (`exports` rule XP-4).
+    pub(super) fn forget_targets(&self) {
+        let gone: Vec<_> = {
+            let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+            let links = links.iter().flatten();
+            links.filter_map(|link| link.forget_target()).collect()
+        };
+        drop(gone);
+    }
+
     /// Whether it holds nothing of this process.
     pub(crate) fn holds_nothing(&self) -> bool {
         self.exports.is_empty()
@@ -178,14 +189,14 @@ impl Peer {
         if let Some(link) = place {
             return Ok(link.clone());
         }
-        let link = self.map(index, local.shared.index, there)?;
+        let link = self.map(index, &local.shared, there)?;
         *place = Some(link.clone());
         drop(links);
         local.sources.push(Rc::new(LinkSource(link.clone())));
         Ok(link)
     }
 
-    fn map(self: &Arc<Self>, index: usize, here: usize, there: usize) -> Result<Arc<Link>> {
+    fn map(self: &Arc<Self>, index: usize, here: &Arc<Shared>, there: usize) -> Result<Arc<Link>> {
         let refused = |reason: String| Error::System {
             what: format!("cannot open the link to {}", self.name()),
             reason,
@@ -200,7 +211,7 @@ impl Peer {
         let incoming = line_receiver_in::<Frame>(&ring(back)?, DEPTH);
         let out = out.map_err(|error| refused(error.to_string()))?;
         let incoming = incoming.map_err(|error| refused(error.to_string()))?;
-        Ok(Link::new(self.clone(), here, there, out, incoming))
+        Ok(Link::new(self.clone(), here.clone(), there, out, incoming))
     }
 
     /// A message was published for its scheduler `there`.

@@ -13,12 +13,12 @@
 #![allow(unsafe_code, reason = "type-erased cells of tasks")]
 
 use super::death::Death;
-use super::link::InFlight;
 use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::serving::{HAS_BACK, LENDS_NOW};
-use super::{registry, serve};
+use super::tickets::InFlight;
+use super::{answered, registry, serve};
 use crate::actor::lane::shut_down;
 use crate::error::{Error, Fault};
 use crate::executor::letter;
@@ -316,7 +316,7 @@ fn go(local: &Local, mut job: Job, worker: &Arc<Peer>) {
                 sent: None,
             };
             if let Err(call) = link.call(head, &bytes, call) {
-                serve::orphaned(call, worker.death().unwrap_or(&Death::ShutDown));
+                answered::orphaned(call, worker.death().unwrap_or(&Death::ShutDown));
             }
         }
         Err(error) => match worker.death() {

@@ -7,12 +7,12 @@
 #![allow(unsafe_code, reason = "type-erased cells and blocks of actors")]
 
 use super::errand::{self, Errand};
-use super::link::InFlight;
 use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::restart::{Policy, Supervisor};
-use super::{registry, serve};
+use super::tickets::InFlight;
+use super::{answered, registry, serve};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::create::ActorOptions;
 use crate::actor::lane::Question;
@@ -167,20 +167,12 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
         return supervisor.send(local, core, cell);
     }
     let is_construction = vtable.access == Access::Construct;
-    let link = match vtable.meta.entry {
-        Some(entry) => local
-            .links
-            .get(local, &remote.peer, remote.there)
-            .map(|link| (link, registry::place_of(entry))),
-        None => Err(Error::NotPortable {
+    let Some(entry) = vtable.meta.entry else {
+        return refuse(Fault::new(Error::NotPortable {
             function: vtable.meta.name.into(),
             value: "a call".into(),
             problem: "the function is `local`".into(),
-        }),
-    };
-    let (link, function) = match link {
-        Ok(link) => link,
-        Err(error) => return refuse(Fault::new(error)),
+        }));
     };
     let mut parcel = Parcel::in_buffer(local.links.buffer());
     let mut flag = 0;
@@ -204,7 +196,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
         Ok(()) => {
             // SAFETY: VL-1.
             unsafe { (vtable.travel.depart)(cell) };
-            let flag = flag | parcel.give(&link.peer, local);
+            let flag = flag | parcel.give(&remote.peer, local);
             // RA-2.
             actor.retain();
             let kind = match is_construction {
@@ -218,7 +210,7 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
                 kind,
                 flag,
                 a: 0,
-                b: serve::joined(function, remote.number),
+                b: serve::joined(registry::place_of(entry), remote.number),
             };
             let call = InFlight {
                 cell,
@@ -226,9 +218,17 @@ pub(crate) fn send(local: &Local, core: NonNull<ActorCore>, cell: NonNull<Header
                 job: None,
                 sent: None,
             };
-            if let Err(call) = link.call(head, &parcel.bytes, call) {
-                let death = link.peer.death().cloned();
-                serve::orphaned(call, &death.unwrap_or(super::death::Death::ShutDown));
+            let to = (&remote.peer, remote.there);
+            let sent = local.links.with(local, to, call, |link, call| {
+                link.call(head, &parcel.bytes, call)
+            });
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(call)) => {
+                    let death = remote.peer.death().cloned();
+                    answered::orphaned(call, &death.unwrap_or(super::death::Death::ShutDown));
+                }
+                Err((call, error)) => answered::unsent(call, Fault::new(error)),
             }
         }
     }
@@ -280,21 +280,19 @@ pub(super) fn ask(local: &Local, driver: &Arc<Peer>, cell: NonNull<Header>) {
         sent: None,
     };
     if let Err(call) = link.call(head, &parcel.bytes, call) {
-        serve::orphaned(call, &super::death::Death::ShutDown);
+        answered::orphaned(call, &super::death::Death::ShutDown);
     }
     local.links.give_buffer(parcel.bytes);
 }
 
 /// Takes the answers that are there from the process that is the home `home`.
-#[cold]
 pub(crate) fn harvest(local: &Local, home: usize) {
     let Some(slot) = home.checked_sub(FIRST_HOME) else {
         return;
     };
     let mut there = 0;
-    while let Some(link) = local.links.known(slot, there) {
-        link.harvest(local);
-        there += 1;
+    while let Some(link) = local.links.ready(slot, &mut there) {
+        link.0.harvest(local);
     }
 }
 

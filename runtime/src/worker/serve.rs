@@ -2,25 +2,22 @@
 //! them, and answered when their results are there.
 #![allow(unsafe_code, reason = "type-erased cells and actors")]
 
-use super::death::Death;
+use super::exports::Target;
 use super::incoming::{Answer, Answering, HeldActor, Incoming, Kind as Given};
-use super::link::{InFlight, Link, complete_with};
+use super::link::Link;
 use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::pool::Stays;
 use super::{checkpoint, errand, registry, stream, wire_error};
-use crate::actor::core::{Access, ActorCore};
 use crate::actor::create::ActorOptions;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter;
 use crate::executor::local::Local;
-use crate::node::Node;
-use crate::object::codec;
+use crate::object::scope;
 use crate::object::when_done::when_done;
 use crate::task::options::TaskOptions;
 use crate::task::raw::Header;
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Flag of an answer: the body is an error.
@@ -62,117 +59,18 @@ pub(super) fn joined(function: u32, actor: u32) -> u64 {
     u64::from(function) | u64::from(actor) << 32
 }
 
-/// A call of this process was answered.
-pub(super) fn answered(peer: &Arc<Peer>, mut call: InFlight, head: Head, body: &[u8]) {
-    if let Some(sent) = call.sent.take()
-        // SAFETY: AC-1, the call's handle.
-        && let Some(supervisor) = call.actor.and_then(|core| unsafe { core.as_ref() }.supervisor())
-    {
-        supervisor.answered(*sent, head.b);
+/// Does what a message asks for. On the link's scheduler. `target` is what was called last over it,
+/// and what this gives back is to be kept instead.
+pub(super) fn serve(
+    link: &Arc<Link>,
+    head: Head,
+    body: &[u8],
+    target: Option<Arc<Target>>,
+    local: &Local,
+) -> Option<Arc<Target>> {
+    if head.kind == Kind::Call {
+        return call(link, head, body, target, local);
     }
-    if let Some(job) = &mut call.job {
-        job.answered();
-    }
-    if head.flag == FAILED {
-        let mut fault = Fault::new(wire_error::decode(body));
-        note(&fault);
-        if let Some(job) = call.job.take() {
-            match job.failed(fault) {
-                Some(last) => fault = last,
-                None => return,
-            }
-        }
-        if let Some(actor) = call.actor {
-            has_failed(&call, actor, &fault);
-        }
-        end_stream(call.cell, &fault);
-        return complete_with(call, fault);
-    }
-    // SAFETY: TC-1: the arguments have departed, and the call is in no link any more.
-    unsafe {
-        if let Some((sink, _)) = Header::stream(call.cell) {
-            sink.is_complete();
-        }
-        let vtable = call.cell.as_ref().vtable();
-        codec::from_peer(peer, head.flag, body, |bytes| {
-            (vtable.travel.arrive)(call.cell, Ok(bytes));
-        });
-        if let Some(actor) = call.actor {
-            ActorCore::release(actor);
-        }
-    }
-}
-
-/// The stream that a call was to give ends with its error.
-pub(super) fn end_stream(cell: NonNull<Header>, fault: &Fault) {
-    // SAFETY: the call is in no link any more and not DONE: its completion is ours.
-    if let Some((sink, _)) = unsafe { Header::stream(cell) } {
-        sink.item(Err(fault.clone()));
-    }
-}
-
-/// An error that began in another process is remembered in the driver, which alone prints any.
-#[cold]
-fn note(fault: &Fault) {
-    if let Error::Task(task) = &*fault.0
-        && task.is_first()
-        && let Ok(node) = Node::current("remembering an error")
-        && node.workers.membership().is_none()
-    {
-        node.errors.record(&fault.0);
-    }
-}
-
-/// Whether the block of an actor elsewhere learns of its end from a call that failed.
-#[cold]
-fn has_failed(call: &InFlight, actor: NonNull<ActorCore>, fault: &Fault) {
-    // SAFETY: a call that is not done is alive, and holds its actor.
-    let (is_construction, name) = unsafe {
-        let access = call.cell.as_ref().vtable().access;
-        (access == Access::Construct, actor.as_ref().display_name())
-    };
-    if is_construction {
-        let reason = format!("its constructor failed: {}", fault.0);
-        ActorCore::die(
-            actor,
-            Error::ActorDied {
-                actor: name,
-                reason,
-            },
-        );
-    } else if let Error::ActorDied { .. } = &*fault.0 {
-        ActorCore::die(actor, fault.to_error());
-    }
-}
-
-/// A call of this process will never be answered.
-pub(super) fn orphaned(mut call: InFlight, death: &Death) {
-    if let Some(job) = call.job.take() {
-        return job.lost(death);
-    }
-    if let (Some(sent), Some(core)) = (call.sent.take(), call.actor) {
-        // SAFETY: AC-1, the call's handle.
-        if let Some(supervisor) = unsafe { core.as_ref() }.supervisor() {
-            return supervisor.orphan(core, call.cell, sent);
-        }
-    }
-    // SAFETY: a call that is not done is alive; its actor is held by the call.
-    let error = unsafe {
-        let what = call.cell.as_ref().meta().name;
-        match call.actor.map(|actor| actor.as_ref()) {
-            Some(actor) => actor
-                .death()
-                .unwrap_or_else(|| death.error(what, Some(actor.display_name()))),
-            None => death.error(what, None),
-        }
-    };
-    let fault = Fault::new(error);
-    end_stream(call.cell, &fault);
-    complete_with(call, fault);
-}
-
-/// Does what a message asks for. On the link's scheduler.
-pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     match head.kind {
         Kind::Task => {
             let (function, _) = split(head.b);
@@ -186,29 +84,6 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             let lends = head.flag & LENDS != 0;
             reply(link, Asked::task(head.a, !nested, lends), given, local);
         }
-        Kind::Call => {
-            let (function, number) = split(head.b);
-            let actor = link.peer.exports().called(number);
-            let Some(actor) = actor else {
-                return link
-                    .peer
-                    .exports()
-                    .keep_early(number, link.clone(), head, body);
-            };
-            let (id, body) = id_of(head, body);
-            let given = invoke(
-                &link.peer,
-                function,
-                (head.flag, body),
-                Some(&actor),
-                ActorOptions::default(),
-            );
-            let n = match id {
-                Some(id) => checkpoint::count(link, number, id, &actor, local),
-                None => 0,
-            };
-            reply(link, Asked::call(head.a, n), given, local);
-        }
         Kind::Create => create(link, head, body, local),
         Kind::Restore => checkpoint::make_again(link, head, body, local),
         Kind::Checkpoint => checkpoint::has_come(link, head, body),
@@ -217,6 +92,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             link.peer
                 .exports()
                 .dropped(number, u64::from(handles), head.b);
+            link.peer.forget_targets();
             super::member::an_actor_is_gone(local);
         }
         Kind::Ask => {
@@ -226,7 +102,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
         }
         Kind::Value => {
             let awaited = link.peer.value_came(head.a);
-            codec::from_peer(&link.peer, head.flag, body, |bytes| {
+            scope::from_peer(&link.peer, head.flag, body, |bytes| {
                 let Some(awaited) = awaited else { return };
                 (awaited.arrive)(match head.flag {
                     FAILED => Err(Fault::new(wire_error::decode(bytes))),
@@ -239,8 +115,46 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
         Kind::Blocked => link.task_waits(head.a, head.flag),
         Kind::Cancel => local.links.serving.cancel(link, head.a),
         Kind::More => link.peer.pumps().more(link.there(), head),
-        Kind::Answer | Kind::Item => unreachable!("the link takes them"),
+        Kind::Call | Kind::Answer | Kind::Item => unreachable!("taken before"),
     }
+    target
+}
+
+/// Makes a call of an actor that came.
+#[inline]
+fn call(
+    link: &Arc<Link>,
+    head: Head,
+    body: &[u8],
+    last: Option<Arc<Target>>,
+    local: &Local,
+) -> Option<Arc<Target>> {
+    let (function, number) = split(head.b);
+    let exports = link.peer.exports();
+    let is_same = |last: &Arc<Target>| last.number == number;
+    let target = match last.filter(is_same).or_else(|| exports.target(number)) {
+        Some(target) => target,
+        None => {
+            exports.keep_early(number, link.clone(), head, body);
+            return None;
+        }
+    };
+    exports.called(&target);
+    let (id, body) = id_of(head, body);
+    let body = (head.flag, body);
+    let given = invoke(
+        &link.peer,
+        function,
+        body,
+        Some(&target.actor),
+        ActorOptions::default(),
+    );
+    let n = match id {
+        Some(id) => checkpoint::count(link, number, id, &target.actor, local),
+        None => 0,
+    };
+    reply(link, Asked::call(head.a, n), given, local);
+    Some(target)
 }
 
 /// What is done with a message of a process that is dead.
@@ -268,7 +182,7 @@ fn invoke_task(
         0 => (None, body),
         _ => TaskOptions::decode(body).map(|(options, body)| (Some(options), body))?,
     };
-    codec::from_peer(peer, flag, body, |bytes| {
+    scope::from_peer(peer, flag, body, |bytes| {
         let entry = registry::at(function)?;
         let name = (entry.meta)().name;
         let mut incoming = Incoming::new(name, bytes, None, ActorOptions::default()).asked(options);
@@ -289,7 +203,7 @@ pub(super) fn invoke(
         }
         _ => (None, body),
     };
-    codec::from_peer(peer, flag, body, |bytes| {
+    scope::from_peer(peer, flag, body, |bytes| {
         let entry = registry::at(function)?;
         let core = actor.map(HeldActor::core);
         let mut incoming = Incoming::new((entry.meta)().name, bytes, core, options);
@@ -331,7 +245,7 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
         Err(error) => fail(link, head.a, 0, &error),
     }
     for (link, head, body) in early {
-        serve(&link, head, &body, local);
+        serve(&link, head, &body, None, local);
     }
 }
 

@@ -9,7 +9,7 @@
 )]
 
 use crate::error::{Error, Fault, Outcome};
-use crate::object::codec;
+use crate::object::{codec, scope};
 use crate::task::args::Params;
 use crate::task::failure::{Failure, discard};
 use crate::task::meta::Function;
@@ -57,7 +57,7 @@ pub(crate) const fn of<M: Function, P: Params, F: 'static, T: Send + Sync + 'sta
 
 #[cold]
 fn not_portable(function: &str, value: String, problem: String) -> Fault {
-    Fault::new(codec::explained(Error::NotPortable {
+    Fault::new(scope::explained(Error::NotPortable {
         function: function.into(),
         value,
         problem,
@@ -91,7 +91,7 @@ pub(crate) fn arguments<M: Function, P: Params>(
         };
         arg.encode(value, parcel).map_err(|problem| {
             let which = format!("argument `{}`", arg.name());
-            Failure::runtime(codec::explained(Error::NotPortable {
+            Failure::runtime(scope::explained(Error::NotPortable {
                 function: M::META.name.into(),
                 value: which,
                 problem,

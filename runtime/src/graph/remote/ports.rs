@@ -10,7 +10,7 @@ use super::plain::IsPlain;
 use crate::error::{Error, Fault, Outcome};
 use crate::graph::results::Arrivals;
 use crate::graph::slot::{GraphValue, Held, InPort, OutPort, Reader, Sent, Slot};
-use crate::object::codec;
+use crate::object::scope;
 use crate::task::failure::{discard, has_destructor, panicked};
 use crate::task::portable::ValueCodec;
 use maser_shm::channel::Probe;
@@ -43,7 +43,7 @@ impl<T: 'static> Wire<T> {
 
     #[cold]
     fn not_portable(&self, problem: String) -> Fault {
-        Fault::new(codec::explained(Error::NotPortable {
+        Fault::new(scope::explained(Error::NotPortable {
             function: self.node.function.into(),
             value: "a value of a compiled graph".into(),
             problem,

@@ -17,7 +17,7 @@ use crate::executor::block_on::Alarm;
 use crate::executor::local::{Frame, Local};
 use crate::graph::async_step::{Turn, may_begin, wait_for_turn};
 use crate::graph::segment::{Place, Step};
-use crate::object::codec;
+use crate::object::scope;
 use crate::task::args::ValueArg;
 use crate::task::failure::Failure;
 use crate::task::meta::Meta;
@@ -113,7 +113,7 @@ pub struct StepTurn<'a> {
 impl StepTurn<'_> {
     #[cold]
     fn wrong(&self, value: String, problem: String) -> Failure {
-        Failure::runtime(codec::explained(Error::NotPortable {
+        Failure::runtime(scope::explained(Error::NotPortable {
             function: self.meta.name.into(),
             value,
             problem,

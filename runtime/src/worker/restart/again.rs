@@ -11,9 +11,9 @@ use crate::executor::local::Local;
 use crate::object::when_done::when_done;
 use crate::worker::checkpoint::Rebirth;
 use crate::worker::death::Death;
-use crate::worker::link::InFlight;
 use crate::worker::message::{BODY_BYTES_MAX, Head, Kind};
-use crate::worker::serve;
+use crate::worker::tickets::InFlight;
+use crate::worker::{answered, serve};
 use std::ptr::NonNull;
 
 impl Supervisor {
@@ -118,7 +118,7 @@ impl Supervisor {
             unsafe { gate.post(back) };
         });
         if let Err(call) = link.call(head, &body, call) {
-            serve::orphaned(call, peer.death().unwrap_or(&Death::ShutDown));
+            answered::orphaned(call, peer.death().unwrap_or(&Death::ShutDown));
         }
     }
 

@@ -25,12 +25,12 @@ pub(super) mod recall;
 use self::recall::{Call, Sent, complete};
 use super::checkpoint::ID_BYTES;
 use super::death::Death;
-use super::link::InFlight;
 use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::saved::{Done, Saved};
-use super::{registry, serve};
+use super::tickets::InFlight;
+use super::{answered, registry, serve};
 use crate::actor::core::{Access, ActorCore};
 use crate::actor::lane::shut_down;
 use crate::error::{Error, Fault};
@@ -249,15 +249,15 @@ impl Supervisor {
             if phase == Phase::Unborn {
                 self.make_again(core, local);
             }
-            return super::link::complete_with(call, Fault::new(shut_down()));
+            return super::answered::complete_with(call, Fault::new(shut_down()));
         }
         match local.links.get(local, &peer, 0) {
             Ok(link) => {
                 if let Err(call) = link.call(head, &bytes, call) {
-                    serve::orphaned(call, peer.death().unwrap_or(&Death::ShutDown));
+                    answered::orphaned(call, peer.death().unwrap_or(&Death::ShutDown));
                 }
             }
-            Err(error) => super::link::complete_with(call, Fault::new(error)),
+            Err(error) => super::answered::complete_with(call, Fault::new(error)),
         }
     }
 

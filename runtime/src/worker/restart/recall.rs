@@ -12,10 +12,10 @@ use crate::executor::local::Local;
 use crate::object::reference::Ref;
 use crate::task::meta::Meta;
 use crate::task::raw::{ActorWord, Header, Put, VTable};
+use crate::worker::answered;
 use crate::worker::death::Death;
 use crate::worker::message::BODY_BYTES_MAX;
 use crate::worker::parcel::Parcel;
-use crate::worker::serve;
 use crate::worker::values::{NEVER, Travel};
 use maser_shm::sync::completion::Completion;
 use std::ptr::NonNull;
@@ -119,7 +119,7 @@ impl Why {
 
 /// Completes a call that is in no link, and gives its handle of the actor back.
 pub(super) fn complete(core: NonNull<ActorCore>, cell: NonNull<Header>, fault: Fault) {
-    serve::end_stream(cell, &fault);
+    answered::end_stream(cell, &fault);
     // SAFETY: TC-1: the arguments have departed, and the call is nowhere else.
     unsafe {
         (cell.as_ref().vtable().travel.arrive)(cell, Err(fault));
