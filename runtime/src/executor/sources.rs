@@ -14,6 +14,11 @@ use std::rc::Rc;
 /// Changes for nobody: what it says is what it always said.
 static STILL: AtomicU64 = AtomicU64::new(0);
 
+/// What looks at a channel that will never have anything more.
+pub(crate) fn never() -> Probe {
+    Probe::new(&STILL, 0)
+}
+
 /// What an idle source, or a task that waits, looks at (SR-1).
 #[derive(Clone, Copy)]
 pub(crate) struct Probes([Probe; 2]);

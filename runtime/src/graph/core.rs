@@ -16,7 +16,7 @@
 
 use crate::actor::address::SendCore;
 use crate::actor::core::ActorCore;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::executor::gate::Gate;
 use crate::executor::letter;
 use crate::executor::local::Local;
@@ -246,6 +246,17 @@ impl Core {
             self.over.get().cloned()
         } else {
             None
+        }
+    }
+
+    /// What a run failed with. A process that dies takes along objects that runs have lost then: their
+    /// error is that of the graph, which ended before anything was lost.
+    #[cold]
+    pub(crate) fn why(&self, fault: &Fault) -> Error {
+        let error = fault.to_error();
+        match self.over() {
+            Some(end) if matches!(error.root(), Error::ObjectLost { .. }) => end,
+            _ => error,
         }
     }
 

@@ -85,7 +85,8 @@ impl<T: GraphValue> GraphRef<T> {
         loop {
             match self.output().try_clone(self.run) {
                 Found::Here(outcome) => {
-                    return outcome.into_inner().map_err(|fault| fault.to_error());
+                    let outcome = outcome.into_inner();
+                    return outcome.map_err(|fault| self.output().core.why(&fault));
                 }
                 Found::Gone => return Err(gone(self.run)),
                 Found::NotYet => self.output().wait(self.run, limit, knob)?,
@@ -111,10 +112,11 @@ impl<T: GraphValue> GraphRef<T> {
                     continue;
                 }
             };
+            let outcome = outcome.map_err(|fault| self.output().core.why(&fault));
             // Counted as gone by `try_take`.
             std::mem::forget(self);
             drop(orphan);
-            return outcome.map_err(|fault| fault.to_error());
+            return outcome;
         }
     }
 }

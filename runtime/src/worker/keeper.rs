@@ -425,10 +425,11 @@ impl Watch {
     fn tell(&self, peer: &Arc<Peer>, death: Death) {
         peer.died(death);
         if let Some(node) = self.node.upgrade() {
-            estate::is_dead(&node.bulk, peer);
             node.names.peer_is_gone(peer);
             node.workers.is_gone(&node, peer.slot);
+            // Before what went with it is missed.
             node.graphs.peer_is_gone(peer);
+            estate::is_dead(&node.bulk, peer);
             for index in 0..node.schedulers().len() {
                 let peer = peer.clone();
                 node.post_to(

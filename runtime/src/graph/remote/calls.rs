@@ -21,7 +21,7 @@ use super::pool::{FIRST_POOL_BYTES, PoolReader, PoolWriter};
 use super::ringer::Ringer;
 use super::step::PackedSlot;
 use crate::error::Result;
-use crate::executor::sources::Probes;
+use crate::executor::sources::{Probes, never};
 use crate::graph::segment::Head;
 use maser_shm::channel::call_slot::{Callee, Caller, call_bytes, callee_in, caller_in};
 use maser_shm::channel::{PeerFault, Probe, Shared};
@@ -191,6 +191,9 @@ impl Head for Answering {
     fn idle(&self) -> Option<Probes> {
         if self.questions.has_begun() {
             return self.questions.awaited().map(Probes::one);
+        }
+        if self.is_broken {
+            return Some(Probes::one(never())); // RE-2
         }
         let callee = self.callee.as_ref()?;
         callee.idle().map(Probes::either)

@@ -7,6 +7,8 @@
 //!
 //! - RE-1 an end that finds words that cannot be gives an error for the run and says once what it saw
 //!   (`Complaint`): the graph is over then.
+//! - RE-2 such an end is idle for ever, whatever its ring says: who waits there is told by the end of
+//!   the graph, and who polls it is not kept busy.
 
 use super::calls::Asking;
 use super::inbox::Inbox;
@@ -15,6 +17,7 @@ use super::packet::{INLINE_BYTES, Packed, Packet, garbled, objects_of, read_head
 use super::pool::{FIRST_POOL_BYTES, HandOver, PoolReader, PoolWriter, Read};
 use super::ringer::Ringer;
 use crate::error::{Error, Result};
+use crate::executor::sources::never;
 use crate::worker::bulk::Name;
 use maser_shm::channel::spsc::{
     LineReceiver, LineSender, line_bytes, line_receiver_in, line_sender_in,
@@ -246,7 +249,10 @@ impl Taker {
                 self.pending = Pending::Objects(rest);
                 return false;
             }
-            Opened::Refused(error) => into.set_error(&error),
+            Opened::Refused(error) => into.set_error(&Error::ObjectLost {
+                what: format!("an array from {}", self.origin.name),
+                reason: error.to_string(),
+            }),
             Opened::Garbled(problem) => self.origin.is_garbled(problem, into),
         }
         true
@@ -316,6 +322,9 @@ impl EdgeReceiver {
         if self.taker.has_begun() {
             return self.taker.awaited();
         }
+        if self.is_broken {
+            return Some(never()); // RE-2
+        }
         match &self.from {
             In::Line(line) => line.idle(),
             In::Calls(calls) => calls.idle(),
@@ -348,14 +357,20 @@ impl EdgeReceiver {
             In::Calls(calls) => calls.fault(),
             In::Left => None,
         };
-        match fault {
-            Some(fault) if !self.is_broken => {
-                self.is_broken = true;
-                self.origin().is_garbled(&fault.to_string(), into);
-                true
-            }
-            _ => false,
+        let problem = match (fault, &self.from) {
+            (Some(fault), _) => fault.to_string(),
+            (None, In::Calls(calls)) if calls.idle().is_none() => match calls.take() {
+                // It has just come.
+                Some(packet) => return self.taker.take(packet, into),
+                None => "the other end says that there is an answer, and there is none".into(),
+            },
+            _ => return false,
+        };
+        let is_first = !std::mem::replace(&mut self.is_broken, true);
+        if is_first {
+            self.origin().is_garbled(&problem, into);
         }
+        is_first
     }
 }
 

@@ -1,6 +1,5 @@
 //! What becomes of the arrays of a process that has died, and of those that it had (BK-4).
 
-use super::extents::take_told;
 use super::{Bulk, State};
 use crate::worker::hello::ToWorker;
 use crate::worker::peer::Peer;
@@ -75,9 +74,23 @@ impl Bulk {
         drop(let_go);
     }
 
-    /// The process of this number has died (BK-4).
-    pub(super) fn is_gone(self: &Arc<Self>, number: PeerId) {
-        let (passed, known, told) = {
+    /// Another worker has died: it holds nothing more, and gives nothing. What this process has of it
+    /// goes when the driver says so, which may still give objects of the dead (BK-4).
+    pub(super) fn sibling_is_gone(self: &Arc<Self>, number: PeerId) {
+        {
+            let mut state = self.lock();
+            state.gone.insert(number);
+            state.silent.insert(number);
+        }
+        self.has_news();
+        if let Some(Ok(store)) = self.store.get() {
+            store.peer_died(number);
+        }
+    }
+
+    /// The process of this number has died (BK-4). In the driver.
+    fn is_gone(self: &Arc<Self>, number: PeerId) {
+        let (passed, known) = {
             let mut state = self.lock();
             state.gone.insert(number);
             state.silent.insert(number);
@@ -90,7 +103,8 @@ impl Bulk {
                 .known
                 .extract_if(|(owner, _), _| *owner == number)
                 .collect();
-            (passed, known, take_told(&mut state, number, None))
+            self.says_gone(&mut state, number, None);
+            (passed, known)
         };
         self.has_news();
         drop(passed);
@@ -100,9 +114,5 @@ impl Bulk {
         self.foreign.remove_peer(number);
         // What nobody has a handle of goes now, and its charge.
         drop(known);
-        for (peer, extent) in told {
-            let owner = number.0;
-            self.tell_gone(&peer, ToWorker::ExtentGone { owner, extent });
-        }
     }
 }

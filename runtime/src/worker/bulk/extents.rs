@@ -13,11 +13,12 @@ use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 /// How long a receiver waits for news of an extent (BK-3). They are on their way already, so this is
-/// the time that a keeper may be kept from running.
-const EXTENT_WAIT: Duration = Duration::from_secs(5);
+/// the time that a keeper may be kept from running. A name of one that never comes holds its receiver up
+/// for as long.
+const EXTENT_WAIT: Duration = Duration::from_secs(1);
 
 impl Bulk {
-    /// Sends an extent to a worker (BK-3).
+    /// Sends an extent to a worker (BK-3). Under the lock (BK-9).
     pub(super) fn tell(
         &self,
         peer: &Arc<Peer>,
@@ -50,6 +51,13 @@ impl Bulk {
         node.workers.tell(peer.id, news, Some(file));
     }
 
+    /// Whether an extent may still be announced, of an object that `giver` gave (BK-3): to the driver
+    /// by its owner, who gives what nobody else has given before; to a worker by the driver, also when
+    /// its owner has died.
+    pub(super) fn may_come(&self, state: &State, owner: PeerId, giver: PeerId) -> bool {
+        !state.silent.contains(&giver) && (owner == giver || !self.is_driver())
+    }
+
     /// BK-3.
     pub(super) fn await_extent(
         &self,
@@ -59,9 +67,7 @@ impl Bulk {
     ) -> Result<Arc<Known>> {
         let key = (owner, extent);
         let waits = |state: &mut State| {
-            !state.known.contains_key(&key)
-                && !state.silent.contains(&owner)
-                && !state.silent.contains(&giver)
+            !state.known.contains_key(&key) && self.may_come(state, owner, giver)
         };
         let waited = self
             .news
@@ -96,7 +102,7 @@ impl Bulk {
             counted: OnceLock::new(),
             left: (!is_driver).then(|| (Arc::downgrade(self), owner, extent)),
         });
-        let (heirs, before): (Vec<Arc<Peer>>, _) = {
+        let before = {
             let mut state = self.lock();
             let before = state.known.insert((owner, extent), known.clone());
             // BK-7.
@@ -106,17 +112,16 @@ impl Bulk {
                 .filter(|(from, _)| *from == owner)
                 .map(|(_, to)| *to)
                 .collect();
-            let news = joined
-                .into_iter()
-                .filter(|to| state.told.insert((*to, owner, extent)));
-            let news: Vec<PeerId> = news.collect();
-            let heirs = news.iter().filter_map(|to| state.peers.get(to).cloned());
-            (heirs.collect(), before)
+            for to in joined {
+                if state.told.insert((to, owner, extent))
+                    && let Some(peer) = state.peers.get(&to)
+                {
+                    self.tell(peer, owner, extent, Some(known.clone())); // BK-9
+                }
+            }
+            before
         };
         drop(before); // BK-5
-        for peer in heirs {
-            self.tell(&peer, owner, extent, Some(known.clone()));
-        }
         self.has_news();
         Ok(())
     }
@@ -178,7 +183,7 @@ impl Bulk {
                 }
             }
             ToWorker::ExtentGone { owner, extent } => self.extent_is_gone(PeerId(owner), extent),
-            ToWorker::ProcessGone { process } => self.is_gone(PeerId(process)),
+            ToWorker::ProcessGone { process } => self.sibling_is_gone(PeerId(process)),
             ToWorker::Hello(_) | ToWorker::Stop | ToWorker::Graph(_) => {}
             _ => self.budget.told(self, news),
         }
@@ -186,14 +191,19 @@ impl Bulk {
 
     /// An extent of `owner` is no more.
     pub(super) fn extent_is_gone(&self, owner: PeerId, extent: u32) {
-        let (known, told) = {
+        let known = {
             let mut state = self.lock();
-            let known = state.known.remove(&(owner, extent));
-            (known, take_told(&mut state, owner, Some(extent)))
+            self.says_gone(&mut state, owner, Some(extent));
+            state.known.remove(&(owner, extent))
         };
         drop(known);
         self.foreign.remove_extent(owner, extent);
-        for (peer, extent) in told {
+    }
+
+    /// Says that extents of `owner` are gone, to those who were told of them and have nothing there.
+    /// Under the lock (BK-9).
+    pub(super) fn says_gone(&self, state: &mut State, owner: PeerId, extent: Option<u32>) {
+        for (peer, extent) in take_told(state, owner, extent) {
             let owner = owner.0;
             self.tell_gone(&peer, ToWorker::ExtentGone { owner, extent });
         }
@@ -248,11 +258,7 @@ impl Bulk {
 
 /// Who was told of extents of `owner`, of one or of all, and has been given nothing there that it
 /// still has (BK-4).
-pub(super) fn take_told(
-    state: &mut State,
-    owner: PeerId,
-    extent: Option<u32>,
-) -> Vec<(Arc<Peer>, u32)> {
+fn take_told(state: &mut State, owner: PeerId, extent: Option<u32>) -> Vec<(Arc<Peer>, u32)> {
     let (peers, passed) = (&state.peers, &state.passed);
     let given: HashSet<(PeerId, u32)> = passed
         .keys()

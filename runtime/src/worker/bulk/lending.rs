@@ -71,10 +71,8 @@ impl Bulk {
                 Buffer::Foreign(held) => Some(held._extent.clone()),
                 _ => state.known.get(&(owner, name.extent)).cloned(),
             };
-            let peer = state.peers.get(&to).cloned();
-            drop(state);
-            if let Some(peer) = peer {
-                self.tell(&peer, owner, name.extent, known);
+            if let Some(peer) = state.peers.get(&to) {
+                self.tell(peer, owner, name.extent, known); // BK-9
             }
         }
     }
@@ -102,8 +100,8 @@ impl Bulk {
             let passed = state.passed.get(&key).map(|(held, _)| held.clone());
             let passed = passed.filter(|held| held.object.descriptor() == descriptor);
             let known = state.known.get(&(owner, descriptor.extent)).cloned();
-            let comes = !state.silent.contains(&owner) && !state.silent.contains(&giver);
-            if passed.is_none() && known.is_none() && comes {
+            let may_come = self.may_come(&state, owner, giver);
+            if passed.is_none() && known.is_none() && may_come {
                 return Ok(None);
             }
             (passed, known)
@@ -147,10 +145,8 @@ impl Bulk {
     pub(crate) fn awaited(&self, giver: PeerId, (owner, extent): (PeerId, u32)) -> Option<Probe> {
         let seen = self.came.load(Ordering::Acquire);
         let state = self.lock();
-        let is_here = state.known.contains_key(&(owner, extent))
-            || state.silent.contains(&owner)
-            || state.silent.contains(&giver);
-        (!is_here).then(|| Probe::new(&self.came, seen))
+        let is_here = state.known.contains_key(&(owner, extent));
+        (!is_here && self.may_come(&state, owner, giver)).then(|| Probe::new(&self.came, seen))
     }
 
     /// Objects of `from` go to `to` directly from now on (BK-7). In the driver.
@@ -168,14 +164,10 @@ impl Bulk {
             .filter(|((of, _), _)| *of == owner)
             .map(|((_, extent), known)| (*extent, known.clone()))
             .collect();
-        let told = &mut state.told;
-        let news: Vec<_> = known
-            .into_iter()
-            .filter(|(extent, _)| told.insert((number, owner, *extent)))
-            .collect();
-        drop(state);
-        for (extent, known) in news {
-            self.tell(to, owner, extent, Some(known));
+        for (extent, known) in known {
+            if state.told.insert((number, owner, extent)) {
+                self.tell(to, owner, extent, Some(known)); // BK-9
+            }
         }
     }
 

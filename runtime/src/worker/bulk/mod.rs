@@ -29,7 +29,7 @@
 //!   copied when it is passed on. What was on its way arrives: whoever was given an object of the
 //!   dead is told that its extent is gone when it has given all of them back.
 //! - BK-5 no lock of this module is held while handles are dropped, or another lock is taken but one
-//!   of the store.
+//!   of the store or of the keeper's list.
 //! - BK-7 one worker gives another what it owns itself, and nothing else: what it has from elsewhere it
 //!   copies first, so that its death takes nothing from those it gave to. Workers have no ring between
 //!   them, so such a reference goes back through the driver. The driver tells the one of all extents
@@ -39,6 +39,8 @@
 //! - BK-8 what a dead process held and owned is settled when everything that it had published was
 //!   decoded. A scheduler may be decoding when the keeper has learned of the death: then it is the last
 //!   of those who read that settles, else the keeper.
+//! - BK-9 who was told of what is noted under the lock under which the news are put on the keeper's
+//!   list, so they arrive in the order of the notes.
 
 mod budget;
 pub(crate) mod claims;
@@ -183,7 +185,7 @@ struct State {
     peers: HashMap<PeerId, Arc<Peer>>,
     /// BK-4.
     gone: HashSet<PeerId>,
-    /// What they had announced is known, and nothing more will come.
+    /// What they had announced is known, and nothing more will come from them.
     silent: HashSet<PeerId>,
     /// Extents of others, by owner and number.
     known: HashMap<(PeerId, u32), Arc<Known>>,

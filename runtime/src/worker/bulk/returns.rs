@@ -1,11 +1,9 @@
 //! References that go back to who gave them.
 
 use super::Bulk;
-use super::extents::take_told;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::worker::bulk::entry::{Entry, entries};
-use crate::worker::hello::ToWorker;
 use crate::worker::message::{Head, Kind};
 use crate::worker::peer::Peer;
 use maser_shm::store::{Descriptor, PeerId, StoreError};
@@ -127,17 +125,11 @@ impl Bulk {
         } else {
             None
         };
-        // BK-4.
-        let told = match last.is_some() && state.gone.contains(&owner) {
-            true => take_told(&mut state, owner, Some(descriptor.extent)),
-            false => Vec::new(),
-        };
+        if last.is_some() && state.gone.contains(&owner) {
+            self.says_gone(&mut state, owner, Some(descriptor.extent)); // BK-4
+        }
         drop(state);
         drop(last); // BK-5
-        for (peer, extent) in told {
-            let owner = owner.0;
-            self.tell_gone(&peer, ToWorker::ExtentGone { owner, extent });
-        }
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 
 use maser::{Actor, Array, Isolation};
 
+use super::scribbles::{self, Scribbles};
+
 /// An actor that does what it is told.
 pub struct Busy {
     kept: Vec<Array<u64>>,
@@ -57,6 +59,23 @@ impl Busy {
     /// A step of a graph that large values go through.
     pub fn pass(&self, array: Array<u64>) -> Array<u64> {
         array
+    }
+
+    /// Writes nonsense over all that its process shares, some times at once and then, if it is to,
+    /// until it ends. Only a planted bug names `another` process.
+    pub fn scribble(&self, seed: u64, times: u64, forever: bool, another: u32) {
+        let mut scribbles = Scribbles::new(seed).expect("its own memory");
+        if another != 0 {
+            scribbles::over_another(another, seed).expect("another's memory");
+        }
+        (0..times).for_each(|_| scribbles.once());
+        if forever {
+            std::thread::spawn(move || {
+                loop {
+                    scribbles.once();
+                }
+            });
+        }
     }
 
     /// Leaves a name behind, as only a planted bug does.

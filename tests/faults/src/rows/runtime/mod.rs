@@ -5,6 +5,7 @@
 //! | [`kills`], [`load`], [`load_graphs`] | `A2.runtime_kills`: workers killed at random instants under load |
 //! | [`graphs`] | `A3.graph_deaths`: each actor of a compiled graph, in several states |
 //! | [`stopped`] | `A4.runtime_stopped`: a worker that is stopped and not dead |
+//! | [`scribbler`], [`scribbles`] | `E3.runtime_scribbler`: a worker that writes over all that it shares |
 //! | [`all`] | `A6.runtime_kill_all`: the driver dies |
 //!
 //! - RK-1 a row's process has one thread until it becomes a driver, and one again when its runtime
@@ -18,6 +19,8 @@ mod graphs;
 mod kills;
 mod load;
 mod load_graphs;
+mod scribbler;
+mod scribbles;
 mod stopped;
 
 use std::time::{Duration, Instant};
@@ -30,7 +33,14 @@ use crate::row::{Outcome, Row, Run, broken, check};
 
 /// The rows of this folder.
 pub fn rows() -> impl Iterator<Item = Row> {
-    [kills::ROW, graphs::ROW, stopped::ROW, all::ROW].into_iter()
+    [
+        kills::ROW,
+        graphs::ROW,
+        stopped::ROW,
+        all::ROW,
+        scribbler::ROW,
+    ]
+    .into_iter()
 }
 
 /// Places of the pool.
