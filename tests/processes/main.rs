@@ -10,6 +10,7 @@ mod graph_ends;
 mod graph_handles;
 mod graphs;
 mod handles;
+mod limits;
 mod names;
 mod nested;
 mod nested_actors;

@@ -124,6 +124,12 @@ impl Builder {
                 "Whether the actor is a thread's guest or has a process of its own.",
             ));
             setters.push((
+                "memory",
+                || quote!(usize),
+                "bytes",
+                "Most bytes that the actor's process may allocate; needs a process of its own.",
+            ));
+            setters.push((
                 "max_restarts",
                 || quote!(i32),
                 "count",

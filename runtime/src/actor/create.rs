@@ -15,6 +15,7 @@ use crate::task::meta::{Function, Meta};
 use crate::task::options::check_scheduler;
 use crate::task::spawn::stays_here;
 use crate::worker::errand::Claim;
+use crate::worker::limit::LEAST_BYTES;
 use crate::worker::remote::{self, Remote};
 use crate::worker::restart::Policy;
 use std::marker::PhantomData;
@@ -32,6 +33,7 @@ pub struct ActorOptions {
     pub(crate) scheduler: Option<usize>,
     pub(crate) max_restarts: Option<i32>,
     pub(crate) max_task_retries: Option<i32>,
+    pub(crate) memory: Option<usize>,
 }
 
 impl ActorOptions {
@@ -109,6 +111,35 @@ impl ActorOptions {
         self
     }
 
+    /// Most bytes that the actor's process may allocate, what the runtime itself needs included;
+    /// needs [`Isolation::Process`]. Memory of the object store does not count. An actor that
+    /// runs into it mostly aborts, and the error of its death says so. Default is
+    /// [`worker_memory_bytes`](crate::Config::worker_memory_bytes).
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// The limit, if it can be held.
+    fn limit(&self) -> Result<Option<u64>> {
+        let refuse = |bytes: usize, why: String, remedy: String| {
+            Err(Error::InvalidArgument {
+                argument: "memory",
+                problem: format!("{bytes} bytes, {why}"),
+                remedy,
+            })
+        };
+        match self.memory {
+            Some(bytes) if bytes < LEAST_BYTES => refuse(
+                bytes,
+                format!("and a process of its own needs {LEAST_BYTES} for itself"),
+                format!("give {LEAST_BYTES} or more"),
+            ),
+            memory => Ok(memory.map(|bytes| bytes as u64)),
+        }
+    }
+
     /// What becomes of it when its process dies.
     fn policy(&self, meta: &Meta) -> Result<Policy> {
         let saves = meta.keeping.is_some();
@@ -119,6 +150,7 @@ impl ActorOptions {
             max_restarts: at_least("max_restarts", restarts.unwrap_or(-i32::from(saves)))?,
             max_task_retries: at_least("max_task_retries", retries.unwrap_or(0))?,
             saves,
+            memory_bytes: self.limit()?,
         })
     }
 
@@ -147,7 +179,7 @@ impl ActorOptions {
         let asked = (
             (self.num_cpus, self.num_gpus, &self.resources),
             (&self.name, self.max_concurrency),
-            (self.max_restarts, self.max_task_retries),
+            (self.max_restarts, self.max_task_retries, self.memory),
         );
         if let Ok(written) = postcard::to_extend(&asked, std::mem::take(bytes)) {
             *bytes = written;
@@ -158,7 +190,7 @@ impl ActorOptions {
     pub(crate) fn decode_whole(bytes: &[u8]) -> Result<(Self, &[u8])> {
         let (asked, rest) = postcard::take_from_bytes(bytes).map_err(not_options)?;
         let ((num_cpus, num_gpus, resources), (name, max_concurrency), ends) = asked;
-        let (max_restarts, max_task_retries) = ends;
+        let (max_restarts, max_task_retries, memory) = ends;
         let options = Self {
             num_cpus,
             num_gpus,
@@ -169,6 +201,7 @@ impl ActorOptions {
             scheduler: None,
             max_restarts,
             max_task_retries,
+            memory,
         };
         Ok((options, rest))
     }
@@ -316,6 +349,13 @@ fn place(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Resul
     // A worker makes its actors in its own process, unless they ask for one of their own.
     let stays = node.runs_inline() || node.workers.membership().is_some();
     if isolation == Isolation::Thread || stays || meta.entry.is_none() {
+        if let (Some(bytes), false) = (options.memory, node.runs_inline()) {
+            return Err(Error::InvalidArgument {
+                argument: "memory",
+                problem: format!("{bytes} bytes, for an actor that shares its process with others"),
+                remedy: "give it isolation(Isolation::Process) too".into(),
+            });
+        }
         return Ok(None);
     }
     remote::place(node, options.policy(meta)?).map(Some)

@@ -97,6 +97,9 @@ knobs! {
     REDIRECT_OUTPUT: "redirect_output" "MASER_REDIRECT_OUTPUT" [""]
         "false", "true or false",
         "write what worker processes print to files, two for each process";
+    WORKER_MEMORY_BYTES: "worker_memory_bytes" "MASER_WORKER_MEMORY_BYTES" ["bytes"]
+        "none", "16MiB to the memory of machine or cgroup",
+        "most bytes that a worker process may allocate, the object store aside";
     SESSION_DIR: "session_dir" "MASER_SESSION_DIR" [""]
         "$XDG_RUNTIME_DIR or the directory for temporary files", "an absolute path",
         "where the runtime makes a directory for such files";

@@ -59,6 +59,7 @@ pub struct Config {
     huge_page_dir: Option<PathBuf>,
     spill_directory: Option<PathBuf>,
     redirect_output: Option<bool>,
+    worker_memory_bytes: Option<usize>,
     session_dir: Option<PathBuf>,
 }
 
@@ -282,6 +283,17 @@ impl Config {
     /// Default false: they print where the program does; `MASER_REDIRECT_OUTPUT`.
     pub fn redirect_output(mut self, redirect: bool) -> Self {
         self.redirect_output = Some(redirect);
+        self
+    }
+
+    /// Most bytes that each worker process may allocate, what the runtime itself needs included; an
+    /// actor's option `memory` wins. Memory of the object store does not count. A worker that runs into it
+    /// mostly aborts, and the error of its death says so.
+    ///
+    /// 16 MiB to the memory of the machine or cgroup; default none; `MASER_WORKER_MEMORY_BYTES`,
+    /// which also takes `512MiB`, `4GiB`.
+    pub fn worker_memory_bytes(mut self, bytes: usize) -> Self {
+        self.worker_memory_bytes = Some(bytes);
         self
     }
 

@@ -208,15 +208,14 @@ impl Machine {
         share.max(LEAST_STORE_BYTES)
     }
 
-    fn check_store_bytes(&self, bytes: &usize) -> Result<(), Flaw> {
+    fn check_bytes(&self, least: usize, bytes: &usize) -> Result<(), Flaw> {
         let most = self.memory_bytes.unwrap_or(u64::MAX);
-        if *bytes >= LEAST_STORE_BYTES && *bytes as u64 <= most {
+        if *bytes >= least && *bytes as u64 <= most {
             return Ok(());
         }
         Err(Flaw {
             problem: format!(
-                "must be between {LEAST_STORE_BYTES} and {most}, the memory of this machine or \
-                 cgroup"
+                "must be between {least} and {most}, the memory of this machine or cgroup"
             ),
             remedy: None,
         })
@@ -390,7 +389,7 @@ impl Config {
                     &knob::STORE_BYTES,
                     self.store_bytes,
                     parse::bytes,
-                    |bytes| machine.check_store_bytes(bytes),
+                    |bytes| machine.check_bytes(LEAST_STORE_BYTES, bytes),
                 )?
                 .unwrap_or_else(|| machine.store_bytes()),
             huge_pages: from
@@ -404,6 +403,12 @@ impl Config {
                 .unwrap_or_default(),
             spill_directory: directory(&knob::SPILL_DIRECTORY, &self.spill_directory)?,
             redirect_output: switch(&knob::REDIRECT_OUTPUT, self.redirect_output, false)?,
+            worker_memory_bytes: from.choose(
+                &knob::WORKER_MEMORY_BYTES,
+                self.worker_memory_bytes,
+                parse::bytes,
+                |bytes| machine.check_bytes(crate::worker::limit::LEAST_BYTES, bytes),
+            )?,
             session_dir: directory(&knob::SESSION_DIR, &self.session_dir)?,
             huge_page_dir,
             unknown_env: Vec::new(),

@@ -162,6 +162,8 @@ pub struct Settings {
     pub spill_directory: Option<PathBuf>,
     /// Whether what worker processes print goes to files.
     pub redirect_output: bool,
+    /// Most bytes that a worker process may allocate.
+    pub worker_memory_bytes: Option<usize>,
     /// Where a directory for such files is made; `None` leaves it to the environment.
     pub session_dir: Option<PathBuf>,
     /// Variables in the environment that begin with `MASER_` and name no knob, in order. Only

@@ -88,6 +88,8 @@ pub(super) struct Hello {
     pub(super) pool: bool,
     /// Threads of the node that may spin.
     pub(super) threads: u32,
+    /// Most bytes that it may allocate; where it leaves its last words comes with the message.
+    pub(super) memory_bytes: Option<u64>,
     /// The CPU to run on.
     pub(super) cpu: Option<u32>,
     /// What holds for the whole node.

@@ -14,6 +14,7 @@ use super::bulk::estate;
 use super::death::{self, Death};
 use super::entry::VARIABLE;
 use super::hello::{FromWorker, Hello, ToWorker};
+use super::limit::Limit;
 use super::output::Files;
 use super::part::{self, Request};
 use super::peer::Peer;
@@ -63,6 +64,7 @@ pub(super) struct Start {
     pub(super) hello: Hello,
     /// Where what it prints goes, if not where the driver prints.
     pub(super) output: Option<Files>,
+    pub(super) limit: Option<Limit>,
 }
 
 struct Bell {
@@ -86,6 +88,7 @@ struct Kept {
     leaves: bool,
     /// What it wrote to standard error, if that went to a file.
     output: Option<PathBuf>,
+    limit: Option<Limit>,
 }
 
 impl Keeper {
@@ -406,6 +409,10 @@ impl Watch {
             Ok(status) => death::how(status),
             Err(error) => format!("ended ({error})"),
         };
+        let how = match &kept.limit {
+            Some(limit) => limit.explains(how),
+            None => how,
+        };
         let how = match kept.peer.distrusted() {
             Some(why) => format!("{how}: {why}"),
             None => how,
@@ -448,6 +455,7 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
         doors,
         hello,
         output,
+        limit,
     } = start;
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new("/proc/self/exe");
@@ -463,7 +471,8 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
     let child = command.spawn()?;
     peer.has_pid(child.id());
     let handle = child_handle(&child)?;
-    let files: [BorrowedFd<'_>; 2] = [memory.file(), doors.file()];
+    let mut files = vec![memory.file(), doors.file()];
+    files.extend(limit.as_ref().map(Limit::words));
     let sent = socket::send(&ours, &ToWorker::Hello(Box::new(hello)), &files);
     let mut kept = Kept {
         peer,
@@ -472,6 +481,7 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
         handle,
         leaves: false,
         output,
+        limit,
     };
     if let Err(error) = sent {
         drop(kept.child.kill());

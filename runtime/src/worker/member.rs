@@ -10,7 +10,7 @@ use super::doors::{Doors, OwnDoors};
 use super::hello::{FromWorker, Hello, PROTOCOL, ToWorker};
 use super::part::FromPart;
 use super::peer::Peer;
-use super::{part_here, registry, remote, socket};
+use super::{limit, part_here, registry, remote, socket};
 use crate::config::Mode;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
@@ -121,6 +121,10 @@ pub(super) fn work(parent: u32, socket: UnixStream) -> Result<(), Problem> {
     );
     let doors = files.next().ok_or("no doors came with the first message")?;
     driver.doors_are_in(doors, hello.doors_bytes)?;
+    if let Some(bytes) = hello.memory_bytes {
+        let words = files.next().ok_or("nothing came for its last words")?;
+        limit::hold(bytes, words)?;
+    }
     let node = start_node(&hello, &socket, driver.clone()).map_err(|error| wrong(&error))?;
     let doors = node.workers.doors().map_err(|error| wrong(&error))?;
     let ready = FromWorker::Ready {

@@ -19,6 +19,7 @@
 //! | `checkpoint` | saving an actor's state, and making it again |
 //! | `remote` | actors of another process, as this one sees them |
 //! | `pool` | tasks in worker processes |
+//! | `limit` | memory limits of workers |
 //! | `part`, `part_here` | parts of compiled graphs: what is said of them, and this process's own |
 //! | `values`, `parcel`, `handles` | values as bytes, and the refs and actors in them |
 //! | `wire_error` | errors as bytes |
@@ -38,6 +39,7 @@ pub(crate) mod handles;
 mod hello;
 pub(crate) mod incoming;
 pub(crate) mod keeper;
+pub(crate) mod limit;
 pub(crate) mod link;
 mod link_end;
 pub(crate) mod links;

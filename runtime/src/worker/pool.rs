@@ -184,7 +184,7 @@ impl Pool {
         };
         let place = &mut state.places[at];
         if !place.is_alive() {
-            let started = match node.workers.start(&node, true) {
+            let started = match node.workers.start(&node, true, None) {
                 Ok(worker) => worker,
                 Err(error) => {
                     drop(state);

@@ -125,7 +125,7 @@ pub(crate) fn ask_for(node: &Node, driver: &Arc<Peer>, options: ActorOptions) ->
 
 /// Starts a process for an actor.
 pub(crate) fn place(node: &Arc<Node>, policy: Policy) -> Result<Remote, Error> {
-    let peer = node.workers.start(node, false)?;
+    let peer = node.workers.start(node, false, policy.memory_bytes)?;
     let mut remote = Remote::new(peer, 0, node.workers.number());
     if policy.max_restarts != 0 {
         let (peer, number) = (remote.peer.clone(), remote.number);

@@ -4,6 +4,7 @@
 use super::doors::{Doors, OwnDoors};
 use super::hello::{Hello, PROTOCOL, ToWorker};
 use super::keeper::{Errand, Keeper, Start};
+use super::limit::Limit;
 use super::member::Membership;
 use super::output::Outputs;
 use super::part::Request;
@@ -155,8 +156,21 @@ impl Workers {
         Ok(self.outputs.get())
     }
 
-    /// Starts a worker process: for tasks of the pool, or for one actor.
-    pub(crate) fn start(&self, node: &Arc<Node>, pool: bool) -> Result<Arc<Peer>> {
+    /// Starts a worker process: for tasks of the pool, or for one actor, which may have a memory limit
+    /// of its own.
+    pub(crate) fn start(
+        &self,
+        node: &Arc<Node>,
+        pool: bool,
+        memory_bytes: Option<u64>,
+    ) -> Result<Arc<Peer>> {
+        let shared = node.settings.worker_memory_bytes;
+        let memory_bytes = memory_bytes.or(shared.map(|bytes| bytes as u64));
+        let limit = memory_bytes.map(Limit::of).transpose();
+        let limit = limit.map_err(|error| Error::System {
+            what: "cannot limit the memory of a worker".into(),
+            reason: error.to_string(),
+        })?;
         let schedulers = node.schedulers().len();
         self.share_doors.store(true, Ordering::Relaxed);
         let doors = self.doors()?.clone();
@@ -208,6 +222,7 @@ impl Workers {
             pool,
             cpu: cpu_of(node, threads).map(|cpu| cpu as u32),
             threads: threads as u32,
+            memory_bytes,
             settings: node.settings.clone(),
         };
         for index in 0..schedulers {
@@ -229,6 +244,7 @@ impl Workers {
                 doors,
                 hello,
                 output,
+                limit,
             })));
         }
         Ok(peer)

@@ -67,6 +67,7 @@ fn defaults_are_what_the_documents_say() {
         huge_page_dir: None,
         spill_directory: None,
         redirect_output: false,
+        worker_memory_bytes: None,
         session_dir: None,
         unknown_env: Vec::new(),
     };
@@ -97,6 +98,7 @@ fn every_variable_sets_its_field() {
         ("MASER_HUGE_PAGES", "Require"),
         ("MASER_HUGE_PAGE_DIR", "/mnt/huge"),
         ("MASER_REDIRECT_OUTPUT", "true"),
+        ("MASER_WORKER_MEMORY_BYTES", "64MiB"),
         ("MASER_SESSION_DIR", "/run/maser"),
         ("MASER_SPILL_DIRECTORY", "/scratch"),
     ];
@@ -124,6 +126,7 @@ fn every_variable_sets_its_field() {
         huge_page_dir: Some("/mnt/huge".into()),
         spill_directory: Some("/scratch".into()),
         redirect_output: true,
+        worker_memory_bytes: Some(64 << 20),
         session_dir: Some("/run/maser".into()),
         unknown_env: Vec::new(),
     };
@@ -160,6 +163,7 @@ fn the_builder_wins_over_the_environment() {
         .plasma_directory("/h")
         .spill_directory("/s")
         .redirect_output(true)
+        .worker_memory_bytes(32 << 20)
         .session_dir("/d");
     let settings = resolve(&config, &garbage).expect("CF-1: no variable was looked at");
     assert_eq!(settings.num_cpus, 5);

@@ -22,7 +22,7 @@ impl Supervisor {
         let actor = held.core();
         let core = NonNull::from(actor);
         let node = &actor.node;
-        let peer = match node.workers.start(node, false) {
+        let peer = match node.workers.start(node, false, self.memory_bytes) {
             Ok(peer) => peer,
             Err(error) => {
                 ActorCore::die(core, error.clone());

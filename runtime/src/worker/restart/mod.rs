@@ -49,6 +49,8 @@ pub(crate) struct Policy {
     pub(crate) max_task_retries: i32,
     /// Whether its state is saved now and then.
     pub(crate) saves: bool,
+    /// Most bytes that its process may allocate, if it has a limit of its own.
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,6 +96,7 @@ struct State {
 pub(crate) struct Supervisor {
     max_task_retries: i32,
     saves: bool,
+    memory_bytes: Option<u64>,
     state: Mutex<State>,
 }
 
@@ -103,6 +106,7 @@ impl Supervisor {
         Self {
             max_task_retries: policy.max_task_retries,
             saves: policy.saves,
+            memory_bytes: policy.memory_bytes,
             state: Mutex::new(State {
                 peer,
                 number,
