@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, spawn_local};
+use maser_shm::os::uring::Ring;
 
 use crate::harness::{BenchError, Contender, Offer, Skip, Window, check};
 
@@ -19,6 +20,8 @@ impl Glommio {
     /// # Errors
     /// A skip if it cannot start; it insists on a limit for locked memory that few machines give.
     pub fn new(at_once: u64) -> Offer<Self> {
+        // It panics where there is no ring.
+        Ring::available().map_err(|refusal| Skip(format!("glommio cannot start: {refusal}")))?;
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
             .io_memory(1 << 16)
             .make()
