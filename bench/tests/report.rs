@@ -46,7 +46,9 @@ fn every_channel_row_gives_right_answers_and_figures() {
         assert!(row.get("error").is_none(), "{row}");
         if two_cores {
             assert!(row.get("skipped").is_none(), "{row}");
-            assert!(row["n"].as_u64().is_some_and(|n| n > 0), "{row}");
+            // All windows of a noisy minute may lie across a jump of the floor.
+            let is_measured = row["n"].as_u64().is_some_and(|n| n > 0);
+            assert!(is_measured || row["dropped"] != 0, "{row}");
         } else {
             assert!(
                 row["skipped"]

@@ -164,7 +164,12 @@ fn graphs_that_come_and_go_leave_no_memory_behind() {
             drop(graph);
             counts.push(pids.map(mappings));
         }
-        assert_eq!(counts[2], counts[5], "{counts:?}");
+        // A worker takes its part of the last graph down a moment later.
+        let least = |at: usize| counts.iter().map(|count: &[_; 3]| count[at]).min();
+        let least = [0, 1, 2].map(|at| least(at).unwrap());
+        while pids.map(mappings) != least {
+            maser::yield_now();
+        }
         Ok(())
     });
 }
