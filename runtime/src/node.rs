@@ -22,6 +22,7 @@ use crate::topology::Topology;
 use crate::wait_graph::WaitGraph;
 use crate::worker::bulk::Bulk;
 use crate::worker::doors::OwnDoors;
+use crate::worker::errand::Lendings;
 use crate::worker::pool::Stays;
 use crate::worker::workers::Workers;
 use maser_shm::os::membarrier;
@@ -45,6 +46,7 @@ pub(crate) struct Node {
     pub(crate) idle: Idle,
     pub(crate) resources: Resources,
     pub(crate) names: Names,
+    pub(crate) lendings: Lendings,
     pub(crate) errors: ErrorLog,
     pub(crate) waits: WaitGraph,
     schedulers: Vec<Arc<Shared>>,
@@ -97,6 +99,7 @@ impl Node {
             idle,
             resources: Resources::new(settings.num_cpus, settings.num_gpus, &settings.resources),
             names: Names::default(),
+            lendings: Lendings::default(),
             errors,
             waits: WaitGraph::default(),
             topology,

@@ -9,6 +9,7 @@
 
 use crate::error::{Error, Result};
 use crate::task::raw::Header;
+use crate::worker::errand::Taken;
 use std::collections::{BTreeMap, VecDeque};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -125,6 +126,8 @@ pub(crate) struct Grant {
     demand: Demand,
     node: Arc<crate::node::Node>,
     held: bool,
+    /// In a worker: the driver holds it.
+    _taken: Option<Taken>,
 }
 
 /// What became of a demand.
@@ -286,7 +289,39 @@ impl Grant {
             demand,
             node,
             held: false,
+            _taken: None,
         }
+    }
+
+    /// What an actor asks for, if it asks for anything.
+    ///
+    /// # Errors
+    /// [`Error::Infeasible`], [`Error::ActorUnavailable`].
+    pub(crate) fn for_actor(
+        node: &Arc<crate::node::Node>,
+        demand: Demand,
+        what: &str,
+    ) -> Result<Option<Self>> {
+        if demand.is_empty() {
+            return Ok(None);
+        }
+        node.resources.check_feasible(&demand, what)?;
+        if !node.resources.try_take(&demand) {
+            return Err(Error::ActorUnavailable {
+                actor: what.into(),
+                reason: "its resources are in use by others; end some of them first".into(),
+            });
+        }
+        let mut grant = Self::pending(demand, node.clone());
+        grant.mark_held();
+        Ok(Some(grant))
+    }
+
+    /// What the driver holds for an actor of this worker.
+    pub(crate) fn of_driver(node: &Arc<crate::node::Node>, taken: Taken) -> Self {
+        let mut grant = Self::pending(Demand::default(), node.clone());
+        grant._taken = Some(taken);
+        grant
     }
 
     pub(crate) fn demand(&self) -> &Demand {

@@ -278,6 +278,32 @@ fn its_maker_can_end_it() {
 }
 
 #[maser::task]
+fn shares_its_process(cpus: f64) -> Result<u64, Error> {
+    let child = Child::options().num_cpus(cpus).remote("-");
+    child.calls().remote().get()
+}
+
+#[test]
+fn what_an_actor_in_a_worker_asks_for_is_counted_where_all_is_counted() {
+    let config = config().isolation(Isolation::Process);
+    crate::run(config, |maser| {
+        assert_eq!(shares_its_process::remote(2.0).get().unwrap(), 1);
+        let error = shares_its_process::remote(3.0).get().unwrap_err();
+        assert!(matches!(inner(&error), Error::Infeasible { .. }), "{error}");
+        while maser.resources().1["CPU"] < 2.0 {
+            maser::yield_now();
+        }
+        let thread = Child::options().isolation(Isolation::Thread);
+        let holder = thread.num_cpus(1.5).remote("-");
+        assert_eq!(holder.calls().remote().get().unwrap(), 1);
+        let error = shares_its_process::remote(1.0).get().unwrap_err();
+        let is_it = matches!(inner(&error), Error::ActorUnavailable { .. });
+        assert!(is_it, "{error}");
+    })
+    .unwrap();
+}
+
+#[maser::task]
 fn makes_in_a_task(isolation: Option<Isolation>) -> Result<(u32, u32), Error> {
     let options = Child::options();
     let options = match isolation {

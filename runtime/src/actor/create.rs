@@ -14,7 +14,7 @@ use crate::task::failure::Failure;
 use crate::task::meta::{Function, Meta};
 use crate::task::options::check_scheduler;
 use crate::task::spawn::stays_here;
-use crate::worker::errand::Claim;
+use crate::worker::errand::{Claim, Errand, Taken};
 use crate::worker::limit::LEAST_BYTES;
 use crate::worker::remote::{self, Remote};
 use crate::worker::restart::Policy;
@@ -206,10 +206,10 @@ impl ActorOptions {
         Ok((options, rest))
     }
 
-    fn demand(&self, meta: &Meta) -> Result<Demand> {
+    /// CPUs and GPUs that it asks for.
+    fn counts(&self, meta: &Meta) -> (f64, f64) {
         let cpus = self.num_cpus.or(meta.defaults.num_cpus).unwrap_or(0.0);
-        let gpus = self.num_gpus.unwrap_or(meta.defaults.num_gpus);
-        Demand::of(Some(cpus), Some(gpus), &self.resources)
+        (cpus, self.num_gpus.unwrap_or(meta.defaults.num_gpus))
     }
 }
 
@@ -327,8 +327,7 @@ fn prepare(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Res
         Some(name) if !stays_here() => node.names.reserve(node, name)?,
         _ => None,
     };
-    let demand = options.demand(meta)?;
-    let grant = grant_of(node, demand, meta)?;
+    let grant = grant_of(node, options, meta)?;
     Ok(Prepared {
         grant,
         remote: place(node, options, meta)?,
@@ -361,21 +360,29 @@ fn place(node: &Arc<Node>, options: &ActorOptions, meta: &'static Meta) -> Resul
     remote::place(node, options.policy(meta)?).map(Some)
 }
 
-fn grant_of(node: &Arc<Node>, demand: Demand, meta: &'static Meta) -> Result<Option<Grant>> {
+/// What it asks for, in the ledger of the node: the driver's.
+fn grant_of(
+    node: &Arc<Node>,
+    options: &ActorOptions,
+    meta: &'static Meta,
+) -> Result<Option<Grant>> {
+    let (num_cpus, num_gpus) = options.counts(meta);
+    let demand = Demand::of(Some(num_cpus), Some(num_gpus), &options.resources)?;
     // What it asks for was granted where it was made.
     if demand.is_empty() || stays_here() {
         return Ok(None);
     }
-    node.resources.check_feasible(&demand, meta.name)?;
-    if !node.resources.try_take(&demand) {
-        return Err(Error::ActorUnavailable {
-            actor: meta.name.into(),
-            reason: "its resources are in use by others; end some of them first".into(),
-        });
-    }
-    let mut grant = Grant::pending(demand, node.clone());
-    grant.mark_held();
-    Ok(Some(grant))
+    let Some(worker) = node.workers.membership() else {
+        return Grant::for_actor(node, demand, meta.name);
+    };
+    let taken = Taken::of(node, &worker.driver, |token| Errand::Take {
+        what: meta.name.to_owned(),
+        num_cpus,
+        num_gpus,
+        resources: options.resources.clone(),
+        token,
+    })?;
+    Ok(Some(Grant::of_driver(node, taken)))
 }
 
 /// A handle whose every call fails.

@@ -8,7 +8,7 @@
 //! - ER-2 what a claim says is true for whoever learns anything from the claimant afterwards: it is
 //!   answered before the actor is made, and given back on every link before anything that is sent
 //!   later.
-//! - ER-3 the names of a process that died are free: whoever settles the dead takes them away, and
+//! - ER-3 the names of a process that died are free, and the resources of its actors: whoever settles the dead takes them away, and
 //!   a dead process gets none.
 
 use super::handles::Awaited;
@@ -24,8 +24,9 @@ use crate::executor::local::Local;
 use crate::node::Node;
 use crate::object::reference::{Promise, Ref};
 use crate::object::{codec, scope};
+use crate::resources::{Demand, Grant};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// See the module's page.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +37,17 @@ pub(crate) enum Errand {
     Claim { name: String, token: u64 },
     /// ER-2: it has the name no more. No answer.
     Unclaim { name: String, token: u64 },
+    /// An actor of the sender is about to be made, and asks for this; gives nothing, or why it cannot
+    /// be.
+    Take {
+        what: String,
+        num_cpus: f64,
+        num_gpus: f64,
+        resources: Vec<(String, f64)>,
+        token: u64,
+    },
+    /// It needs it no more. No answer.
+    GiveBack { token: u64 },
     /// Ends the actor of this number, as `maser::kill` or `maser::kill_and_restart` do. No answer.
     End { number: u32, restarts: bool },
 }
@@ -152,6 +164,83 @@ impl Drop for Claim {
     }
 }
 
+/// What an actor of this process has of the driver's resources; given back when dropped.
+pub(crate) struct Taken {
+    node: Arc<Node>,
+    driver: Arc<Peer>,
+    token: u64,
+}
+
+impl Taken {
+    /// Asks the driver for what `Errand::Take` says, with the token that is given, and waits.
+    ///
+    /// # Errors
+    /// [`Error::ActorUnavailable`], [`Error::Infeasible`], or what stands in the way of waiting.
+    pub(crate) fn of(
+        node: &Arc<Node>,
+        driver: &Arc<Peer>,
+        errand: impl FnOnce(u64) -> Errand,
+    ) -> Result<Self> {
+        let token = node.random.next_u64();
+        // Made first: whoever stops waiting gives it back.
+        let taken = Self {
+            node: node.clone(),
+            driver: driver.clone(),
+            token,
+        };
+        ask::<()>(node, driver, &errand(token)).get()?;
+        Ok(taken)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !self.node.is_closing() {
+            let token = self.token;
+            // Over the link that the question took.
+            let gate = self.driver.schedulers() - 1;
+            tell(&self.node, &self.driver, gate, &Errand::GiveBack { token });
+        }
+    }
+}
+
+/// In the driver, what actors have that workers made: worker, token, grant.
+#[derive(Default)]
+pub(crate) struct Lendings(Mutex<Vec<(u64, u64, Grant)>>);
+
+impl Lendings {
+    fn take_out(&self, which: impl Fn(u64, u64) -> bool) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let out: Vec<_> = all
+            .extract_if(.., |(peer, token, _)| which(*peer, *token))
+            .collect();
+        drop(all);
+        // Outside of the lock: others may be started.
+        drop(out);
+    }
+
+    fn add(&self, peer: &Arc<Peer>, token: u64, grant: Option<Grant>) {
+        let Some(grant) = grant else { return };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((peer.id, token, grant));
+        drop(all);
+        // Whoever settles the dead looks after that was known.
+        if peer.death().is_some() {
+            self.peer_is_gone(peer);
+        }
+    }
+
+    fn peer_is_gone(&self, peer: &Arc<Peer>) {
+        self.take_out(|of, _| of == peer.id);
+    }
+}
+
+/// ER-3: what a dead process had of the node is free.
+pub(super) fn peer_is_gone(node: &Node, peer: &Arc<Peer>) {
+    node.names.peer_is_gone(peer);
+    node.lendings.peer_is_gone(peer);
+}
+
 /// Does what a peer asks for. On the link's scheduler.
 pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
     let errand = match postcard::from_bytes::<Errand>(body) {
@@ -182,6 +271,25 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             .claim(&name, &link.peer, token)
             .map(|()| Answer::of(Ref::done(Ok(())))),
         Errand::Unclaim { name, token } => return names.unclaim(&name, token),
+        Errand::Take {
+            what,
+            num_cpus,
+            num_gpus,
+            resources,
+            token,
+        } => Demand::of(Some(num_cpus), Some(num_gpus), &resources)
+            .and_then(|demand| Grant::for_actor(&local.node, demand, &what))
+            .map(|grant| {
+                local.node.lendings.add(&link.peer, token, grant);
+                Answer::of(Ref::done(Ok(())))
+            }),
+        Errand::GiveBack { token } => {
+            let peer = link.peer.id;
+            return local
+                .node
+                .lendings
+                .take_out(|of, its| (of, its) == (peer, token));
+        }
         Errand::End { number, restarts } => {
             let Some(actor) = link.peer.exports().find(number) else {
                 let early = link.clone();

@@ -432,7 +432,7 @@ impl Watch {
     fn tell(&self, peer: &Arc<Peer>, death: Death) {
         peer.died(death);
         if let Some(node) = self.node.upgrade() {
-            node.names.peer_is_gone(peer);
+            super::errand::peer_is_gone(&node, peer);
             node.workers.is_gone(&node, peer.slot);
             // Before what went with it is missed.
             node.graphs.peer_is_gone(peer);
