@@ -84,6 +84,7 @@ pub use crate::object::codec;
 pub use crate::object::future::RefFuture;
 pub use crate::object::reference::Ref;
 pub use crate::object::select::{Waited, get, get_timeout, put, wait};
+pub use crate::object::shelved::Shelved;
 pub use crate::object::store::{store_holders, store_usage};
 pub use crate::object::tensor::{Tensor, TensorView};
 pub use crate::pause::{sleep, yield_now};

@@ -201,3 +201,68 @@ fn a_worker_that_is_stopped_keeps_nobody_waiting_for_its_memory() {
     })
     .unwrap();
 }
+
+/// As [`small`], with a place on disk.
+fn with_disk() -> Config {
+    small().spill_directory(std::env::temp_dir())
+}
+
+#[test]
+fn shelved_arrays_go_to_disk_and_come_back() {
+    crate::run(with_disk(), |_| {
+        let reader: Actor<Reader> = reader();
+        let shelved: Vec<_> = (0..5_u64)
+            .map(|seed| {
+                let array: Array<u64> = (seed..seed + 3 * MIB as u64).collect();
+                array.shelve().unwrap()
+            })
+            .collect();
+        assert!(maser::store_usage().unwrap().spilled >= 3);
+        assert!(shelved.iter().any(|array| !array.is_in_memory()));
+        let refs: Vec<_> = shelved.into_iter().map(maser::put).collect();
+        for (seed, array) in (0..).zip(&refs) {
+            let array = array.get().unwrap();
+            assert_eq!(array.len(), 3 * MIB);
+            let array = array.get().unwrap();
+            assert!((seed..).zip(&array).all(|(wanted, found)| wanted == *found));
+            // Another process reads it where it is now.
+            let (sum, _, foreign) = reader.sum().remote(array).get().unwrap();
+            assert!(foreign && sum > 0);
+        }
+        drop(refs);
+        objects_become(0);
+        assert_eq!(maser::store_usage().unwrap().spilled, 0);
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_array_that_somebody_has_stays_in_memory() {
+    crate::run(with_disk(), |_| {
+        let array = numbers(40 * MIB / 8);
+        let shelved = array.clone().shelve().unwrap();
+        let error = Array::<u8>::in_store(40 * MIB).unwrap_err();
+        assert_eq!(full(&error).asked, 40 * MIB);
+        drop(array);
+        drop(Array::<u8>::in_store(40 * MIB).unwrap());
+        assert!(!shelved.is_in_memory());
+        let part = shelved.get().unwrap().slice(10..20).shelve().unwrap();
+        drop(shelved);
+        drop(Array::<u8>::in_store(40 * MIB).unwrap());
+        assert!(!part.is_in_memory());
+        assert_eq!(
+            part.get().unwrap()[..],
+            [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+        );
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_array_cannot_be_shelved_without_a_place_on_disk() {
+    crate::run(small(), |_| {
+        let error = numbers(10).shelve().unwrap_err();
+        assert!(error.to_string().contains("spill_directory"), "{error}");
+    })
+    .unwrap();
+}

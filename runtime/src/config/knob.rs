@@ -93,7 +93,7 @@ knobs! {
         "directory of huge pages (hugetlbfs) for the object store";
     SPILL_DIRECTORY: "spill_directory" "MASER_SPILL_DIRECTORY" [""]
         "none", "an absolute path",
-        "where the object store may write cold objects when it is full";
+        "where the object store may write shelved arrays when it is short of memory";
     REDIRECT_OUTPUT: "redirect_output" "MASER_REDIRECT_OUTPUT" [""]
         "false", "true or false",
         "write what worker processes print to files, two for each process";

@@ -268,8 +268,9 @@ impl Config {
         self.huge_page_dir(directory)
     }
 
-    /// Where the object store may write cold objects when it is full. Without it a full store is an
-    /// error at once.
+    /// Where the object store may write arrays that were shelved
+    /// ([`Array::shelve`](crate::Array::shelve)) when it is short of memory. Nothing else leaves
+    /// memory: what a ref, an actor or another process has an [`Array`](crate::Array) of stays.
     ///
     /// An absolute path; default none; `MASER_SPILL_DIRECTORY`.
     pub fn spill_directory(mut self, directory: impl Into<PathBuf>) -> Self {

@@ -24,6 +24,8 @@ use std::time::Duration;
 const LOOKS_PER_CLOCK: u32 = 32;
 /// Looks between two attempts to steal: a thief's look takes cache lines from the owner.
 const LOOKS_PER_STEAL: u32 = 128;
+/// Looks after which references go back to other processes: longer than an answer is under way.
+const LOOKS_PER_RETURNS: u32 = 64;
 /// Turns with work between two looks at the clock.
 const TURNS_PER_CLOCK: u32 = 64;
 /// `sched_yield` this often between spinning and parking.
@@ -45,11 +47,16 @@ pub(crate) fn run_loop(local: &Local) {
             if turns.is_multiple_of(TURNS_PER_CLOCK) {
                 fire_timers(local);
                 local.bury_doomed();
+                local.node.bulk.returns_may_go(local);
             }
             continue;
         }
         looks += 1;
         if looks.is_multiple_of(LOOKS_PER_CLOCK) && fire_timers(local) {
+            looks = 0;
+            continue;
+        }
+        if looks == LOOKS_PER_RETURNS && local.node.bulk.returns_may_go(local) {
             looks = 0;
             continue;
         }
@@ -135,6 +142,9 @@ pub(crate) fn fire_timers(local: &Local) -> bool {
 }
 
 fn park(local: &Local) {
+    if local.node.bulk.returns_may_go(local) {
+        return;
+    }
     local.node.idle.enter_park();
     local.arm_watches(true);
     local.shared.event.prepare_park();

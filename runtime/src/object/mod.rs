@@ -12,6 +12,7 @@
 //! | `beside` | how it comes through the codec |
 //! | `number` | what other serialisers see |
 //! | `store` | the store of the running node |
+//! | `shelved` | arrays that may leave memory |
 //! | `when_done` | something to do when a value is there |
 
 pub(crate) mod array;
@@ -24,6 +25,7 @@ mod number;
 pub(crate) mod reference;
 pub(crate) mod scope;
 pub(crate) mod select;
+pub(crate) mod shelved;
 pub(crate) mod store;
 pub(crate) mod tensor;
 mod tensor_text;

@@ -16,7 +16,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Makes an object of `value`. Nothing is copied or encoded until another process needs it.
+/// Makes an object of `value`. Nothing is copied or encoded until another process needs it, and it
+/// stays in memory while there is a ref of it: for arrays that may go to disk meanwhile there is
+/// [`Shelved`](crate::Shelved).
 #[inline]
 pub fn put<T: Send + Sync + 'static>(value: T) -> Ref<T> {
     Ref::done(Ok(value))

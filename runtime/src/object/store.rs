@@ -21,15 +21,28 @@ pub(super) fn create<T: Element>(len: usize) -> Result<ObjectMut> {
             max: OBJECT_BYTES_MAX,
         })
     })?;
-    match node.bulk.create(bytes) {
-        Err(Error::StoreFull(full)) if bytes <= full.budget => wait_for_room(&node, bytes, full),
+    waiting_for_room(&node, bytes, || node.bulk.create(bytes))
+}
+
+/// What `attempt` gives that needs so many bytes of the store (AW-1).
+pub(super) fn waiting_for_room<R>(
+    node: &Arc<Node>,
+    bytes: usize,
+    mut attempt: impl FnMut() -> Result<R>,
+) -> Result<R> {
+    match attempt() {
+        Err(Error::StoreFull(full)) if bytes <= full.budget => wait_for_room(node, full, attempt),
         other => other,
     }
 }
 
 /// AW-1.
 #[cold]
-fn wait_for_room(node: &Arc<Node>, bytes: usize, full: Arc<StoreFull>) -> Result<ObjectMut> {
+fn wait_for_room<R>(
+    node: &Arc<Node>,
+    full: Arc<StoreFull>,
+    mut attempt: impl FnMut() -> Result<R>,
+) -> Result<R> {
     let store = node.bulk.store()?;
     let limit = node.settings.graph_submit_timeout.limit();
     let gate = Arc::new(Gate::default());
@@ -45,7 +58,7 @@ fn wait_for_room(node: &Arc<Node>, bytes: usize, full: Arc<StoreFull>) -> Result
                 }
             });
         }
-        match node.bulk.create(bytes) {
+        match attempt() {
             Err(error @ Error::StoreFull(_)) => {
                 last = error;
                 None

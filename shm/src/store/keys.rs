@@ -3,11 +3,11 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// For maps whose keys are one or two numbers.
-pub(super) type KeyHash = BuildHasherDefault<KeyHasher>;
+pub type KeyHash = BuildHasherDefault<KeyHasher>;
 
 /// Multiplies each word in; the high bits go down at the end, where maps look.
 #[derive(Debug, Default)]
-pub(super) struct KeyHasher(u64);
+pub struct KeyHasher(u64);
 
 /// An odd number with no pattern: 2^64 by the golden ratio.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -70,6 +70,7 @@ pub use self::{
     extent::ExtentError,
     foreign::{Foreign, ForeignObject, Release},
     handle::{Charge, Store, Usage},
+    keys::KeyHash,
     object::{Object, ObjectMut},
     peer::PeerId,
     shared::OBJECT_BYTES_MAX,

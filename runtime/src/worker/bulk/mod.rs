@@ -56,6 +56,7 @@ pub(crate) use self::entry::ENTRY_BYTES as NAME_BYTES;
 use self::entry::Entry;
 use self::extents::Announcer;
 pub(crate) use self::lending::Beside;
+use self::returns::Returns;
 use crate::config::{HugePages, Settings};
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
@@ -66,10 +67,10 @@ use crate::worker::peer::Peer;
 use maser_shm::os::file_io;
 use maser_shm::store::spill_file::SpillFile;
 use maser_shm::store::{
-    self, Descriptor, Foreign, ForeignObject, ObjectMut, PeerId, Release, Store, StoreConfig,
-    StoreError,
+    self, Descriptor, Foreign, ForeignObject, KeyHash, ObjectMut, PeerId, Release, Store,
+    StoreConfig, StoreError,
 };
-use maser_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use maser_shm::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -182,21 +183,21 @@ type Passed = (PeerId, PeerId, u32, u32);
 #[derive(Default)]
 struct State {
     /// Processes by their numbers.
-    peers: HashMap<PeerId, Arc<Peer>>,
+    peers: HashMap<PeerId, Arc<Peer>, KeyHash>,
     /// BK-4.
-    gone: HashSet<PeerId>,
+    gone: HashSet<PeerId, KeyHash>,
     /// What they had announced is known, and nothing more will come from them.
-    silent: HashSet<PeerId>,
+    silent: HashSet<PeerId, KeyHash>,
     /// Extents of others, by owner and number.
-    known: HashMap<(PeerId, u32), Arc<Known>>,
+    known: HashMap<(PeerId, u32), Arc<Known>, KeyHash>,
     /// Who was told of which extent of whom.
-    told: HashSet<(PeerId, PeerId, u32)>,
+    told: HashSet<(PeerId, PeerId, u32), KeyHash>,
     /// What was passed on.
-    passed: HashMap<Passed, (Arc<Held>, u64)>,
+    passed: HashMap<Passed, (Arc<Held>, u64), KeyHash>,
     /// In the driver: whose objects go to whom directly (BK-7).
-    joined: HashSet<(PeerId, PeerId)>,
+    joined: HashSet<(PeerId, PeerId), KeyHash>,
     /// In the driver: who may have mapped which extent of a dead process (BG-2).
-    mapped: HashMap<(PeerId, PeerId, u32), Arc<Known>>,
+    mapped: HashMap<(PeerId, PeerId, u32), Arc<Known>, KeyHash>,
 }
 
 /// See the module's page.
@@ -214,7 +215,9 @@ pub(crate) struct Bulk {
     news: Condvar,
     /// How often there was news. Written under the lock (Release), read by waiting edges (Acquire).
     came: AtomicU64,
-    returns: Mutex<Vec<(PeerId, Entry)>>,
+    returns: Mutex<Returns>,
+    /// Whether there are any. Written under their lock, read as a hint. Relaxed.
+    has_returns: AtomicBool,
 }
 
 impl Bulk {
@@ -236,6 +239,7 @@ impl Bulk {
             news: Condvar::new(),
             came: AtomicU64::new(0),
             returns: Mutex::default(),
+            has_returns: AtomicBool::new(false),
         })
     }
 

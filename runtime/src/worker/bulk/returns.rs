@@ -1,4 +1,8 @@
 //! References that go back to who gave them.
+//!
+//! - BR-1 one scheduler sends them. What it drops itself it collects, and sends when it has nothing
+//!   else to do, or after a while, or when there are [`TOGETHER`]: so a call that brings an array does not
+//!   wait for the thanks of the one before. For what other threads drop it gets a letter.
 
 use super::Bulk;
 use crate::executor::letter;
@@ -7,11 +11,24 @@ use crate::worker::bulk::entry::{Entry, entries};
 use crate::worker::message::{Head, Kind};
 use crate::worker::peer::Peer;
 use maser_shm::store::{Descriptor, PeerId, StoreError};
-use std::collections::HashMap;
+use maser_shm::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 /// References that go back in one message at most.
 const RETURNS_MAX: usize = 1024;
+
+/// References that wait for more at most (BR-1).
+const TOGETHER: usize = 16;
+
+/// What waits to go back.
+#[derive(Default)]
+pub(super) struct Returns {
+    entries: Vec<(PeerId, Entry)>,
+    /// Memory for the next ones.
+    spare: Vec<(PeerId, Entry)>,
+    /// A letter is under way.
+    is_posted: bool,
+}
 
 impl Bulk {
     /// A reference goes back to who gave it. On any thread.
@@ -25,13 +42,18 @@ impl Bulk {
     }
 
     fn send_back(self: &Arc<Self>, to: PeerId, entry: Entry) {
-        let is_first = {
+        let local = Local::current().filter(|local| self.is_gate(local));
+        let post = {
             let mut returns = self.returns.lock().unwrap_or_else(PoisonError::into_inner);
-            returns.push((to, entry));
-            returns.len() == 1
+            returns.entries.push((to, entry));
+            let many = returns.entries.len() >= TOGETHER;
+            let posts = !returns.is_posted && (local.is_none() || many);
+            returns.is_posted |= posts;
+            self.has_returns.store(true, Ordering::Relaxed);
+            posts
         };
         // One letter for all that come until it is read.
-        if is_first && let Some(node) = self.node() {
+        if post && let Some(node) = self.node() {
             let bulk = self.clone();
             let errand = letter::closure(move |local: &Local| bulk.send_returns(local));
             if let Some(gate) = node.schedulers().len().checked_sub(1) {
@@ -40,24 +62,45 @@ impl Bulk {
         }
     }
 
-    fn send_returns(&self, local: &Local) {
-        let returns = {
-            let mut returns = self.returns.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *returns)
-        };
-        let mut by_giver: HashMap<PeerId, Vec<Entry>> = HashMap::new();
-        for (giver, entry) in returns {
-            by_giver.entry(giver).or_default().push(entry);
+    /// Whether this scheduler sends what goes back.
+    fn is_gate(&self, local: &Local) -> bool {
+        std::ptr::eq(&raw const *local.node.bulk, self)
+            && local.shared.index + 1 == local.node.schedulers().len()
+    }
+
+    /// The scheduler has time (BR-1); true if something was sent.
+    #[inline]
+    pub(crate) fn returns_may_go(&self, local: &Local) -> bool {
+        let goes = self.has_returns.load(Ordering::Relaxed) && self.is_gate(local);
+        if goes {
+            self.send_returns(local);
         }
-        for (giver, entries) in by_giver {
-            let peer = self.lock().peers.get(&giver).cloned();
+        goes
+    }
+
+    fn send_returns(&self, local: &Local) {
+        let mut returns = {
+            let mut returns = self.returns.lock().unwrap_or_else(PoisonError::into_inner);
+            self.has_returns.store(false, Ordering::Relaxed);
+            returns.is_posted = false;
+            let spare = std::mem::take(&mut returns.spare);
+            std::mem::replace(&mut returns.entries, spare)
+        };
+        if returns.is_empty() {
+            return;
+        }
+        if returns.iter().any(|(giver, _)| *giver != returns[0].0) {
+            returns.sort_by_key(|(giver, _)| *giver);
+        }
+        for of_one in returns.chunk_by(|one, other| one.0 == other.0) {
+            let peer = self.lock().peers.get(&of_one[0].0).cloned();
             let Some(peer) = peer else { continue };
             let Ok(link) = local.links.get(local, &peer, 0) else {
                 continue;
             };
-            for part in entries.chunks(RETURNS_MAX) {
+            for part in of_one.chunks(RETURNS_MAX) {
                 let mut body = link.peer.buffer();
-                part.iter().for_each(|entry| entry.write(&mut body));
+                part.iter().for_each(|(_, entry)| entry.write(&mut body));
                 let head = Head {
                     kind: Kind::Release,
                     flag: 0,
@@ -68,6 +111,9 @@ impl Bulk {
                 link.peer.give_buffer(body);
             }
         }
+        returns.clear();
+        let mut all = self.returns.lock().unwrap_or_else(PoisonError::into_inner);
+        all.spare = returns;
     }
 
     /// A peer gives references back.
