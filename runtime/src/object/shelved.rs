@@ -5,7 +5,7 @@
 //! on the shelf: then the store writes it to `spill_directory` when it is short of memory, the one that
 //! was used longest ago first, and reads it back when it is asked for.
 //!
-//! - SV-1 what leaves is an object of this process's own store that nobody has a handle of: an array of
+//! - SHV-1 what leaves is an object of this process's own store that nobody has a handle of: an array of
 //!   the heap or of another process is copied into it first.
 
 use super::array::Array;
@@ -64,7 +64,7 @@ impl<T: Element> Array<T> {
         let bytes = part.bytes().len();
         let (object, start) = match part.buffer() {
             Buffer::Own(object) if store.is_own(object) => (object.clone(), part.offset()),
-            // SV-1.
+            // SHV-1.
             _ => {
                 let copied = waiting_for_room(&node, bytes, || node.bulk.put(part.bytes()))?;
                 (copied, 0)
