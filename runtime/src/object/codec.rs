@@ -1,6 +1,6 @@
 //! Values as bytes, refs and actor handles inside them too.
 //!
-//! In one process a ref is an index into a table that travels beside the bytes ([`scope::beside`]):
+//! In one process a ref is an index into a table that travels beside the bytes (`scope::beside`):
 //! each ref of a value is put into it when that is encoded, and taken out by its index when it is
 //! decoded. So a ref never becomes a number that somebody could guess or keep.
 
@@ -107,7 +107,7 @@ impl Flavor for Out<'_> {
     }
 }
 
-/// Appends a value that goes to another process, or stays here ([`scope::beside`]), or says what stands in
+/// Appends a value that goes to another process, or stays here (`scope::beside`), or says what stands in
 /// the way.
 pub(crate) fn write<T: Serialize>(
     value: &T,
