@@ -44,9 +44,9 @@ pub(crate) fn entry(
         return (TokenStream::new(), quote!(::core::option::Option::None));
     }
     let types = params.iter().map(Param::object).chain(results);
-    let arguments = params.iter().map(|param| {
-        let (name, object, label) = (param.name(), param.object(), param.label());
-        quote!(let #name: #object = incoming.argument::<#object>(#label)?;)
+    let arguments = params.iter().enumerate().map(|(index, param)| {
+        let (name, object) = (param.name(), param.object());
+        quote!(let #name: #object = incoming.coded::<#object>(codec, #index)?;)
     });
     let error = match error {
         Some(error) => quote! {{
@@ -72,6 +72,8 @@ pub(crate) fn entry(
             types: || ::std::vec![#(::core::any::type_name::<#types>()),*],
             error: || #error,
             invoke: |incoming| {
+                // Through the codec, which alone demands that they are values: one error for a type.
+                let codec = (#meta).codec;
                 #(#arguments)*
                 incoming.end()?;
                 ::core::result::Result::Ok(#call)
@@ -116,11 +118,11 @@ pub(crate) fn no_step() -> TokenStream {
     quote!(::core::option::Option::None)
 }
 
-/// What `invoke` gives back of a call whose refs are `refs`.
+/// What `invoke` gives back of a call whose refs are `refs`; `codec` is the function's.
 pub(crate) fn answering(output: &Output, refs: &TokenStream) -> TokenStream {
     match output.shape {
-        Shape::One => quote!(::maser::__private::Answering::one(#refs)),
-        Shape::Many => quote!(::maser::__private::Answering::many(#refs)),
-        Shape::Stream => quote!(::maser::__private::Answering::stream(#refs)),
+        Shape::One => quote!(::maser::__private::Answering::one(codec, #refs)),
+        Shape::Many => quote!(::maser::__private::Answering::many(codec, #refs)),
+        Shape::Stream => quote!(::maser::__private::Answering::stream(codec, #refs)),
     }
 }

@@ -158,18 +158,15 @@ pub(crate) fn other_type<T>() -> Problem {
 
 /// The bytes go on after the value.
 #[cold]
-pub(crate) fn left_over<T>(bytes: usize) -> Problem {
-    format!(
-        "{} cannot be decoded: {bytes} bytes are left over",
-        type_name::<T>()
-    )
+pub(crate) fn left_over(what: &str, bytes: usize) -> Problem {
+    format!("{what} cannot be decoded: {bytes} bytes are left over")
 }
 
 /// Puts `()` into `slot`: the result of a function whose results travel in another way.
 pub(crate) fn decode_unit(bytes: &[u8], slot: &mut dyn Any) -> std::result::Result<(), Problem> {
     match slot.downcast_mut::<Option<()>>() {
         Some(slot) if bytes.is_empty() => *slot = Some(()),
-        Some(_) => return Err(left_over::<()>(bytes.len())),
+        Some(_) => return Err(left_over("()", bytes.len())),
         None => return Err(other_type::<()>()),
     }
     Ok(())

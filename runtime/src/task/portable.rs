@@ -50,10 +50,15 @@ pub struct ValueCodec {
 
 /// Appends the bytes of a value of the erased type.
 type Encode = fn(&dyn Any, &mut Parcel) -> Result<(), String>;
-/// Puts the value that the bytes are into an `Option` of the erased type.
-type Decode = fn(&[u8], &mut dyn Any) -> Result<(), String>;
+/// Takes a value off the front of the bytes and puts it into an `Option` of the erased type.
+type Decode = fn(&mut &[u8], &mut dyn Any) -> Result<(), String>;
 
 impl ValueCodec {
+    /// The codec of values that are no function's.
+    pub(crate) const fn unnamed<T: crate::Value>() -> Self {
+        Self::of::<T>("", IsPlain::NO)
+    }
+
     /// The codec of a parameter of type `T`; results have no name.
     pub const fn of<T: crate::Value>(name: &'static str, plain: IsPlain<T>) -> Self {
         Self {
@@ -71,11 +76,10 @@ impl ValueCodec {
                 Some(value) => codec::write(value, parcel),
                 None => Err(codec::other_type::<T>()),
             },
-            decode: |mut bytes, slot| {
-                let value = codec::read::<T>(&mut bytes)?;
+            decode: |bytes, slot| {
+                let value = codec::read::<T>(bytes)?;
                 match slot.downcast_mut::<Option<T>>() {
-                    Some(slot) if bytes.is_empty() => *slot = Some(value),
-                    Some(_) => return Err(codec::left_over::<T>(bytes.len())),
+                    Some(slot) => *slot = Some(value),
                     None => return Err(codec::other_type::<T>()),
                 }
                 Ok(())
@@ -150,6 +154,16 @@ impl ValueCodec {
 
     /// Puts the value that the whole of `bytes` is into `slot`, an `Option` of its type.
     pub(crate) fn decode(&self, bytes: &[u8], slot: &mut dyn Any) -> Result<(), String> {
+        let mut rest = bytes;
+        self.decode_next(&mut rest, slot)?;
+        match rest.len() {
+            0 => Ok(()),
+            left => Err(codec::left_over("it", left)),
+        }
+    }
+
+    /// Takes a value off the front of `bytes` and puts it into `slot`, an `Option` of its type.
+    pub(crate) fn decode_next(&self, bytes: &mut &[u8], slot: &mut dyn Any) -> Result<(), String> {
         (self.decode)(bytes, slot)
     }
 }

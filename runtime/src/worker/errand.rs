@@ -312,5 +312,5 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
 /// [`Error::ActorNotFound`].
 pub fn named<A: crate::ActorType>(name: &str) -> Result<Answering> {
     let node = Node::current("looking for an actor")?;
-    crate::actor::registry::look::<A>(&node, name).map(Answering::one)
+    crate::actor::registry::look::<A>(&node, name).map(Answering::value)
 }

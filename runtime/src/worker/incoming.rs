@@ -13,6 +13,7 @@ use crate::error::{Error, Fault, Outcome};
 use crate::object::reference::Ref;
 use crate::object::{codec, scope};
 use crate::task::options::TaskOptions;
+use crate::task::portable::{Codec, ValueCodec};
 use crate::task::raw::Header;
 use crate::task::stream::RefStream;
 use std::any::{TypeId, type_name};
@@ -71,6 +72,32 @@ impl<'a> Incoming<'a> {
     pub fn argument<T: crate::Value>(&mut self, name: &str) -> Result<T, Error> {
         codec::read(&mut self.bytes)
             .map_err(|problem| self.wrong(&format!("argument `{name}`"), problem))
+    }
+
+    /// The next argument, of place `index` in its function's codec.
+    ///
+    /// # Errors
+    /// As [`argument`](Self::argument).
+    pub fn coded<T: 'static>(
+        &mut self,
+        codec: Option<&'static Codec>,
+        index: usize,
+    ) -> Result<T, Error> {
+        let codec = codec.and_then(|codec| codec.args.get(index));
+        let mut value: Option<T> = None;
+        let decoded = match codec {
+            Some(codec) => codec.decode_next(&mut self.bytes, &mut value),
+            None => Err("the function is `local`".to_owned()),
+        };
+        match (decoded, value) {
+            (Ok(()), Some(value)) => return Ok(value),
+            (Ok(()), None) => Err(codec::other_type::<T>()),
+            (Err(problem), _) => Err(problem),
+        }
+        .map_err(|problem| {
+            let name = codec.map_or("", ValueCodec::name);
+            self.wrong(&format!("argument `{name}`"), problem)
+        })
     }
 
     /// There are no more arguments.
@@ -136,7 +163,8 @@ impl<'a> Incoming<'a> {
 /// A result that will be sent back: a counted cell, and how its outcome becomes bytes.
 pub(crate) struct Answer {
     cell: NonNull<Header>,
-    encode: unsafe fn(NonNull<Header>, &mut Parcel) -> Outcome<()>,
+    codec: Option<&'static ValueCodec>,
+    encode: unsafe fn(&Self, &mut Parcel) -> Outcome<()>,
 }
 
 // SAFETY: it owns a handle of a cell whose value is `Send + Sync` (`Value`).
@@ -146,14 +174,20 @@ unsafe impl Sync for Answer {}
 
 impl Answer {
     pub(crate) fn of<T: crate::Value>(result: Ref<T>) -> Self {
-        unsafe fn encode<T: crate::Value>(
-            cell: NonNull<Header>,
-            parcel: &mut Parcel,
-        ) -> Outcome<()> {
-            // SAFETY: the caller's promise; the handle stays the caller's.
-            let result = ManuallyDrop::new(unsafe { Ref::<T>::from_cell(cell) });
+        Self::coded(result, Some(const { &ValueCodec::unnamed::<T>() }))
+    }
+
+    /// One of a type that this codec is for, which alone demands that it is a value.
+    fn coded<T: 'static>(result: Ref<T>, codec: Option<&'static ValueCodec>) -> Self {
+        unsafe fn encode<T: 'static>(answer: &Answer, parcel: &mut Parcel) -> Outcome<()> {
+            // SAFETY: the caller's promise; the handle stays the answer's.
+            let result = ManuallyDrop::new(unsafe { Ref::<T>::from_cell(answer.cell) });
             let value = result.outcome_ref()?;
-            codec::write(value, parcel).map_err(|problem| {
+            let encoded = match answer.codec {
+                Some(codec) => codec.encode(value, parcel),
+                None => Err("the function is `local`".to_owned()),
+            };
+            encoded.map_err(|problem| {
                 Fault::new(scope::explained(Error::NotPortable {
                     function: result.made_by().into(),
                     value: "the result".into(),
@@ -163,6 +197,7 @@ impl Answer {
         }
         Self {
             cell: result.into_cell(),
+            codec,
             encode: encode::<T>,
         }
     }
@@ -175,7 +210,7 @@ impl Answer {
     /// Appends the value, or gives the error; it must be there.
     pub(crate) fn encode(&self, parcel: &mut Parcel) -> Outcome<()> {
         // SAFETY: made with the function for its type; it holds a handle.
-        unsafe { (self.encode)(self.cell, parcel) }
+        unsafe { (self.encode)(self, parcel) }
     }
 }
 
@@ -239,7 +274,7 @@ impl Drop for HeldActor {
 /// Tuples of refs.
 pub trait AnswerTuple {
     #[doc(hidden)]
-    fn into_answers(self) -> AnswersOf;
+    fn into_answers(self, codecs: &'static [ValueCodec]) -> AnswersOf;
 }
 
 /// Opaque answers.
@@ -248,11 +283,12 @@ pub struct AnswersOf(Vec<Answer>);
 
 macro_rules! tuple {
     ($($name:ident)*) => {
-        impl<$($name: crate::Value),*> AnswerTuple for ($(Ref<$name>,)*) {
+        impl<$($name: 'static),*> AnswerTuple for ($(Ref<$name>,)*) {
             #[allow(non_snake_case, reason = "the type parameter names the ref")]
-            fn into_answers(self) -> AnswersOf {
+            fn into_answers(self, codecs: &'static [ValueCodec]) -> AnswersOf {
                 let ($($name,)*) = self;
-                AnswersOf(vec![$(Answer::of($name)),*])
+                let mut codecs = codecs.iter();
+                AnswersOf(vec![$(Answer::coded($name, codecs.next())),*])
             }
         }
     };
@@ -267,20 +303,34 @@ tuple!(A B C D E F);
 tuple!(A B C D E F G);
 tuple!(A B C D E F G H);
 
+fn results(codec: Option<&'static Codec>) -> &'static [ValueCodec] {
+    codec.map_or(&[], |codec| codec.results)
+}
+
 impl Answering {
-    /// One result.
-    pub fn one<T: crate::Value>(result: Ref<T>) -> Self {
-        Self(Kind::One(Answer::of(result)))
+    /// A value that is no function's result.
+    pub(crate) fn value<T: crate::Value>(value: Ref<T>) -> Self {
+        Self(Kind::One(Answer::of(value)))
+    }
+
+    /// One result of the function that `codec` is for.
+    pub fn one<T: 'static>(codec: Option<&'static Codec>, result: Ref<T>) -> Self {
+        Self(Kind::One(Answer::coded(result, results(codec).first())))
     }
 
     /// Several results.
-    pub fn many(results: impl AnswerTuple) -> Self {
-        Self(Kind::Many(results.into_answers().0))
+    pub fn many(codec: Option<&'static Codec>, several: impl AnswerTuple) -> Self {
+        Self(Kind::Many(several.into_answers(results(codec)).0))
     }
 
     /// One result after the other.
-    pub fn stream<T: crate::Value>(results: RefStream<T>) -> Self {
-        Self(Kind::Stream(Box::new(results.map(Answer::of))))
+    pub fn stream<T: Send + Sync + 'static>(
+        codec: Option<&'static Codec>,
+        items: RefStream<T>,
+    ) -> Self {
+        let codec = results(codec).first();
+        let answers = items.map(move |item| Answer::coded(item, codec));
+        Self(Kind::Stream(Box::new(answers)))
     }
 
     /// An actor, and the end of its construction if that has begun.

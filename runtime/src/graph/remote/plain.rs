@@ -43,6 +43,9 @@ pub trait NotPlain<T> {
 impl<T> NotPlain<T> for PlainProbe<T> {}
 
 impl<T> IsPlain<T> {
+    /// No, or not worth knowing.
+    pub(crate) const NO: Self = Self(false, PhantomData);
+
     /// The answer itself.
     pub(crate) const fn get(self) -> bool {
         self.0
