@@ -10,6 +10,7 @@ mod graph_ends;
 mod graph_handles;
 mod graphs;
 mod handles;
+mod last_words;
 mod limits;
 mod names;
 mod nested;

@@ -16,7 +16,7 @@
 
 use crate::actor::address::SendCore;
 use crate::actor::core::ActorCore;
-use crate::error::{Error, Fault};
+use crate::error::Error;
 use crate::executor::gate::Gate;
 use crate::executor::letter;
 use crate::executor::local::Local;
@@ -249,23 +249,15 @@ impl Core {
         }
     }
 
-    /// What a run failed with. A process that dies takes along objects that runs have lost then: their
-    /// error is that of the graph, which ended before anything was lost.
-    #[cold]
-    pub(crate) fn why(&self, fault: &Fault) -> Error {
-        let error = fault.to_error();
-        match self.over() {
-            Some(end) if matches!(error.root(), Error::ObjectLost { .. }) => end,
-            _ => error,
-        }
-    }
-
     /// Ends the graph: the first reason counts. Its segments are taken off their schedulers.
     pub(crate) fn end(self: &Arc<Self>, reason: Error) -> bool {
         if self.over.set(reason).is_err() {
             return false;
         }
         self.is_over.store(1, Ordering::Release);
+        if !self.parts.are_none() {
+            self.node.graphs.keep(self); // GR-2
+        }
         let id = self.id;
         for home in &self.homes {
             let core = self.clone();
@@ -332,6 +324,7 @@ impl Core {
         if self.installed.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.locked(|| ()); // Who submits has looked whether the graph is over (EO-2).
             self.parts.settle(self);
+            self.node.graphs.let_go(self.id); // GR-2
         }
         self.removed.notify_all();
     }

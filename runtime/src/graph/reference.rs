@@ -5,13 +5,11 @@
     reason = "a ref points at its graph's output, which outlives it (DR-5)"
 )]
 
-use super::core::gone;
+use super::core::{Core, gone};
 use super::driver::Output;
 use super::results::Found;
 use super::slot::GraphValue;
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::{Fault, Result};
+use crate::error::{Error, Fault, Result};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -86,7 +84,7 @@ impl<T: GraphValue> GraphRef<T> {
             match self.output().try_clone(self.run) {
                 Found::Here(outcome) => {
                     let outcome = outcome.into_inner();
-                    return outcome.map_err(|fault| self.output().core.why(&fault));
+                    return outcome.map_err(|fault| why(&self.output().core, &fault));
                 }
                 Found::Gone => return Err(gone(self.run)),
                 Found::NotYet => self.output().wait(self.run, limit, knob)?,
@@ -112,12 +110,23 @@ impl<T: GraphValue> GraphRef<T> {
                     continue;
                 }
             };
-            let outcome = outcome.map_err(|fault| self.output().core.why(&fault));
+            let outcome = outcome.map_err(|fault| why(&self.output().core, &fault));
             // Counted as gone by `try_take`.
             std::mem::forget(self);
             drop(orphan);
             return outcome;
         }
+    }
+}
+
+/// What a run failed with. A process that dies takes along objects that runs have lost then: their
+/// error is that of the graph, which ended before anything was lost.
+#[cold]
+fn why(core: &Core, fault: &Fault) -> Error {
+    let error = fault.to_error();
+    match core.over() {
+        Some(end) if matches!(error.root(), Error::ObjectLost { .. }) => end,
+        _ => error,
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! - GR-1 a graph is added or refused under the lock under which the shutdown closes the list, so
 //!   that none is missed: either the shutdown ends it, or whoever compiles it does.
+//! - GR-2 a graph that is over is kept until nothing of it is left in any process, also when nobody
+//!   waited for that: what came late goes back then.
 
 use super::core::Core;
 use crate::error::Error;
@@ -15,6 +17,8 @@ pub(crate) struct Graphs(Mutex<State>);
 #[derive(Default)]
 struct State {
     live: Vec<Weak<Core>>,
+    /// GR-2.
+    over: Vec<Arc<Core>>,
     is_closed: bool,
 }
 
@@ -39,6 +43,21 @@ impl Graphs {
         state.live.retain(|core| core.strong_count() > 0);
         state.live.push(Arc::downgrade(core));
         true
+    }
+
+    /// It is over, and parts of it are in other processes (GR-2).
+    pub(crate) fn keep(&self, core: &Arc<Core>) {
+        self.lock().over.push(core.clone());
+    }
+
+    /// Nothing is left of it (GR-2).
+    pub(crate) fn let_go(&self, id: u64) {
+        let gone = {
+            let mut state = self.lock();
+            let at = state.over.iter().position(|core| core.id == id);
+            at.map(|at| state.over.swap_remove(at))
+        };
+        drop(gone);
     }
 
     /// Ends the graphs of dead actors.

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{Child, ExitStatus};
 
 /// The end of a process that others waited for.
 #[derive(Clone, Debug)]
@@ -56,8 +56,21 @@ fn signal_name(signal: i32) -> &'static str {
     }
 }
 
+/// Waits for a process that is dead, and says how it ended. Nobody can wait for one that is traced
+/// before its tracer lets it go: it is to be waited for later.
+pub(super) fn reap(mut child: Child, later: &mut Vec<Child>) -> String {
+    match child.try_wait() {
+        Ok(Some(status)) => how(status),
+        Ok(None) => {
+            later.push(child);
+            "ended, and its tracer alone knows how".into()
+        }
+        Err(error) => format!("ended ({error})"),
+    }
+}
+
 /// `was killed by signal 9 (SIGKILL)`, `ended with code 3`.
-pub(super) fn how(status: ExitStatus) -> String {
+fn how(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("was killed by signal {signal}{}", signal_name(signal)),
         (None, Some(code)) => format!("ended with code {code}"),

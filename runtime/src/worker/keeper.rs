@@ -18,7 +18,7 @@ use super::limit::Limit;
 use super::output::Files;
 use super::part::{self, Request};
 use super::peer::Peer;
-use super::socket;
+use super::socket::{self, Outlet};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::executor::letter;
@@ -81,7 +81,7 @@ pub(crate) struct Keeper {
 /// A worker that was started.
 struct Kept {
     peer: Arc<Peer>,
-    socket: UnixStream,
+    socket: Outlet,
     child: Child,
     handle: OwnedFd,
     /// It was asked to end.
@@ -153,6 +153,8 @@ struct Watch {
     bell: Arc<Bell>,
     node: Weak<Node>,
     kept: Vec<Kept>,
+    /// Dead, and not waited for yet.
+    traced: Vec<Child>,
     /// Who is to be told where who sleeps, by their numbers.
     introductions: Vec<(u64, u64)>,
     ends: bool,
@@ -167,6 +169,7 @@ impl Watch {
             bell,
             node,
             kept: Vec::new(),
+            traced: Vec::new(),
             introductions: Vec::new(),
             ends: false,
             clock,
@@ -182,6 +185,9 @@ impl Watch {
         }
         while !(self.ends && self.kept.is_empty()) {
             let ready = self.sleep();
+            self.kept.iter().for_each(|kept| kept.socket.flush());
+            self.traced
+                .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
             self.kill_those_that_stay();
             // The dead first, whatever else they have to say is in their rings.
             for at in (0..self.kept.len()).rev() {
@@ -203,7 +209,11 @@ impl Watch {
     fn sleep(&self) -> Vec<bool> {
         let mut files = vec![PollFd::new(&self.bell.ring, PollFlags::IN)];
         for kept in &self.kept {
-            files.push(PollFd::new(&kept.socket, PollFlags::IN));
+            let room = match kept.socket.is_full() {
+                true => PollFlags::OUT,
+                false => PollFlags::empty(),
+            };
+            files.push(PollFd::new(kept.socket.stream(), PollFlags::IN | room));
             files.push(PollFd::new(&kept.handle, PollFlags::IN));
         }
         let left = self.kills_at_ns.map(|at| {
@@ -243,7 +253,7 @@ impl Watch {
                     if let Some(kept) = self.of(id) {
                         let files: Vec<BorrowedFd<'_>> = file.iter().map(AsFd::as_fd).collect();
                         // If it has died, that will be seen.
-                        drop(socket::send(&kept.socket, &news, &files));
+                        drop(kept.socket.send(&news, &files));
                     }
                 }
                 Some(Errand::Stop(id)) => self.stop(id),
@@ -314,7 +324,7 @@ impl Watch {
     fn stop(&mut self, id: u64) {
         if let Some(kept) = self.of(id) {
             kept.leaves = true;
-            drop(socket::send(&kept.socket, &ToWorker::Stop, &[]));
+            drop(kept.socket.send(&ToWorker::Stop, &[]));
         }
     }
 
@@ -336,7 +346,7 @@ impl Watch {
     /// A worker said something.
     fn hear(&mut self, at: usize) {
         let kept = &mut self.kept[at];
-        match socket::receive::<FromWorker>(&kept.socket) {
+        match socket::receive::<FromWorker>(kept.socket.stream()) {
             Ok(Some((FromWorker::Ready { doors_bytes, .. }, files))) => {
                 let known = match files.into_iter().next() {
                     Some(file) => kept.peer.doors_are_in(file, doors_bytes),
@@ -391,10 +401,10 @@ impl Watch {
         let Some(node) = self.node.upgrade() else {
             return;
         };
-        if kept.socket.set_nonblocking(true).is_err() {
+        if kept.socket.stream().set_nonblocking(true).is_err() {
             return;
         }
-        while let Ok(Some((news, files))) = socket::receive::<FromWorker>(&kept.socket) {
+        while let Ok(Some((news, files))) = socket::receive::<FromWorker>(kept.socket.stream()) {
             // Of a dead process nothing more is wanted than what is right.
             drop(node.bulk.heard(&kept.peer, &news, files));
         }
@@ -403,12 +413,9 @@ impl Watch {
 
     /// KP-2.
     fn bury(&mut self, at: usize) {
-        let mut kept = self.kept.remove(at);
+        let kept = self.kept.remove(at);
         self.hear_last(&kept);
-        let how = match kept.child.wait() {
-            Ok(status) => death::how(status),
-            Err(error) => format!("ended ({error})"),
-        };
+        let how = death::reap(kept.child, &mut self.traced);
         let how = match &kept.limit {
             Some(limit) => limit.explains(how),
             None => how,
@@ -476,7 +483,7 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
     let sent = socket::send(&ours, &ToWorker::Hello(Box::new(hello)), &files);
     let mut kept = Kept {
         peer,
-        socket: ours,
+        socket: Outlet::new(ours),
         child,
         handle,
         leaves: false,

@@ -8,13 +8,12 @@
 
 use super::hello::ToWorker;
 use super::peer::Peer;
-use super::socket;
+use super::socket::Outlet;
 use crate::error::Error;
 use crate::node::Node;
 use maser_shm::control::ControlMemory;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 /// To a worker.
@@ -76,14 +75,14 @@ pub(crate) enum Request {
 }
 
 /// Sends a message with the descriptor that belongs to it.
-pub(super) fn send(socket: &UnixStream, message: ToPart, file: Option<BorrowedFd<'_>>) {
+pub(super) fn send(socket: &Outlet, message: ToPart, file: Option<BorrowedFd<'_>>) {
     // A worker that is gone will be seen to be (KP-2).
     let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
-    drop(socket::send(socket, &ToWorker::Graph(message), &files));
+    drop(socket.send(&ToWorker::Graph(message), &files));
 }
 
 /// Says that `peer` sleeps at its doors; false if they are not known yet.
-pub(super) fn introduce(socket: &UnixStream, peer: &Peer) -> bool {
+pub(super) fn introduce(socket: &Outlet, peer: &Peer) -> bool {
     let Some(memory) = peer.doors_memory() else {
         return false;
     };
@@ -173,7 +172,7 @@ fn has_come(node: &Node, graph: u64) {
 }
 
 impl Forward {
-    pub(super) fn send(self, socket: &UnixStream) {
+    pub(super) fn send(self, socket: &Outlet) {
         send(socket, self.message, Some(self.file.as_fd()));
     }
 }

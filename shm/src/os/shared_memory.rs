@@ -313,6 +313,27 @@ impl Drop for View {
 /// # Errors
 /// What the kernel said; `InvalidInput` for no bytes, or more than [`DESCRIPTORS_MAX`] descriptors.
 pub fn send(socket: &UnixStream, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    send_with(socket, bytes, files, SendFlags::NOSIGNAL)
+}
+
+/// As [`send`], and 0 if the socket has no room; the descriptors have not gone then.
+///
+/// # Errors
+/// As [`send`].
+pub fn try_send(socket: &UnixStream, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    match send_with(socket, bytes, files, flags) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        other => other,
+    }
+}
+
+fn send_with(
+    socket: &UnixStream,
+    bytes: &[u8],
+    files: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> io::Result<usize> {
     if bytes.is_empty() || files.len() > DESCRIPTORS_MAX {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -323,7 +344,7 @@ pub fn send(socket: &UnixStream, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::
     }
     loop {
         let parts = [IoSlice::new(bytes)];
-        match rustix::net::sendmsg(socket.as_fd(), &parts, &mut control, SendFlags::NOSIGNAL) {
+        match rustix::net::sendmsg(socket.as_fd(), &parts, &mut control, flags) {
             Err(Errno::INTR) => {}
             other => return Ok(other?),
         }

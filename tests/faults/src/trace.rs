@@ -24,6 +24,20 @@ pub fn allow() {
     }
 }
 
+/// From now on this thread traces a process, which runs on. False if it may not.
+pub fn seize(pid: u32) -> bool {
+    // SAFETY: no memory is passed.
+    unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid as libc::pid_t, 0, 0) == 0 }
+}
+
+/// Waits for the end of a process that this thread traces, as its parent can only then.
+pub fn let_go(pid: u32) -> bool {
+    let mut status = 0;
+    let pid = pid as libc::pid_t;
+    // SAFETY: the status is a local.
+    unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) == pid }
+}
+
 /// Why a traced process is not running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {

@@ -32,6 +32,11 @@ impl Parts {
         }
     }
 
+    /// Whether all of it is in this process.
+    pub(crate) fn are_none(&self) -> bool {
+        self.peers.is_empty()
+    }
+
     /// The graph is over.
     pub(crate) fn end(&self, core: &Core) {
         let workers = &core.node.workers;

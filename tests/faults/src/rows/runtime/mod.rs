@@ -6,6 +6,7 @@
 //! | [`graphs`] | `A3.graph_deaths`: each actor of a compiled graph, in several states |
 //! | [`stopped`] | `A4.runtime_stopped`: a worker that is stopped and not dead |
 //! | [`scribbler`], [`scribbles`] | `E3.runtime_scribbler`: a worker that writes over all that it shares |
+//! | [`zombie`] | `A5.runtime_zombie`: a worker that is dead and cannot be waited for |
 //! | [`all`] | `A6.runtime_kill_all`: the driver dies |
 //!
 //! - RK-1 a row's process has one thread until it becomes a driver, and one again when its runtime
@@ -22,6 +23,7 @@ mod load_graphs;
 mod scribbler;
 mod scribbles;
 mod stopped;
+mod zombie;
 
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         stopped::ROW,
         all::ROW,
         scribbler::ROW,
+        zombie::ROW,
     ]
     .into_iter()
 }
