@@ -1,6 +1,7 @@
 //! How a process ended, in words that an error can use.
 
 use crate::error::Error;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 
@@ -54,6 +55,13 @@ fn signal_name(signal: i32) -> &'static str {
         libc::SIGTERM => " (SIGTERM)",
         _ => "",
     }
+}
+
+/// The handle of a child that was not waited for, so the number is still its own.
+pub(super) fn handle(child: &Child) -> std::io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_child(child);
+    let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    Ok(handle)
 }
 
 /// Waits for a process that is dead, and says how it ended. Nobody can wait for one that is traced

@@ -477,7 +477,7 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
     });
     let child = command.spawn()?;
     peer.has_pid(child.id());
-    let handle = child_handle(&child)?;
+    let handle = death::handle(&child)?;
     let mut files = vec![memory.file(), doors.file()];
     files.extend(limit.as_ref().map(Limit::words));
     let sent = socket::send(&ours, &ToWorker::Hello(Box::new(hello)), &files);
@@ -496,11 +496,4 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
         return Err(error);
     }
     Ok(kept)
-}
-
-/// The handle of a child that was not waited for, so the number is still its own.
-fn child_handle(child: &Child) -> std::io::Result<OwnedFd> {
-    let pid = rustix::process::Pid::from_child(child);
-    let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
-    Ok(handle)
 }
