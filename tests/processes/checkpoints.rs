@@ -206,6 +206,19 @@ impl Fickle {
     }
 }
 
+/// What a call gives that comes after two calls and the death of the process.
+fn third_call_after_a_crash(fickle: &Actor<Fickle>) -> u64 {
+    assert_eq!(fickle.call().remote().get().unwrap(), 1);
+    assert_eq!(fickle.call().remote().get().unwrap(), 2);
+    let pid = fickle.pid().remote().get().unwrap();
+    kill_process(pid);
+    loop {
+        if let Ok(calls) = fickle.call().remote().get() {
+            break calls;
+        }
+    }
+}
+
 fn checkpoint_errors() -> Vec<String> {
     let events = maser::error_info().unwrap().into_iter();
     let events = events.filter(|event| event.kind == "checkpoint");
@@ -216,15 +229,7 @@ fn checkpoint_errors() -> Vec<String> {
 fn a_state_that_cannot_be_saved_is_an_entry_of_error_info_and_its_calls_run_again() {
     crate::run(config(), |_| {
         let fickle = Fickle::remote(false);
-        assert_eq!(fickle.call().remote().get().unwrap(), 1);
-        assert_eq!(fickle.call().remote().get().unwrap(), 2);
-        let pid = fickle.pid().remote().get().unwrap();
-        kill_process(pid);
-        let calls = loop {
-            if let Ok(calls) = fickle.call().remote().get() {
-                break calls;
-            }
-        };
+        let calls = third_call_after_a_crash(&fickle);
         assert_eq!(calls, 3);
         let errors = checkpoint_errors();
         assert!(errors.len() >= 3, "{errors:?}");
@@ -241,15 +246,7 @@ fn a_state_that_cannot_be_saved_is_an_entry_of_error_info_and_its_calls_run_agai
 fn a_state_that_cannot_be_restored_is_an_entry_of_error_info_and_the_constructor_runs() {
     crate::run(config(), |_| {
         let fickle = Fickle::remote(true);
-        assert_eq!(fickle.call().remote().get().unwrap(), 1);
-        assert_eq!(fickle.call().remote().get().unwrap(), 2);
-        let pid = fickle.pid().remote().get().unwrap();
-        kill_process(pid);
-        let calls = loop {
-            if let Ok(calls) = fickle.call().remote().get() {
-                break calls;
-            }
-        };
+        let calls = third_call_after_a_crash(&fickle);
         // The checkpoint of the last answered call may not have come before its process died.
         assert!((1..=2).contains(&calls), "{calls}");
         let errors = checkpoint_errors();
