@@ -8,7 +8,7 @@
 use super::local::Local;
 use maser_shm::channel::Probe;
 use maser_shm::sync::atomic::AtomicU64;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Changes for nobody: what it says is what it always said.
@@ -21,25 +21,41 @@ pub(crate) fn never() -> Probe {
 
 /// What an idle source, or a task that waits, looks at (SR-1).
 #[derive(Clone, Copy)]
-pub(crate) struct Probes([Probe; 2]);
+pub(crate) struct Probes {
+    words: [Probe; 2],
+    /// What comes is answered on the same line (PR-2).
+    are_answered: bool,
+}
 
 impl Probes {
     /// Either of two words.
     #[inline(always)]
-    pub(crate) fn either(probes: [Probe; 2]) -> Self {
-        Self(probes)
+    pub(crate) fn either(words: [Probe; 2]) -> Self {
+        Self {
+            words,
+            are_answered: false,
+        }
+    }
+
+    /// Questions that are answered where they are, in either of two words.
+    #[inline(always)]
+    pub(crate) fn questions(words: [Probe; 2]) -> Self {
+        Self {
+            words,
+            are_answered: true,
+        }
     }
 
     /// One word.
     #[inline(always)]
     pub(crate) fn one(probe: Probe) -> Self {
-        Self([probe, Probe::new(&STILL, 0)])
+        Self::either([probe, Probe::new(&STILL, 0)])
     }
 
     /// Something that is no word of a channel: look each time.
     #[inline(always)]
     pub(crate) fn always() -> Self {
-        Self([Probe::new(&STILL, 1); 2])
+        Self::either([Probe::new(&STILL, 1); 2])
     }
 
     /// Whether a proper look is due.
@@ -48,9 +64,22 @@ impl Probes {
     /// The ends that the probes came from are alive.
     #[inline(always)]
     pub(crate) unsafe fn have_changed(&self) -> bool {
-        let [first, second] = &self.0;
+        let [first, second] = &self.words;
         // SAFETY: this function's contract; `STILL` is static.
         unsafe { first.has_changed() || second.has_changed() }
+    }
+
+    /// As [`have_changed`](Self::have_changed), for a scheduler with nothing else to do.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn have_changed_at_last(&self) -> bool {
+        if self.are_answered {
+            self.words.iter().for_each(Probe::prepare_write);
+        }
+        // SAFETY: this function's contract.
+        unsafe { self.have_changed() }
     }
 }
 
@@ -111,18 +140,22 @@ impl Entry {
 
 /// The sources of one scheduler.
 #[derive(Default)]
-pub(crate) struct Sources(RefCell<Vec<Entry>>);
+pub(crate) struct Sources {
+    entries: RefCell<Vec<Entry>>,
+    /// The place behind the one that did something last.
+    hot: Cell<usize>,
+}
 
 impl Sources {
     pub(crate) fn push(&self, source: Rc<dyn Source>) {
         let probes = Probes::always();
-        self.0.borrow_mut().push(Entry { source, probes });
+        self.entries.borrow_mut().push(Entry { source, probes });
     }
 
     /// The next one that may be ready, from place `at` on, which moves past it.
     #[inline(always)]
     pub(crate) fn next_changed(&self, at: &mut usize) -> Option<Rc<dyn Source>> {
-        let entries = self.0.borrow();
+        let entries = self.entries.borrow();
         while let Some(entry) = entries.get(*at) {
             *at += 1;
             // SAFETY: the source is here, and with it what its probes point at.
@@ -133,9 +166,36 @@ impl Sources {
         None
     }
 
-    /// The one before place `at` had nothing to do: it is left alone for a while (SR-1).
-    pub(crate) fn rest(&self, at: usize) {
-        let mut entries = self.0.borrow_mut();
+    /// The first one that may be ready and the place behind it, after the one that did something
+    /// last.
+    #[inline(always)]
+    pub(crate) fn changed_at_last(&self) -> Option<(usize, Rc<dyn Source>)> {
+        let entries = self.entries.borrow();
+        let hot = self.hot.get();
+        let changed = |at: usize| {
+            let entry = entries.get(at.wrapping_sub(1))?;
+            // SAFETY: the source is here, and with it what its probes point at.
+            let changed = unsafe { entry.probes.have_changed_at_last() };
+            changed.then(|| (at, entry.source.clone()))
+        };
+        changed(hot).or_else(|| (1..=entries.len()).find_map(&changed))
+    }
+
+    /// Serves the one before place `at`, and leaves it alone then until something changes (SR-1);
+    /// true if it did something.
+    #[inline(always)]
+    pub(crate) fn serve(&self, source: Rc<dyn Source>, at: usize, local: &Local) -> bool {
+        let worked = source.serve(local);
+        if worked {
+            self.hot.set(at);
+        }
+        self.rest(at);
+        worked
+    }
+
+    #[inline(always)]
+    fn rest(&self, at: usize) {
+        let mut entries = self.entries.borrow_mut();
         if let Some(entry) = at.checked_sub(1).and_then(|at| entries.get_mut(at)) {
             let _is_ready = entry.is_ready();
         }
@@ -143,13 +203,13 @@ impl Sources {
 
     #[inline(always)]
     pub(crate) fn any_ready(&self) -> bool {
-        self.0.borrow_mut().iter_mut().any(Entry::is_ready)
+        self.entries.borrow_mut().iter_mut().any(Entry::is_ready)
     }
 
     /// Whether the first one that is ready is a part of `graph`; `None` if none is ready.
     #[inline(always)]
     pub(crate) fn first_ready_is_of(&self, graph: u64) -> Option<bool> {
-        let mut entries = self.0.borrow_mut();
+        let mut entries = self.entries.borrow_mut();
         let ready = entries
             .iter_mut()
             .find_map(|entry| entry.is_ready().then_some(entry));
@@ -158,7 +218,7 @@ impl Sources {
 
     /// Those that are ready, and how far they are.
     pub(crate) fn ready_marks(&self) -> Vec<(Rc<dyn Source>, u64)> {
-        let entries = self.0.borrow();
+        let entries = self.entries.borrow();
         let ready = entries.iter().filter(|entry| entry.source.idle().is_none());
         ready
             .map(|entry| (entry.source.clone(), entry.source.taken()))
@@ -166,18 +226,18 @@ impl Sources {
     }
 
     pub(crate) fn snapshot(&self) -> Vec<Rc<dyn Source>> {
-        let entries = self.0.borrow();
+        let entries = self.entries.borrow();
         entries.iter().map(|entry| entry.source.clone()).collect()
     }
 
     pub(crate) fn take(&self) -> Vec<Rc<dyn Source>> {
-        let entries = self.0.take().into_iter();
+        let entries = self.entries.take().into_iter();
         entries.map(|entry| entry.source).collect()
     }
 
     /// Takes out the segments of a graph.
     pub(crate) fn remove_graph(&self, graph: u64) -> Vec<Rc<dyn Source>> {
-        let mut entries = self.0.borrow_mut();
+        let mut entries = self.entries.borrow_mut();
         let (gone, kept) = std::mem::take(&mut *entries)
             .into_iter()
             .partition(|entry| entry.source.belongs_to(graph));

@@ -1,8 +1,9 @@
 //! The loop of a scheduler: what runs next, and when to spin, yield and park.
 //!
 //! One turn looks, in this order, at resumable coroutines, sources (graph segments and lanes),
-//! letters, actors with calls, tasks and timers. A turn without work is a *look*: one `pause`,
-//! and no clock but every [`LOOKS_PER_CLOCK`]th time. After the spin budget come a few
+//! letters, actors with calls, tasks and timers. After a turn without work come a few *looks*: one
+//! `pause` each, sources and letters only, the source that did something last before the others.
+//! The clock is read every [`IDLE_PER_CLOCK`]th idle turn. After the spin budget come a few
 //! `sched_yield`, then the scheduler parks.
 //!
 //! - RL-1 parking: the event is armed first, then everything that could have been made visible
@@ -20,12 +21,15 @@ use crate::task::raw::Header;
 use maser_shm::sync::hint::spin_loop;
 use std::time::Duration;
 
-/// The clock costs as much as a graph node (28 ns measured), a look costs one `pause`.
-const LOOKS_PER_CLOCK: u32 = 32;
-/// Looks between two attempts to steal: a thief's look takes cache lines from the owner.
-const LOOKS_PER_STEAL: u32 = 128;
-/// Looks after which references go back to other processes: longer than an answer is under way.
-const LOOKS_PER_RETURNS: u32 = 64;
+/// Looks between two turns without work. A turn costs half as much as a `pause`, and what comes in
+/// the middle of one waits.
+const LOOKS_PER_TURN: u32 = 8;
+/// Idle turns between two looks at the clock, which costs as much as a graph node (28 ns measured).
+const IDLE_PER_CLOCK: u32 = 4;
+/// Idle turns between two attempts to steal: a thief's look takes cache lines from the owner.
+const IDLE_PER_STEAL: u32 = 16;
+/// Idle turns after which references go back to other processes: longer than an answer is under way.
+const IDLE_BEFORE_RETURNS: u32 = 8;
 /// Turns with work between two looks at the clock.
 const TURNS_PER_CLOCK: u32 = 64;
 /// `sched_yield` this often between spinning and parking.
@@ -37,44 +41,60 @@ const TASKS_PER_TURN: usize = 32;
 
 /// Runs until the scheduler stops. The body of every loop coroutine.
 pub(crate) fn run_loop(local: &Local) {
-    let mut looks = 0_u32;
-    let mut turns = 0_u32;
+    let mut idle = 0_u32;
+    let mut busy = 0_u32;
     let mut thief = Thief::default();
     while !local.must_stop() {
-        if turn(local) {
-            looks = 0;
-            turns += 1;
-            if turns.is_multiple_of(TURNS_PER_CLOCK) {
-                fire_timers(local);
-                local.bury_doomed();
-                local.node.bulk.returns_may_go(local);
-            }
+        if !turn(local) && !wait(local, &mut idle, &mut thief) {
             continue;
         }
-        looks += 1;
-        if looks.is_multiple_of(LOOKS_PER_CLOCK) && fire_timers(local) {
-            looks = 0;
-            continue;
-        }
-        if looks == LOOKS_PER_RETURNS && local.node.bulk.returns_may_go(local) {
-            looks = 0;
-            continue;
-        }
-        if looks % LOOKS_PER_STEAL == 1 && thief.look(local) {
-            looks = 0;
-            continue;
-        }
-        let budget = local.node.idle.spin_looks();
-        if looks <= budget {
-            spin_loop();
-        } else if looks <= budget + YIELDS {
-            maser_shm::os::sched_yield();
-        } else {
-            // The thief keeps what it saw: a task that is still there after a park waits indeed.
-            park(local);
-            looks = 0;
+        idle = 0;
+        busy += 1;
+        if busy.is_multiple_of(TURNS_PER_CLOCK) {
+            fire_timers(local);
+            local.bury_doomed();
+            local.node.bulk.returns_may_go(local);
         }
     }
+}
+
+/// What comes after the `idle`th turn in a row without work; true if something was done.
+fn wait(local: &Local, idle: &mut u32, thief: &mut Thief) -> bool {
+    *idle += 1;
+    if idle.is_multiple_of(IDLE_PER_CLOCK) && fire_timers(local)
+        || *idle == IDLE_BEFORE_RETURNS && local.node.bulk.returns_may_go(local)
+        || *idle % IDLE_PER_STEAL == 1 && thief.look(local)
+    {
+        return true;
+    }
+    let budget = local.node.idle.spin_looks();
+    let spun = budget.div_ceil(LOOKS_PER_TURN);
+    if *idle <= spun {
+        return linger(local, budget.min(LOOKS_PER_TURN));
+    }
+    if *idle <= spun + YIELDS {
+        maser_shm::os::sched_yield();
+    } else {
+        // The thief keeps what it saw: a task that is still there after a park waits indeed.
+        park(local);
+        *idle = 0;
+    }
+    false
+}
+
+/// Looks at what others can change, and serves a source that was waited for; true if it did
+/// something. A turn comes after it, whatever it was.
+fn linger(local: &Local, looks: u32) -> bool {
+    for _ in 0..looks {
+        spin_loop();
+        if let Some((at, source)) = local.sources.changed_at_last() {
+            return local.sources.serve(source, at, local);
+        }
+        if local.shared.has_letters() {
+            break;
+        }
+    }
+    false
 }
 
 /// One turn; true if something was done.
@@ -86,11 +106,7 @@ fn turn(local: &Local) -> bool {
     }
     let mut at = 0;
     while let Some(source) = local.sources.next_changed(&mut at) {
-        if source.serve(local) {
-            worked = true;
-        } else {
-            local.sources.rest(at);
-        }
+        worked |= local.sources.serve(source, at, local);
     }
     worked |= local.serve_watches();
     if local.shared.has_letters() {

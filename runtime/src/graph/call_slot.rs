@@ -89,7 +89,7 @@ struct SlotHead<I: InputNodes, T: GraphValue> {
 impl<I: InputNodes, T: GraphValue> Head for SlotHead<I, T> {
     #[inline]
     fn idle(&self) -> Option<Probes> {
-        self.callee.idle().map(Probes::either)
+        self.callee.idle().map(Probes::questions)
     }
     #[inline]
     fn try_load(&mut self) -> bool {

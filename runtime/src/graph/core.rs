@@ -394,6 +394,15 @@ impl Core {
         self.finished.set(runs);
     }
 
+    /// All results of the first `runs` runs of one output are with those who asked for them: where
+    /// there is no other output these runs are finished. Under the lock.
+    #[inline(always)]
+    pub(crate) fn one_has_arrived(&self, runs: u64) {
+        if self.outputs == 1 {
+            self.finished.set(runs);
+        }
+    }
+
     /// The oldest run that is not known to be finished. Under the lock.
     pub(crate) fn oldest_run(&self) -> u64 {
         self.finished.get()

@@ -6,18 +6,20 @@
 //!   `get` timed out keeps its place, and nothing is ever shifted. What nobody wants any more is
 //!   dropped when it arrives.
 //! - DR-3 a held ref keeps its result, not a place in a channel: results are moved into the
-//!   driver's own memory, so held results stall no run.
+//!   driver's own memory, so held results stall no run, and from there into the ref that asks
+//!   first (GR-1).
 #![allow(
     unsafe_code,
     reason = "the driver's state is protected by a lock of its own"
 )]
 
-use super::core::{Core, Polls};
+use super::core::{Core, Polls, gone};
 use super::inputs::InputNodes;
+use super::reference::Own;
 use super::registry::shut_down;
-use super::results::{Arrivals, Awaited, Found, Kept, Refused, Results};
-use super::slot::{GraphValue, Held, Sent};
-use crate::error::{Error, Result};
+use super::results::{Arrivals, Awaited, Found, Refused, Results};
+use super::slot::{GraphValue, Held};
+use crate::error::{Error, Fault, Result};
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::executor::sources::Probes;
@@ -25,7 +27,6 @@ use crate::executor::wait::{LentCpus, check_may_block, interrupted, thread_event
 use crate::executor::watch::{Pollable, Watch};
 use crate::wait_graph::{self, Edge, Needs};
 use maser_shm::sync::hint::spin_loop;
-use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
@@ -78,26 +79,6 @@ impl<T: GraphValue> AnyOutput for Output<T> {
     }
 }
 
-/// Puts a lent result back, also when its `Clone` panics.
-struct GiveBack<'a, T: GraphValue> {
-    output: &'a Output<T>,
-    run: u64,
-    outcome: Option<Sent<T>>,
-}
-
-impl<T: GraphValue> Drop for GiveBack<'_, T> {
-    fn drop(&mut self) {
-        let outcome = &mut self.outcome;
-        self.output.with_results(|results| {
-            if let Some(place) = results.find(self.run)
-                && let Some(outcome) = outcome.take()
-            {
-                *place = Kept::Here(outcome);
-            }
-        });
-    }
-}
-
 impl<T: GraphValue> Output<T> {
     pub(crate) fn new(core: Arc<Core>, arrivals: Box<dyn Arrivals<T>>) -> Arc<Self> {
         let results = Results::new(arrivals, core.max_inflight);
@@ -120,56 +101,44 @@ impl<T: GraphValue> Output<T> {
         value
     }
 
-    /// Clones the result of `run`, outside of the lock.
-    pub(crate) fn try_clone(&self, run: u64) -> Found<T> {
-        loop {
-            let lent = self.with_results(|results| match results.find(run) {
-                Some(Kept::Lent) => None,
-                Some(kept @ Kept::Here(_)) => Some(Some(std::mem::replace(kept, Kept::Lent))),
-                Some(Kept::Gone) => Some(Some(Kept::Gone)),
-                None => Some(None),
-            });
-            match lent {
-                Some(Some(Kept::Here(outcome))) => {
-                    let back = GiveBack {
-                        output: self,
-                        run,
-                        outcome: Some(outcome),
-                    };
-                    let cloned = back.outcome.as_ref().map(|outcome| outcome.get().clone());
-                    drop(back);
-                    return cloned.map_or(Found::Gone, |cloned| Found::Here(Held::new(cloned)));
-                }
-                Some(Some(_)) => return Found::Gone,
-                Some(None) => return Found::NotYet,
-                // Another thread clones it right now.
-                None => maser_shm::os::sched_yield(),
-            }
-        }
-    }
-
-    /// Moves the result of `run` out, if it is there, and with it its ref (DR-5).
+    /// Moves the result of `run` into `own`, the place of its ref, unless it is there already; false
+    /// while there is none. An error stands for one that is nowhere any more.
     #[inline(always)]
-    pub(crate) fn try_take(&self, run: u64) -> (Found<T>, Option<Box<dyn Any + Send>>) {
-        let taken = self.core.locked(|| {
+    pub(crate) fn fetch(&self, run: u64, own: &Own<T>) -> bool {
+        let fetched = self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            results.take_next(run).map(|found| self.with_its_ref(found))
+            if own.is_here() {
+                return Some(true);
+            }
+            let found = results.take_next(run)?;
+            self.core.one_has_arrived(results.arrived());
+            Some(self.put(run, found, own))
         });
-        match taken {
-            Some(taken) => taken,
-            None => self.with_results(|results| self.with_its_ref(results.take_kept(run))),
+        match fetched {
+            Some(fetched) => fetched,
+            None => self.with_results(|results| self.put(run, results.take_kept(run), own)),
         }
     }
 
-    /// Under the lock.
+    /// Under the lock: moves what was found to its ref.
     #[inline(always)]
-    fn with_its_ref(&self, found: Found<T>) -> (Found<T>, Option<Box<dyn Any + Send>>) {
-        let orphan = match found {
-            Found::NotYet => None,
-            _ => self.core.ref_goes(),
+    fn put(&self, run: u64, found: Found<T>, own: &Own<T>) -> bool {
+        let outcome = match found {
+            Found::Here(outcome) => outcome,
+            Found::NotYet => return false,
+            Found::Gone => Held::new(Err(Fault::new(gone(run)))),
         };
-        (found, orphan)
+        // SAFETY: GR-1, under the lock.
+        unsafe { own.fill(outcome) };
+        true
+    }
+
+    /// A ref goes whose result was fetched.
+    #[inline(always)]
+    pub(crate) fn ref_goes(&self) {
+        let orphan = self.core.locked(|| self.core.ref_goes());
+        drop(orphan);
     }
 
     /// Nobody wants the result of `run` any more; its ref goes.
@@ -242,6 +211,8 @@ impl<T: GraphValue> Output<T> {
             // SAFETY: the results are this output's own.
             if unsafe { awaited.next.has_changed() } {
                 if awaited.is_next {
+                    // PR-2: the next question is written where this answer is.
+                    awaited.next.prepare_write();
                     return Ok(());
                 }
                 match self.awaited(run) {
@@ -336,7 +307,7 @@ impl<T: GraphValue> Output<T> {
                 continue;
             };
             let Some(me_again) = self.me.upgrade() else {
-                return Err(crate::graph::core::gone(run));
+                return Err(gone(run));
             };
             local.watches.borrow_mut().push(Watch {
                 result: me_again,

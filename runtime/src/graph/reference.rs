@@ -1,5 +1,8 @@
 //! `GraphRef<T>`: one result of one run of a compiled graph.
-
+//!
+//! - GR-1 whoever asks for a result first moves it into its ref, once, under the core's lock (DR-1),
+//!   and then says so with Release; whoever sees that (Acquire) reads it where it is, for it stays
+//!   there until the ref goes.
 #![allow(
     unsafe_code,
     reason = "a ref points at its graph's output, which outlives it (DR-5)"
@@ -7,9 +10,10 @@
 
 use super::core::{Core, gone};
 use super::driver::Output;
-use super::results::Found;
-use super::slot::GraphValue;
-use crate::error::{Error, Fault, Result};
+use super::slot::{GraphValue, Sent};
+use crate::error::{Error, Fault, Outcome, Result};
+use maser_shm::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::UnsafeCell;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -24,9 +28,52 @@ const GET_KNOB: &str = "CompileOptions::get_timeout, MASER_CGRAPH_GET_TIMEOUT or
 pub struct GraphRef<T: GraphValue> {
     output: NonNull<Output<T>>,
     run: u64,
+    own: Own<T>,
 }
 
-// SAFETY: DR-1, DR-5: the output is shared under the core's lock and outlives its refs.
+/// The result of one ref, once it was fetched (GR-1).
+pub(crate) struct Own<T> {
+    outcome: UnsafeCell<Option<Sent<T>>>,
+    /// 0 or 1: a whole word, because a ref is moved at once, and a byte that was just written would be
+    /// waited for.
+    is_here: AtomicUsize,
+}
+
+impl<T> Own<T> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            outcome: UnsafeCell::new(None),
+            is_here: AtomicUsize::new(0),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_here.load(Ordering::Acquire) != 0
+    }
+
+    /// # Safety
+    /// Under the core's lock, and [`is_here`](Self::is_here) said no under it.
+    #[inline(always)]
+    pub(crate) unsafe fn fill(&self, outcome: Sent<T>) {
+        // SAFETY: GR-1: nobody reads it yet, and nobody else may write it.
+        unsafe { *self.outcome.get() = Some(outcome) };
+        self.is_here.store(1, Ordering::Release);
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Option<&Outcome<T>> {
+        if !self.is_here() {
+            return None;
+        }
+        // SAFETY: GR-1.
+        unsafe { &*self.outcome.get() }.as_ref().map(Sent::get)
+    }
+}
+
+// SAFETY: DR-1, DR-5, GR-1: the output is shared under the core's lock and outlives its refs; values
+// of graphs are `Send` and `Sync`.
 unsafe impl<T: GraphValue> Send for GraphRef<T> {}
 // SAFETY: as above.
 unsafe impl<T: GraphValue> Sync for GraphRef<T> {}
@@ -38,6 +85,7 @@ impl<T: GraphValue> GraphRef<T> {
         Self {
             output: NonNull::from(&**output),
             run,
+            own: Own::new(),
         }
     }
 
@@ -80,16 +128,21 @@ impl<T: GraphValue> GraphRef<T> {
 
     #[inline(always)]
     fn get_within(&self, limit: Option<Duration>, knob: &'static str) -> Result<T> {
-        loop {
-            match self.output().try_clone(self.run) {
-                Found::Here(outcome) => {
-                    let outcome = outcome.into_inner();
-                    return outcome.map_err(|fault| why(&self.output().core, &fault));
-                }
-                Found::Gone => return Err(gone(self.run)),
-                Found::NotYet => self.output().wait(self.run, limit, knob)?,
-            }
+        self.fetch(limit, knob)?;
+        match self.own.get() {
+            Some(Ok(value)) => Ok(value.clone()),
+            Some(Err(fault)) => Err(why(&self.output().core, fault)),
+            None => Err(gone(self.run)),
         }
+    }
+
+    /// Waits until the result is with this ref.
+    #[inline(always)]
+    fn fetch(&self, limit: Option<Duration>, knob: &'static str) -> Result<()> {
+        while !(self.own.is_here() || self.output().fetch(self.run, &self.own)) {
+            self.output().wait_slow(self.run, limit, knob)?;
+        }
+        Ok(())
     }
 
     /// Waits for the result and moves it out, within the graph's get timeout.
@@ -97,24 +150,12 @@ impl<T: GraphValue> GraphRef<T> {
     /// # Errors
     /// As [`get`](Self::get); after a timeout the result is lost with the ref.
     #[inline]
-    pub fn take(self) -> Result<T> {
-        loop {
-            let (found, orphan) = self.output().try_take(self.run);
-            let outcome = match found {
-                Found::Here(outcome) => outcome.into_inner(),
-                Found::Gone => Err(Fault::new(gone(self.run))),
-                Found::NotYet => {
-                    let core = &self.output().core;
-                    self.output()
-                        .wait_slow(self.run, core.get_timeout, GET_KNOB)?;
-                    continue;
-                }
-            };
-            let outcome = outcome.map_err(|fault| why(&self.output().core, &fault));
-            // Counted as gone by `try_take`.
-            std::mem::forget(self);
-            drop(orphan);
-            return outcome;
+    pub fn take(mut self) -> Result<T> {
+        self.fetch(self.output().core.get_timeout, GET_KNOB)?;
+        let outcome = self.own.outcome.get_mut().take();
+        match outcome.map(Sent::into_inner) {
+            Some(outcome) => outcome.map_err(|fault| why(&self.output().core, &fault)),
+            None => Err(gone(self.run)),
         }
     }
 }
@@ -133,7 +174,10 @@ fn why(core: &Core, fault: &Fault) -> Error {
 impl<T: GraphValue> Drop for GraphRef<T> {
     #[inline]
     fn drop(&mut self) {
-        self.output().forget(self.run);
+        match self.own.is_here() {
+            true => self.output().ref_goes(),
+            false => self.output().forget(self.run),
+        }
     }
 }
 

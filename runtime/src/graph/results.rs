@@ -40,8 +40,6 @@ impl<T: Send> Arrivals<T> for LineReceiver<Sent<T>> {
 /// A result with the driver.
 pub(crate) enum Kept<T> {
     Here(Sent<T>),
-    /// Somebody is cloning it outside of the lock.
-    Lent,
     /// Taken or dropped.
     Gone,
 }
@@ -183,7 +181,7 @@ impl<T> Results<T> {
                 self.trim();
                 Found::Here(outcome)
             }
-            Kept::Lent | Kept::Gone => Found::Gone,
+            Kept::Gone => Found::Gone,
         }
     }
 

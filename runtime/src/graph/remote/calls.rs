@@ -196,7 +196,7 @@ impl Head for Answering {
             return Some(Probes::one(never())); // RE-2
         }
         let callee = self.callee.as_ref()?;
-        callee.idle().map(Probes::either)
+        callee.idle().map(Probes::questions)
     }
 
     #[inline]
@@ -218,11 +218,15 @@ impl Head for Answering {
         if self.lender.lend(packed)
             && let Some(callee) = &mut self.callee
         {
-            let packet = match packed.as_packet() {
-                Some(packet) => packet,
-                None => self.answers.put(packed),
-            };
-            callee.answer(self.number, packet);
+            let number = self.number;
+            // Each writes into the slot what it has in registers.
+            if let Some([first, second]) = packed.as_word() {
+                callee.answer(number, [first, second, 0, 0, 0, 0, 0]);
+            } else if let Some(packet) = packed.as_packet() {
+                callee.answer(number, packet);
+            } else {
+                callee.answer(number, self.answers.put(packed));
+            }
             self.ringer.ring();
         }
         for slot in &self.slots {

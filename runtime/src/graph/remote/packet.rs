@@ -103,15 +103,20 @@ impl Default for Packed {
 pub(crate) const EMPTY: Packet = [Kind::Value as u64, 0, 0, 0, 0, 0, 0];
 
 impl Packed {
+    /// The first words of the line, if there is nothing in the others.
+    #[inline(always)]
+    pub(crate) fn as_word(&self) -> Option<[u64; 2]> {
+        (self.len() <= WORD_BYTES).then_some([self.packet[0], self.packet[1]])
+    }
+
     /// The line, if the body stands in it.
     #[inline(always)]
     pub(crate) fn as_packet(&self) -> Option<Packet> {
-        let bytes = self.len();
-        if bytes <= WORD_BYTES {
+        if let Some([first, second]) = self.as_word() {
             // A wide load of words that were just written one by one would wait for them.
-            return Some([self.packet[0], self.packet[1], 0, 0, 0, 0, 0]);
+            return Some([first, second, 0, 0, 0, 0, 0]);
         }
-        (bytes <= INLINE_BYTES).then_some(self.packet)
+        (self.len() <= INLINE_BYTES).then_some(self.packet)
     }
 
     /// The first word.
