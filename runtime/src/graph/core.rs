@@ -394,8 +394,7 @@ impl Core {
         self.finished.set(runs);
     }
 
-    /// All results of the first `runs` runs of one output are with those who asked for them: where
-    /// there is no other output these runs are finished. Under the lock.
+    /// One output has given all results of the first `runs` runs. Under the lock.
     #[inline(always)]
     pub(crate) fn one_has_arrived(&self, runs: u64) {
         if self.outputs == 1 {

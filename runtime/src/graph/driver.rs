@@ -7,7 +7,7 @@
 //!   dropped when it arrives.
 //! - DR-3 a held ref keeps its result, not a place in a channel: results are moved into the
 //!   driver's own memory, so held results stall no run, and from there into the ref that asks
-//!   first (GR-1).
+//!   first (OW-1).
 #![allow(
     unsafe_code,
     reason = "the driver's state is protected by a lock of its own"
@@ -129,7 +129,7 @@ impl<T: GraphValue> Output<T> {
             Found::NotYet => return false,
             Found::Gone => Held::new(Err(Fault::new(gone(run)))),
         };
-        // SAFETY: GR-1, under the lock.
+        // SAFETY: OW-1, under the lock.
         unsafe { own.fill(outcome) };
         true
     }

@@ -1,6 +1,6 @@
 //! `GraphRef<T>`: one result of one run of a compiled graph.
 //!
-//! - GR-1 whoever asks for a result first moves it into its ref, once, under the core's lock (DR-1),
+//! - OW-1 whoever asks for a result first moves it into its ref, once, under the core's lock (DR-1),
 //!   and then says so with Release; whoever sees that (Acquire) reads it where it is, for it stays
 //!   there until the ref goes.
 #![allow(
@@ -31,7 +31,7 @@ pub struct GraphRef<T: GraphValue> {
     own: Own<T>,
 }
 
-/// The result of one ref, once it was fetched (GR-1).
+/// The result of one ref, once it was fetched (OW-1).
 pub(crate) struct Own<T> {
     outcome: UnsafeCell<Option<Sent<T>>>,
     /// 0 or 1: a whole word, because a ref is moved at once, and a byte that was just written would be
@@ -57,7 +57,7 @@ impl<T> Own<T> {
     /// Under the core's lock, and [`is_here`](Self::is_here) said no under it.
     #[inline(always)]
     pub(crate) unsafe fn fill(&self, outcome: Sent<T>) {
-        // SAFETY: GR-1: nobody reads it yet, and nobody else may write it.
+        // SAFETY: OW-1: nobody reads it yet, and nobody else may write it.
         unsafe { *self.outcome.get() = Some(outcome) };
         self.is_here.store(1, Ordering::Release);
     }
@@ -67,12 +67,12 @@ impl<T> Own<T> {
         if !self.is_here() {
             return None;
         }
-        // SAFETY: GR-1.
+        // SAFETY: OW-1.
         unsafe { &*self.outcome.get() }.as_ref().map(Sent::get)
     }
 }
 
-// SAFETY: DR-1, DR-5, GR-1: the output is shared under the core's lock and outlives its refs; values
+// SAFETY: DR-1, DR-5, OW-1: the output is shared under the core's lock and outlives its refs; values
 // of graphs are `Send` and `Sync`.
 unsafe impl<T: GraphValue> Send for GraphRef<T> {}
 // SAFETY: as above.
