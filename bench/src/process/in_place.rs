@@ -11,9 +11,10 @@ use maser_shm::control::ControlMemory;
 use maser_shm::store::{Arena, Foreign, PeerId, Store, StoreConfig, StoreError};
 
 use super::partner::{PartnerProcess, Service};
+use super::payload::{fill, sum};
 use super::rings::{
-    FIRST, LetGo, NONE, Receiver, SECOND, Sender, extents_of, fill, known, open_rings, receive,
-    rings_bytes, send, sum,
+    FIRST, LetGo, NONE, Receiver, SECOND, Sender, extents_of, known, open_rings, receive,
+    rings_bytes, send,
 };
 use super::setup::{Serve, Setup};
 use crate::harness::{BenchError, Contender, Window, check};

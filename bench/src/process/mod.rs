@@ -10,6 +10,7 @@
 //! | `handover` | objects of the store on their way there and back |
 //! | `in_place` | objects that each side writes and the other reads |
 //! | `rings` | what both of these travel over |
+//! | `payload` | what is written into objects and read out of them |
 //!
 //! - QX-1 there is one second process at a time, pinned to the run's core 1. Between windows it
 //!   sleeps in a read of its socket, so that no two contenders ever spin on one core.
@@ -24,6 +25,7 @@ mod frame;
 mod handover;
 mod in_place;
 mod partner;
+mod payload;
 mod rings;
 mod serve;
 mod setup;
@@ -32,7 +34,7 @@ pub use board::Board;
 pub use handover::Handover;
 pub use in_place::InPlace;
 pub use partner::{PartnerProcess, Service, Serving};
-pub(crate) use rings::{fill, sum};
+pub(crate) use payload::{fill, sum};
 pub use serve::serve_partner;
 pub use setup::{Serve, Setup};
 

@@ -29,21 +29,6 @@ pub(super) const NONE: Descriptor = Descriptor {
 };
 const DEPTH: usize = 8;
 
-/// Writes numbers from `first` on.
-pub fn fill(payload: &mut [u8], first: u64) {
-    for (word, number) in payload.chunks_exact_mut(8).zip(first..) {
-        word.copy_from_slice(&number.to_ne_bytes());
-    }
-}
-
-/// Sum of the numbers in `payload`.
-pub fn sum(payload: &[u8]) -> u64 {
-    let words = payload.chunks_exact(8);
-    words.fold(0, |sum: u64, word| {
-        sum.wrapping_add(u64::from_ne_bytes(word.try_into().unwrap_or_default()))
-    })
-}
-
 /// Two line rings in control memory.
 pub(super) fn rings_bytes() -> Result<usize, String> {
     let bytes = line_bytes::<Message>(DEPTH).map_err(|error| error.to_string())?;
@@ -125,16 +110,4 @@ pub(super) fn known(
             .map_err(|error| error.to_string())?;
     }
     Ok((foreign, let_go))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sum_of_what_was_filled_in_is_known() {
-        let mut payload = vec![0; 8 * 10];
-        fill(&mut payload, 5);
-        assert_eq!(sum(&payload), (5..15).sum::<u64>());
-    }
 }
