@@ -43,7 +43,7 @@ pub(crate) struct Core {
     pub(crate) node: Arc<Node>,
     lock: CachePadded<OwnerLock>,
     /// Results of one run.
-    outputs: usize,
+    pub(crate) outputs: usize,
     /// Refs that are there (DR-1, DR-5).
     live_refs: Cell<usize>,
     /// The outputs of a graph that is gone while refs of it are left (DR-5).
@@ -384,22 +384,18 @@ impl Core {
         Polls { core: self, key: 0 }
     }
 
-    /// Runs that were submitted and are not finished, as far as the driver has seen. Under the
-    /// lock.
+    /// Runs that were submitted. Under the lock.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.next_run.get()
+    }
+
+    /// Those that are not finished, as far as the driver has seen. Under the lock.
     pub(crate) fn in_flight(&self) -> usize {
-        (self.next_run.get() - self.finished.get()) as usize
+        (self.submitted() - self.finished.get()) as usize
     }
 
     pub(crate) fn set_finished(&self, runs: u64) {
         self.finished.set(runs);
-    }
-
-    /// One output has given all results of the first `runs` runs. Under the lock.
-    #[inline(always)]
-    pub(crate) fn one_has_arrived(&self, runs: u64) {
-        if self.outputs == 1 {
-            self.finished.set(runs);
-        }
     }
 
     /// The oldest run that is not known to be finished. Under the lock.

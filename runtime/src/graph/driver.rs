@@ -64,7 +64,7 @@ impl<T: GraphValue> AnyOutput for Output<T> {
     fn pull(&self, refused: &mut Refused) -> u64 {
         // SAFETY: DR-1, the callers hold the lock.
         let results = unsafe { &mut *self.results.get() };
-        let arrived = results.pull();
+        let arrived = results.pull(self.core.submitted());
         if let Some(values) = results.refused() {
             refused.push(values);
         }
@@ -112,7 +112,9 @@ impl<T: GraphValue> Output<T> {
                 return Some(true);
             }
             let found = results.take_next(run)?;
-            self.core.one_has_arrived(results.arrived());
+            if self.core.outputs == 1 {
+                self.core.set_finished(results.arrived());
+            }
             Some(self.put(run, found, own))
         });
         match fetched {

@@ -105,7 +105,7 @@ impl<T> Results<T> {
             if let Some(known) = self.awaited_next(run) {
                 return known;
             }
-            self.pull();
+            self.pull(run + 1);
         }
     }
 
@@ -126,9 +126,14 @@ impl<T> Results<T> {
         self.first + self.kept.len() as u64
     }
 
+    /// Takes in what has arrived of the first `runs` runs; gives how many of them have. What another
+    /// process says of a run that nobody submitted is left alone.
     #[inline(always)]
-    pub(crate) fn pull(&mut self) -> u64 {
-        while let Some(outcome) = self.arrivals.take() {
+    pub(crate) fn pull(&mut self, runs: u64) -> u64 {
+        while self.arrived() < runs {
+            let Some(outcome) = self.arrivals.take() else {
+                break;
+            };
             let run = self.arrived();
             if !self.unwanted.is_empty() && self.unwanted.remove(&run) {
                 self.refused.push(outcome);
@@ -189,7 +194,7 @@ impl<T> Results<T> {
     #[inline(always)]
     pub(crate) fn find(&mut self, run: u64) -> Option<&mut Kept<T>> {
         if run >= self.arrived() {
-            self.pull();
+            self.pull(run + 1);
         }
         let at = run.checked_sub(self.first)?;
         self.kept.get_mut(at as usize)
