@@ -4,6 +4,9 @@
 use maser_shm::tensor::{Layout, RANK_MAX, TensorError};
 use proptest::prelude::*;
 
+/// Miri takes some hundred times as long for each.
+const CASES: u32 = if cfg!(miri) { 8 } else { 256 };
+
 /// A tensor as a shape and the place of each element in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 struct Model {
@@ -160,6 +163,8 @@ fn take(step: &Step, layout: &Layout, model: &Model) -> Option<(Layout, Model)> 
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
     #[test]
     fn views_name_the_elements_that_the_model_names(
         shape in prop::collection::vec(0..5_usize, 0..4),
