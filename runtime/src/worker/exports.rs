@@ -7,11 +7,11 @@
 //!   as it was given, and every call that it sent before has come: the peer says how many there were.
 //!   Numbers are sums over the whole life of the link, so it does not matter in which order news
 //!   come over several links.
+//! - XP-3 a value that is to come is asked for once by the peer that got its number.
 //! - XP-4 a link keeps the target of its last call, without a handle of its own in the sums: a call is
 //!   counted before it looks at `ends`, and `ends` is set before the sums are looked at, so whichever
 //!   comes second sees the other. A link takes a target back under its lock while `ends` is clear;
 //!   who sets it clears the links afterwards.
-//! - XP-3 a value that is to come is asked for once by the peer that got its number.
 
 use super::bulk::claims::Claims;
 use super::incoming::{Answer, HeldActor};

@@ -264,20 +264,23 @@ impl Load {
         Ok(())
     }
 
+    /// Waits for something within the limit; counts a value, and how long it took.
+    fn timed<T>(&mut self, get: impl FnOnce(Duration) -> maser::Result<T>) -> maser::Result<T> {
+        let began = Instant::now();
+        let got = get(self.limit);
+        self.waited(began);
+        self.seen.values += u64::from(got.is_ok());
+        got
+    }
+
     /// As [`get`](Self::get), of a graph.
     fn get_run<T: GraphValue>(
         &mut self,
         answer: &GraphRef<T>,
         who: &[usize],
     ) -> Outcome<Option<T>> {
-        let began = Instant::now();
-        let got = answer.get_timeout(self.limit);
-        self.waited(began);
-        match got {
-            Ok(value) => {
-                self.seen.values += 1;
-                Ok(Some(value))
-            }
+        match self.timed(|limit| answer.get_timeout(limit)) {
+            Ok(value) => Ok(Some(value)),
             Err(error) => self.graph_failed(&error, who).map(|()| None),
         }
     }
@@ -338,14 +341,8 @@ impl Load {
         who: &[usize],
         what: &str,
     ) -> Outcome<Option<T>> {
-        let began = Instant::now();
-        let got = answer.get_timeout(self.limit);
-        self.waited(began);
-        match got {
-            Ok(value) => {
-                self.seen.values += 1;
-                Ok(Some(value))
-            }
+        match self.timed(|limit| answer.get_timeout(limit)) {
+            Ok(value) => Ok(Some(value)),
             Err(error) if who.is_empty() => Err(broken(format!("{what} of a task: {error}"))),
             Err(error) => self.failed(&error, what, who).map(|()| None),
         }
