@@ -14,7 +14,8 @@
 //! - LP-4 after the peer's death what it had published is still taken; then every call in flight is
 //!   completed with the error that names the death, and none is accepted any more.
 //! - LP-5 while an item of a stream is decoded, which runs code of users, its call is taken out of
-//!   its place. If the link was closed meanwhile, whoever gives it back completes it.
+//!   its place, and nobody takes the next message: two threads would shift the items. If the link was
+//!   closed meanwhile, whoever gives it back completes it.
 //! - LP-6 whoever takes a message with objects off the ring reads before it leaves the lock (BK-8).
 #![allow(unsafe_code, reason = "type-erased cells, and an end behind a lock")]
 
@@ -210,6 +211,13 @@ impl Link {
         let mut long = Vec::new();
         for _ in 0..SERVE_BATCH {
             let mut inside = self.enter(thread);
+            if inside.lends {
+                // LP-5. Who settles the dead takes all that was published.
+                any |= local.is_none();
+                drop(inside);
+                maser_shm::os::sched_yield();
+                break;
+            }
             any |= inside.pump();
             match inside.next() {
                 Came::Nothing => break,
@@ -265,12 +273,18 @@ impl Link {
         match what {
             What::Answer(call) => answered::answered(&self.peer, call, head, body),
             What::Item(call) => {
+                let lent = Lent {
+                    link: self,
+                    thread,
+                    ticket: head.a,
+                    call: Some(call),
+                };
+                let cell = lent.call.as_ref().map(|call| call.cell);
                 // SAFETY: LP-5, the call is ours for now and not DONE.
-                if let Some((sink, _)) = unsafe { Header::stream(call.cell) } {
+                if let Some((sink, _)) = cell.and_then(|cell| unsafe { Header::stream(cell) }) {
                     let came = |bytes: &[u8]| stream::came(&mut **sink, head.flag, bytes);
                     scope::from_peer(&self.peer, head.flag, body, came);
                 }
-                self.give_back(thread, head.a, call);
             }
             What::Unwanted => drop(Claims::split(&self.peer, head.flag, body)),
             What::Asked(target) => {
@@ -312,6 +326,7 @@ impl Link {
     /// LP-5.
     fn give_back(&self, thread: u64, ticket: u64, call: InFlight) {
         let mut inside = self.enter(thread);
+        inside.lends = false;
         if inside.closed {
             drop(inside);
             let death = self.peer.death().cloned();
@@ -374,6 +389,22 @@ impl Link {
         drop(target);
         for call in calls {
             answered::orphaned(call, death);
+        }
+    }
+}
+
+/// A call that is out of its place (LP-5); it goes back also if the decoding panics.
+struct Lent<'a> {
+    link: &'a Link,
+    thread: u64,
+    ticket: u64,
+    call: Option<InFlight>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            self.link.give_back(self.thread, self.ticket, call);
         }
     }
 }

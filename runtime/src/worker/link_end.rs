@@ -17,6 +17,8 @@ pub(super) struct End {
     pub(super) assembly: Assembly,
     pub(super) tickets: Tickets,
     pub(super) closed: bool,
+    /// An item is decoded outside of the lock (LP-5).
+    pub(super) lends: bool,
     /// What was called last (`exports` rule XP-4).
     pub(super) target: Option<Arc<Target>>,
 }
@@ -50,6 +52,7 @@ impl End {
             assembly: Assembly::default(),
             tickets: Tickets::default(),
             closed: false,
+            lends: false,
             target: None,
         }
     }
@@ -100,7 +103,11 @@ impl End {
             };
             let call = match whole.head.kind {
                 Kind::Answer => self.tickets.redeem(whole.head.a).map(What::Answer),
-                Kind::Item => self.tickets.lend(whole.head.a).map(What::Item),
+                Kind::Item => {
+                    let call = self.tickets.lend(whole.head.a);
+                    self.lends = call.is_some();
+                    call.map(What::Item)
+                }
                 _ => Some(What::Asked(self.target.take())),
             };
             return Came::Message(whole, call.unwrap_or(What::Unwanted));
