@@ -26,6 +26,20 @@ fn place(_: u64) -> String {
     std::thread::current().name().unwrap_or("").to_owned()
 }
 
+/// Stays where it was put, which an ordinary task need not: an idle scheduler may take it.
+struct Resident;
+
+#[maser::actor]
+impl Resident {
+    fn new() -> Self {
+        Self
+    }
+
+    fn home(&mut self) -> String {
+        place(0)
+    }
+}
+
 #[maser::task(num_cpus = 2)]
 fn heavy(value: u64) -> u64 {
     value
@@ -86,7 +100,14 @@ fn options_and_arguments_are_bound_together() {
 fn a_step_runs_on_the_scheduler_it_was_given() {
     both_ways(quiet(2), |_| {
         let homes: Vec<String> = [0, 1]
-            .map(|at| place::options().scheduler(at).remote(0).get())
+            .map(|at| {
+                Resident::options()
+                    .scheduler(at)
+                    .remote()
+                    .home()
+                    .remote()
+                    .get()
+            })
             .into_iter()
             .collect::<Result<_, _>>()?;
         assert_ne!(homes[0], homes[1]);
