@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::node::Node as HostNode;
 use crate::worker::remote::FIRST_HOME;
 use std::cell::UnsafeCell;
+use std::collections::HashSet;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::task::Context;
@@ -149,15 +150,14 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
 }
 
 fn actors_of(nodes: &[NodeDef]) -> Vec<SendCore> {
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     let mut actors = Vec::new();
     for def in nodes {
         if let Action::Call {
             actor: Some(actor), ..
         } = &def.action
-            && !seen.contains(&actor.core.get())
+            && seen.insert(actor.core.get())
         {
-            seen.push(actor.core.get());
             actors.push(SendCore::new(actor.core.get()));
         }
     }

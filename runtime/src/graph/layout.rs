@@ -91,13 +91,14 @@ impl<'a> Layout<'a> {
 
     /// A slot wherever a value is made or read, and how many readers each has.
     fn make_slots(&mut self, outputs: &[usize]) {
+        let mut fetched = vec![0; self.nodes.len()];
+        outputs.iter().for_each(|output| fetched[*output] += 1);
         for (index, def) in self.nodes.iter().enumerate() {
             let own = self.plan.segment[index];
             let mut places = self.plan.readers[index].clone();
             if own != usize::MAX {
                 places.push(own);
-                let reads = self.plan.readers[index].len()
-                    + outputs.iter().filter(|output| **output == index).count();
+                let reads = self.plan.readers[index].len() + fetched[index];
                 *self.reads_left.entry((own, index)).or_default() += reads;
             }
             for place in places {

@@ -12,9 +12,11 @@ use super::build::{Action, NodeDef, Place};
 use crate::error::{Error, Result};
 use crate::node::Node as HostNode;
 use crate::worker::remote::FIRST_HOME;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Where each node goes.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Scheduler of each node; `usize::MAX` for inputs.
     pub(crate) scheduler: Vec<usize>,
@@ -52,6 +54,10 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &Arc<HostNode>) 
             read[*input] = true;
         }
     }
+    let mut is_output = vec![false; nodes.len()];
+    for output in outputs {
+        is_output[*output] = true;
+    }
     if outputs.is_empty() {
         return Err(Error::Graph {
             node: "output".into(),
@@ -60,7 +66,7 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &Arc<HostNode>) 
         });
     }
     for (index, def) in nodes.iter().enumerate() {
-        let is_output = outputs.contains(&index);
+        let is_output = is_output[index];
         match &def.action {
             Action::Input(n) if is_output => {
                 return wrong(
@@ -111,20 +117,44 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &Arc<HostNode>) 
 /// Lays the nodes out.
 pub(crate) fn lay_out(nodes: &[NodeDef], host: &HostNode) -> Plan {
     let scheduler = schedulers(nodes, host);
-    let level = levels(nodes, &scheduler);
-    let (segment, members) = segments(nodes, &scheduler, &level);
-    let mut readers = vec![Vec::new(); nodes.len()];
-    for (index, def) in nodes.iter().enumerate() {
-        for input in &def.reads {
-            let by: &mut Vec<usize> = &mut readers[*input];
-            if segment[index] != segment[*input] && !by.contains(&segment[index]) {
+    let items: Vec<Item<'_>> = nodes
+        .iter()
+        .zip(&scheduler)
+        .map(|(def, scheduler)| Item {
+            scheduler: *scheduler,
+            actor: actor_key(def),
+            reads: &def.reads,
+        })
+        .collect();
+    arrange(&items)
+}
+
+/// What the layout knows of a node.
+#[derive(Debug)]
+struct Item<'a> {
+    /// `NONE` for an input.
+    scheduler: usize,
+    actor: Option<usize>,
+    reads: &'a [usize],
+}
+
+/// The plan of nodes that have their schedulers. Linear in the nodes and what they read.
+fn arrange(items: &[Item<'_>]) -> Plan {
+    let level = levels(items);
+    let (segment, members) = segments(items, &level);
+    let mut readers = vec![Vec::new(); items.len()];
+    let mut known = HashSet::new();
+    for (index, item) in items.iter().enumerate() {
+        for input in item.reads {
+            if segment[index] != segment[*input] && known.insert((*input, segment[index])) {
+                let by: &mut Vec<usize> = &mut readers[*input];
                 by.push(segment[index]);
             }
         }
     }
-    let after = orders(nodes, &segment, members.len());
+    let after = orders(items, &segment, members.len());
     Plan {
-        scheduler,
+        scheduler: items.iter().map(|item| item.scheduler).collect(),
         segment,
         members,
         after,
@@ -171,80 +201,84 @@ fn schedulers(nodes: &[NodeDef], host: &HostNode) -> Vec<usize> {
     scheduler
 }
 
-fn levels(nodes: &[NodeDef], scheduler: &[usize]) -> Vec<usize> {
-    let mut level = vec![0; nodes.len()];
-    for (index, def) in nodes.iter().enumerate() {
-        if scheduler[index] == NONE {
+fn levels(items: &[Item<'_>]) -> Vec<usize> {
+    let mut level = vec![0; items.len()];
+    // The level of each actor's latest step, which is its highest.
+    let mut latest: HashMap<usize, usize> = HashMap::new();
+    for (index, item) in items.iter().enumerate() {
+        if item.scheduler == NONE {
             continue;
         }
         let mut at = 1;
-        for input in &def.reads {
-            at = at.max(level[*input] + usize::from(scheduler[*input] != scheduler[index]));
+        for input in item.reads {
+            let is_hop = items[*input].scheduler != item.scheduler;
+            at = at.max(level[*input] + usize::from(is_hop));
         }
-        if let Some(key) = actor_key(def) {
-            for earlier in 0..index {
-                if actor_key(&nodes[earlier]) == Some(key) {
-                    at = at.max(level[earlier]);
-                }
-            }
+        if let Some(actor) = item.actor {
+            let latest = latest.entry(actor).or_default();
+            at = at.max(*latest);
+            *latest = at;
         }
         level[index] = at;
     }
     level
 }
 
-/// Joins steps of one scheduler and level that share a value, an actor or their sources.
-fn segments(
-    nodes: &[NodeDef],
-    scheduler: &[usize],
-    level: &[usize],
-) -> (Vec<usize>, Vec<Vec<usize>>) {
-    let mut parent: Vec<usize> = (0..nodes.len()).collect();
-    fn root(parent: &mut [usize], mut at: usize) -> usize {
-        while parent[at] != at {
-            parent[at] = parent[parent[at]];
-            at = parent[at];
+/// Sets of nodes, each known by its first.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn first(&mut self, mut at: usize) -> usize {
+        while self.0[at] != at {
+            self.0[at] = self.0[self.0[at]];
+            at = self.0[at];
         }
         at
     }
-    let same = |a: usize, b: usize| scheduler[a] == scheduler[b] && level[a] == level[b];
-    let sources = |index: usize| {
-        let mut from: Vec<usize> = nodes[index]
-            .reads
-            .iter()
-            .copied()
-            .filter(|input| !same(*input, index))
-            .collect();
-        from.sort_unstable();
-        from.dedup();
-        from
-    };
-    for index in 0..nodes.len() {
-        if scheduler[index] == NONE {
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.first(a), self.first(b));
+        self.0[a.max(b)] = a.min(b);
+    }
+}
+
+/// Joins steps of one scheduler and level that share a value, an actor or their sources.
+fn segments(items: &[Item<'_>], level: &[usize]) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let mut sets = Sets((0..items.len()).collect());
+    let place = |index: usize| (items[index].scheduler, level[index]);
+    // The first step of each actor at a level, and of each set of sources at a place.
+    let mut of_actor: HashMap<(usize, usize), usize> = HashMap::new();
+    let mut of_sources: HashMap<((usize, usize), Vec<usize>), usize> = HashMap::new();
+    for (index, item) in items.iter().enumerate() {
+        if item.scheduler == NONE {
             continue;
         }
-        let key = actor_key(&nodes[index]);
-        let from = sources(index);
-        for earlier in (0..index).filter(|earlier| scheduler[*earlier] != NONE) {
-            if !same(earlier, index) {
-                continue;
+        let mut sources = Vec::with_capacity(item.reads.len());
+        for input in item.reads {
+            if place(*input) == place(index) {
+                sets.join(*input, index);
+            } else {
+                sources.push(*input);
             }
-            let joined = nodes[index].reads.contains(&earlier)
-                || (key.is_some() && actor_key(&nodes[earlier]) == key)
-                || (!from.is_empty() && sources(earlier) == from);
-            if joined {
-                let (a, b) = (root(&mut parent, earlier), root(&mut parent, index));
-                parent[a.max(b)] = a.min(b);
-            }
+        }
+        if let Some(actor) = item.actor {
+            let first = of_actor.entry((actor, level[index])).or_insert(index);
+            sets.join(*first, index);
+        }
+        if !sources.is_empty() {
+            sources.sort_unstable();
+            sources.dedup();
+            let first = of_sources.entry((place(index), sources)).or_insert(index);
+            sets.join(*first, index);
         }
     }
-    let mut segment = vec![NONE; nodes.len()];
+    let mut segment = vec![NONE; items.len()];
     let mut members: Vec<Vec<usize>> = Vec::new();
-    for index in 0..nodes.len() {
-        if scheduler[index] == NONE {
+    for (index, item) in items.iter().enumerate() {
+        if item.scheduler == NONE {
             continue;
         }
-        let head = root(&mut parent, index);
+        let head = sets.first(index);
         if segment[head] == NONE {
             segment[head] = members.len();
             members.push(Vec::new());
@@ -255,35 +289,34 @@ fn segments(
     (segment, members)
 }
 
-/// SG-2: an actor's segments take turns, in bind order.
-fn orders(nodes: &[NodeDef], segment: &[usize], count: usize) -> Vec<Vec<After>> {
+/// SG-2: an actor's segments take turns, in bind order. It is enough that each waits for the one before
+/// it, and the first for the last one's run before: the others follow, because a segment that is through
+/// with a run has waited for all that it waits for.
+fn orders(items: &[Item<'_>], segment: &[usize], count: usize) -> Vec<Vec<After>> {
+    // By actor: its first segment and its latest so far. Their levels rise, so none comes back.
+    let mut ends: HashMap<usize, (usize, usize)> = HashMap::new();
+    let mut orders = BTreeSet::new();
+    for (index, item) in items.iter().enumerate() {
+        let (Some(actor), at) = (item.actor, segment[index]) else {
+            continue;
+        };
+        let (_, latest) = ends.entry(actor).or_insert((at, at));
+        let before = std::mem::replace(latest, at);
+        if before != at {
+            orders.insert((at, before, 1));
+        }
+    }
+    for (first, last) in ends.into_values() {
+        if first != last {
+            orders.insert((first, last, 0));
+        }
+    }
     let mut after = vec![Vec::new(); count];
-    let mut add = |waits: usize, order: After| {
-        if !after[waits].contains(&order) {
-            after[waits].push(order);
-        }
-    };
-    for (index, def) in nodes.iter().enumerate() {
-        let Some(key) = actor_key(def) else { continue };
-        for (later, other) in nodes.iter().enumerate().skip(index + 1) {
-            let (first, last): (usize, usize) = (segment[index], segment[later]);
-            if actor_key(other) == Some(key) && first != last {
-                add(
-                    last,
-                    After {
-                        segment: first,
-                        ahead: 1,
-                    },
-                );
-                add(
-                    first,
-                    After {
-                        segment: last,
-                        ahead: 0,
-                    },
-                );
-            }
-        }
+    for (waits, segment, ahead) in orders {
+        after[waits].push(After { segment, ahead });
     }
     after
 }
+
+#[cfg(test)]
+mod tests;
