@@ -153,7 +153,7 @@ fn graphs() -> impl Strategy<Value = Vec<Made>> {
             // Near ones more often, so that there are long ways as well as wide ones.
             let back = |read: prop::sample::Index| {
                 let far = read.index(made.len());
-                if far % 2 == 0 {
+                if far.is_multiple_of(2) {
                     far
                 } else {
                     made.len() - 1 - far % made.len().min(3)
