@@ -20,7 +20,10 @@
 //! | `driver` | the end that submits runs and keeps their results |
 //! | `results` | results with the driver, by run |
 //! | `call_slot` | graphs of one segment and one output |
-//! | `compiled` | `CompiledGraph` and its options |
+//! | `options` | `CompileOptions`, and the limits that come of them |
+//! | `compile` | `Graph::compile` |
+//! | `compiled` | `CompiledGraph`, its state and its end |
+//! | `submit` | `execute` and its kin |
 //! | `reference` | `GraphRef<T>` |
 //! | `remote` | what of a graph runs in other processes |
 //! | `registry` | the graphs of a node, for death and shutdown |
@@ -29,11 +32,13 @@ pub(crate) mod async_step;
 pub(crate) mod bind;
 pub(crate) mod build;
 pub(crate) mod call_slot;
+pub(crate) mod compile;
 pub(crate) mod compiled;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub(crate) mod inputs;
 pub(crate) mod layout;
+pub(crate) mod options;
 pub(crate) mod outputs;
 pub(crate) mod plan;
 pub(crate) mod reference;
@@ -44,3 +49,4 @@ pub(crate) mod segment;
 pub(crate) mod slot;
 pub(crate) mod source;
 pub(crate) mod step_options;
+pub(crate) mod submit;

@@ -1,0 +1,122 @@
+//! `Graph::compile`: checks, plan, channels, and the parts on their schedulers.
+
+use super::build::{Action, Graph, NodeDef};
+use super::compiled::CompiledGraph;
+use super::core::Core;
+use super::inputs::InputNodes;
+use super::layout::Layout;
+use super::options::{CompileOptions, limits_of};
+use super::outputs::OutputNodes;
+use super::plan::{check, lay_out};
+use super::registry::shut_down;
+use super::remote::draft::peers;
+use super::remote::wiring::Wiring;
+use crate::actor::address::SendCore;
+use crate::error::Result;
+use crate::node::Node as HostNode;
+use crate::worker::remote::FIRST_HOME;
+use std::cell::UnsafeCell;
+use std::collections::HashSet;
+use std::mem::ManuallyDrop;
+
+impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
+    /// Puts channels and buffers in place, with the configuration's limits.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] names the node that cannot run and what to do; [`Error::NotRunning`];
+    /// [`Error::ShutDown`]; the death of an actor of the graph.
+    pub fn compile(self) -> Result<CompiledGraph<I, O>> {
+        self.compile_with(CompileOptions::default())
+    }
+
+    /// As [`compile`](Self::compile), with limits of its own.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile), and [`Error::InvalidArgument`] for a limit out of range.
+    pub fn compile_with(self, options: CompileOptions) -> Result<CompiledGraph<I, O>> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        let host = HostNode::entered("compiling a graph")?;
+        let mut outputs = Vec::new();
+        self.outputs.visit(&mut |id| outputs.push(id.0.index));
+        check(&self.nodes, &outputs, &host)?;
+        let mut limits = limits_of(&options, &host, outputs.len())?;
+        let plan = lay_out(&self.nodes, &host);
+        let segments = plan.segment.iter().filter(|at| **at != usize::MAX);
+        limits.segments = segments.max().map_or(0, |last| last + 1);
+        let mut homes: Vec<usize> = plan
+            .scheduler
+            .iter()
+            .copied()
+            .filter(|at| *at < FIRST_HOME)
+            .collect();
+        let peers = peers(&self.nodes);
+        if !peers.is_empty() {
+            // It wakes those who wait for results that others send.
+            homes.push(host.schedulers().len() - 1);
+        }
+        homes.sort_unstable();
+        homes.dedup();
+        let core = Core::new(
+            host.random.next_u64(),
+            host.clone(),
+            &limits,
+            actors_of(&self.nodes),
+            homes,
+            peers,
+        );
+        let wiring = Wiring::new(
+            &self.nodes,
+            &plan,
+            &outputs,
+            &core,
+            limits.max_inflight,
+            O::IS_ONE,
+        )?;
+        let mut layout = Layout::new(
+            &self.nodes,
+            &plan,
+            &outputs,
+            core.clone(),
+            limits.max_inflight,
+            wiring,
+        );
+        let (submit, outs) = layout.connect::<I, O>(&self.outputs);
+        layout.install(&host);
+        if host.graphs.add(&core) {
+            // An actor may have died meanwhile.
+            core.check_actors();
+            core.check_parts();
+        } else {
+            core.end(shut_down());
+            return Err(shut_down());
+        }
+        let teardown = options
+            .teardown_timeout
+            .unwrap_or(host.settings.graph_teardown_timeout);
+        Ok(CompiledGraph {
+            core,
+            fan_out: submit.fan_out(),
+            submit: UnsafeCell::new(submit),
+            outs: ManuallyDrop::new(outs),
+            teardown_timeout: teardown.limit(),
+            _nodes: self.nodes,
+        })
+    }
+}
+
+fn actors_of(nodes: &[NodeDef]) -> Vec<SendCore> {
+    let mut seen = HashSet::new();
+    let mut actors = Vec::new();
+    for def in nodes {
+        if let Action::Call {
+            actor: Some(actor), ..
+        } = &def.action
+            && seen.insert(actor.core.get())
+        {
+            actors.push(SendCore::new(actor.core.get()));
+        }
+    }
+    actors
+}

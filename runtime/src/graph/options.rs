@@ -1,0 +1,56 @@
+//! What `compile_with` takes, and the limits of a graph that come of it.
+
+use super::core::Limits;
+use crate::config::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT, Timeout};
+use crate::error::{Error, Result};
+use crate::node::Node;
+
+/// Options of [`Graph::compile_with`]; `None` takes the configuration's value.
+#[derive(Clone, Debug, Default)]
+pub struct CompileOptions {
+    /// Runs that may be in flight at once; 1 to 1,000,000. Each edge has a slot for each.
+    pub max_inflight: Option<usize>,
+    /// Results that may wait to be fetched; 1 to 1,000,000,000.
+    pub max_buffered_results: Option<usize>,
+    /// How long `execute` waits for a place.
+    pub submit_timeout: Option<Timeout>,
+    /// How long `get` waits for a result.
+    pub get_timeout: Option<Timeout>,
+    /// How long teardown waits for the actors.
+    pub teardown_timeout: Option<Timeout>,
+}
+
+/// The limits of a graph with so many outputs.
+pub(super) fn limits_of(options: &CompileOptions, host: &Node, outputs: usize) -> Result<Limits> {
+    let settings = &host.settings;
+    let max_inflight = options.max_inflight.unwrap_or(settings.graph_max_inflight);
+    let max_buffered = options
+        .max_buffered_results
+        .unwrap_or(settings.graph_max_buffered_results);
+    for (argument, value, range) in [
+        ("max_inflight", max_inflight, MAX_INFLIGHT),
+        ("max_buffered_results", max_buffered, MAX_BUFFERED_RESULTS),
+    ] {
+        if !range.contains(&value) {
+            return Err(Error::InvalidArgument {
+                argument,
+                problem: format!("{value}"),
+                remedy: format!("give {} to {}", range.start(), range.end()),
+            });
+        }
+    }
+    Ok(Limits {
+        outputs,
+        segments: 0,
+        max_inflight,
+        max_buffered,
+        submit_timeout: options
+            .submit_timeout
+            .unwrap_or(settings.graph_submit_timeout)
+            .limit(),
+        get_timeout: options
+            .get_timeout
+            .unwrap_or(settings.graph_get_timeout)
+            .limit(),
+    })
+}

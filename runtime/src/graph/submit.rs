@@ -1,0 +1,212 @@
+//! `execute`: how a run is submitted, and what happens when there is no place for it.
+#![allow(
+    unsafe_code,
+    reason = "the submitting end is protected by the core's lock (DR-1)"
+)]
+
+use super::compiled::CompiledGraph;
+use super::driver::{AnyOutput, Parcel};
+use super::inputs::{InputNodes, IntoInputs};
+use super::outputs::OutputNodes;
+use super::results::Refused;
+use crate::error::{Error, Result};
+use std::task::Context;
+use std::time::Duration;
+
+impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
+    /// Submits a run, if there is a place for it.
+    ///
+    /// # Errors
+    /// [`Error::CapacityExceeded`] says how many runs are in flight, or how many results wait to
+    /// be fetched; [`Error::ChannelClosed`] after teardown; [`Error::ActorDied`] if an actor of
+    /// the graph died.
+    pub fn try_execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
+        let mut parcel = Some(self.pack(inputs.into_inputs()));
+        match self.submit_once(&mut parcel)? {
+            Some(refs) => Ok(refs),
+            None => Err(self.is_full()),
+        }
+    }
+
+    /// Submits a run; waits for a place up to the submit timeout.
+    ///
+    /// # Errors
+    /// As [`try_execute`](Self::try_execute), and [`Error::Timeout`].
+    #[inline]
+    pub fn execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
+        let mut parcel = Some(self.pack(inputs.into_inputs()));
+        match self.submit_once(&mut parcel)? {
+            Some(refs) => Ok(refs),
+            None => self.execute_when_free(parcel, self.core.submit_timeout),
+        }
+    }
+
+    /// As [`execute`](Self::execute) with a limit of its own.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn execute_timeout<X: IntoInputs<I::Values>>(
+        &self,
+        inputs: X,
+        limit: Duration,
+    ) -> Result<O::GraphRefs> {
+        let mut parcel = Some(self.pack(inputs.into_inputs()));
+        match self.submit_once(&mut parcel)? {
+            Some(refs) => Ok(refs),
+            None => self.execute_when_free(parcel, Some(limit)),
+        }
+    }
+
+    /// As [`execute`](Self::execute), for any executor: yields until there is a place.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has submitted nothing.
+    ///
+    /// # Errors
+    /// As [`try_execute`](Self::try_execute), without `CapacityExceeded` for runs in flight.
+    pub async fn execute_async<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
+        let mut parcel = Some(self.pack(inputs.into_inputs()));
+        let mut polls = self.core.polls();
+        std::future::poll_fn(|context: &mut Context<'_>| {
+            polls.poll_until(context, || self.submit_once(&mut parcel).transpose())
+        })
+        .await
+    }
+
+    #[inline(always)]
+    fn pack(&self, values: I::Values) -> Parcel<I> {
+        let copies = self.fan_out.as_ref().map(|fan_out| {
+            let spare = self.core.locked(|| {
+                // SAFETY: DR-1, under the lock.
+                unsafe { &mut *self.submit.get() }.spare()
+            });
+            let mut copies = spare.unwrap_or_default();
+            I::copy(&values, fan_out, &mut copies);
+            copies
+        });
+        Parcel { values, copies }
+    }
+
+    /// One attempt; `None` if too many runs are in flight.
+    #[inline(always)]
+    fn submit_once(&self, parcel: &mut Option<Parcel<I>>) -> Result<Option<O::GraphRefs>> {
+        if self.core.is_over()
+            && let Some(error) = self.core.over()
+        {
+            return Err(error);
+        }
+        let mut refused = Refused::default();
+        let run = self.core.locked(|| {
+            if self.core.in_flight() >= self.core.max_inflight {
+                self.look_for_results(&mut refused);
+                if self.core.in_flight() >= self.core.max_inflight {
+                    return None;
+                }
+            }
+            if let Some(parcel) = parcel.take() {
+                // SAFETY: DR-1, under the lock.
+                unsafe { &mut *self.submit.get() }.submit(parcel, &mut refused);
+            }
+            self.core.refs_were_made();
+            Some(self.core.take_run())
+        });
+        drop(refused);
+        match run {
+            Some(run) => Ok(Some(O::graph_refs(&self.outs, run))),
+            None if self.held() > self.core.max_buffered => Err(self.is_full()),
+            None => Ok(None),
+        }
+    }
+
+    /// Under the lock: how many runs are finished by now.
+    pub(super) fn look_for_results(&self, refused: &mut Refused) {
+        let mut finished = u64::MAX;
+        let mut held = 0;
+        O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| {
+            finished = finished.min(output.pull(refused));
+            held = held.max(output.held());
+        });
+        if held <= self.core.max_buffered {
+            self.core.set_finished(finished);
+        }
+    }
+
+    fn held(&self) -> usize {
+        let mut held = 0;
+        self.core.locked(|| {
+            O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| {
+                held = held.max(output.held())
+            });
+        });
+        held
+    }
+
+    fn is_full(&self) -> Error {
+        let held = self.held();
+        if held > self.core.max_buffered {
+            return Error::CapacityExceeded {
+                what: "results of a compiled graph wait to be fetched".into(),
+                in_flight: held,
+                limit: self.core.max_buffered,
+                remedy: "get or drop refs, or raise max_buffered_results".into(),
+            };
+        }
+        Error::CapacityExceeded {
+            what: "runs of a compiled graph".into(),
+            in_flight: self.core.locked(|| self.core.in_flight()),
+            limit: self.core.max_inflight,
+            remedy: "wait for a result before submitting more, or raise max_inflight".into(),
+        }
+    }
+
+    #[cold]
+    fn execute_when_free(
+        &self,
+        mut parcel: Option<Parcel<I>>,
+        limit: Option<Duration>,
+    ) -> Result<O::GraphRefs> {
+        let clock = &self.core.node.clock;
+        let end = limit.map(|limit| {
+            clock
+                .now_ns()
+                .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))
+        });
+        let oldest = self.core.locked(|| self.core.oldest_run());
+        let mut waits_for = oldest;
+        loop {
+            let left = end.map(|end| Duration::from_nanos(end.saturating_sub(clock.now_ns())));
+            let waited = self.wait_for_run(waits_for, left);
+            match self.submit_once(&mut parcel)? {
+                Some(refs) => return Ok(refs),
+                None if waited.is_ok() => {
+                    waits_for = self.core.locked(|| self.core.oldest_run());
+                }
+                None => {
+                    return Err(match waited {
+                        Err(Error::Timeout { .. }) | Ok(()) => Error::Timeout {
+                            what: format!(
+                                "a place for a run ({} in flight)",
+                                self.core.max_inflight
+                            ),
+                            from_whom: "the actors of a compiled graph".into(),
+                            waited: limit.unwrap_or_default(),
+                            knob: "CompileOptions::submit_timeout or MASER_CGRAPH_SUBMIT_TIMEOUT",
+                        },
+                        Err(other) => other,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Waits until every result of `run` is with the driver.
+    fn wait_for_run(&self, run: u64, limit: Option<Duration>) -> Result<()> {
+        let mut result = Ok(());
+        O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| {
+            if result.is_ok() {
+                result = output.wait_arrived(run, limit);
+            }
+        });
+        result
+    }
+}
