@@ -18,7 +18,7 @@ use super::limit::Limit;
 use super::output::Files;
 use super::part::{self, Request};
 use super::peer::Peer;
-use super::socket::{self, Outlet};
+use super::socket::{self, Heard, Wire};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::executor::letter;
@@ -81,7 +81,7 @@ pub(crate) struct Keeper {
 /// A worker that was started.
 struct Kept {
     peer: Arc<Peer>,
-    socket: Outlet,
+    socket: Wire,
     child: Child,
     handle: OwnedFd,
     /// It was asked to end.
@@ -346,8 +346,8 @@ impl Watch {
     /// A worker said something.
     fn hear(&mut self, at: usize) {
         let kept = &mut self.kept[at];
-        match socket::receive::<FromWorker>(kept.socket.stream()) {
-            Ok(Some((FromWorker::Ready { doors_bytes, .. }, files))) => {
+        match kept.socket.receive::<FromWorker>() {
+            Ok(Heard::Message(FromWorker::Ready { doors_bytes, .. }, files)) => {
                 let known = match files.into_iter().next() {
                     Some(file) => kept.peer.doors_are_in(file, doors_bytes),
                     None => Err("no doors came with its first message".into()),
@@ -360,7 +360,7 @@ impl Watch {
                     self.introduce(id);
                 }
             }
-            Ok(Some((FromWorker::Graph(message), files))) => {
+            Ok(Heard::Message(FromWorker::Graph(message), files)) => {
                 let Some(node) = self.node.upgrade() else {
                     return;
                 };
@@ -370,14 +370,14 @@ impl Watch {
                     forward.send(&kept.socket);
                 }
             }
-            Ok(Some((FromWorker::Refused { reason }, _))) => {
+            Ok(Heard::Message(FromWorker::Refused { reason }, _)) => {
                 kept.peer.distrust(&format!("it refused to work: {reason}"));
             }
-            Ok(Some((FromWorker::Unused, _))) => {
+            Ok(Heard::Message(FromWorker::Unused, _)) => {
                 let id = kept.peer.id;
                 self.stop(id);
             }
-            Ok(Some((news, files))) => {
+            Ok(Heard::Message(news, files)) => {
                 let node = self.node.upgrade();
                 if let Err(problem) =
                     node.map_or(Ok(()), |node| node.bulk.heard(&kept.peer, &news, files))
@@ -387,7 +387,7 @@ impl Watch {
                 }
             }
             // KP-2: its end will be seen.
-            Ok(None) => {}
+            Ok(Heard::NotYet | Heard::End) => {}
             Err(error) => {
                 kept.peer
                     .distrust(&format!("what it said is no message: {error}"));
@@ -401,10 +401,7 @@ impl Watch {
         let Some(node) = self.node.upgrade() else {
             return;
         };
-        if kept.socket.stream().set_nonblocking(true).is_err() {
-            return;
-        }
-        while let Ok(Some((news, files))) = socket::receive::<FromWorker>(kept.socket.stream()) {
+        while let Ok(Heard::Message(news, files)) = kept.socket.receive::<FromWorker>() {
             // Of a dead process nothing more is wanted than what is right.
             drop(node.bulk.heard(&kept.peer, &news, files));
         }
@@ -483,7 +480,7 @@ fn spawn(start: Start) -> std::io::Result<Kept> {
     let sent = socket::send(&ours, &ToWorker::Hello(Box::new(hello)), &files);
     let mut kept = Kept {
         peer,
-        socket: Outlet::new(ours),
+        socket: Wire::new(ours),
         child,
         handle,
         leaves: false,

@@ -8,7 +8,7 @@
 
 use super::hello::ToWorker;
 use super::peer::Peer;
-use super::socket::Outlet;
+use super::socket::Wire;
 use crate::error::Error;
 use crate::node::Node;
 use maser_shm::control::ControlMemory;
@@ -75,14 +75,14 @@ pub(crate) enum Request {
 }
 
 /// Sends a message with the descriptor that belongs to it.
-pub(super) fn send(socket: &Outlet, message: ToPart, file: Option<BorrowedFd<'_>>) {
+pub(super) fn send(socket: &Wire, message: ToPart, file: Option<BorrowedFd<'_>>) {
     // A worker that is gone will be seen to be (KP-2).
     let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
     drop(socket.send(&ToWorker::Graph(message), &files));
 }
 
 /// Says that `peer` sleeps at its doors; false if they are not known yet.
-pub(super) fn introduce(socket: &Outlet, peer: &Peer) -> bool {
+pub(super) fn introduce(socket: &Wire, peer: &Peer) -> bool {
     let Some(memory) = peer.doors_memory() else {
         return false;
     };
@@ -172,7 +172,7 @@ fn has_come(node: &Node, graph: u64) {
 }
 
 impl Forward {
-    pub(super) fn send(self, socket: &Outlet) {
+    pub(super) fn send(self, socket: &Wire) {
         send(socket, self.message, Some(self.file.as_fd()));
     }
 }

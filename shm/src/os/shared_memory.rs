@@ -357,11 +357,27 @@ fn send_with(
 /// What the kernel said; `InvalidData` if descriptors were lost on the way (the limit of open files,
 /// or more than [`DESCRIPTORS_MAX`] of them).
 pub fn receive(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    receive_with(socket, bytes, RecvFlags::empty())
+}
+
+/// As [`receive`], of what is there now.
+///
+/// # Errors
+/// As [`receive`], and `WouldBlock` if nothing is.
+pub fn try_receive(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    receive_with(socket, bytes, RecvFlags::DONTWAIT)
+}
+
+fn receive_with(
+    socket: &UnixStream,
+    bytes: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         let mut parts = [IoSliceMut::new(bytes)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
         match rustix::net::recvmsg(socket.as_fd(), &mut parts, &mut control, flags) {
             Err(Errno::INTR) => {}
             other => break other?,
