@@ -78,6 +78,10 @@ pub use crate::graph::inputs::{InputNodes, IntoInputs};
 pub use crate::graph::options::CompileOptions;
 pub use crate::graph::outputs::OutputNodes;
 pub use crate::graph::reference::{GraphRef, get_graph};
+pub use crate::graph::schedule::{
+    ActorSchedule, ChannelKind, EdgeEnd, GroupKind, Operation, OperationGroup, OperationKind,
+    Schedule, ScheduledEdge,
+};
 pub use crate::graph::slot::GraphValue;
 pub use crate::object::array::{Array, ArrayMut};
 pub use crate::object::bytes::Bytes;

@@ -15,6 +15,7 @@
 //! | [`callers`] | execution from threads, tasks, methods and executors |
 //! | [`async_steps`] | methods that are `async fn` |
 //! | [`step_options`] | tasks with options |
+//! | [`schedule`] | what a graph says of its own order |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`seed_000`] | the programs of the quickstart |
 //! | [`seed_001`] | the programs of the troubleshooting page that need no GPU |
@@ -30,6 +31,7 @@ mod loads;
 mod order;
 mod random;
 mod results;
+mod schedule;
 mod seed_000;
 mod seed_001;
 mod shapes;

@@ -61,6 +61,14 @@ fn bound<A: ActorType>(actor: &Actor<A>) -> BoundActor {
     }
 }
 
+impl BoundActor {
+    /// What errors call it.
+    pub(crate) fn name(&self) -> String {
+        // SAFETY: AC-1, `death` holds a handle; the name never changes.
+        unsafe { self.core.get().as_ref() }.display_name()
+    }
+}
+
 /// Binds a method: how its step is made, and what its ordinary call runs.
 fn bind_method<M, A, S, T, G>(
     actor: &Actor<A>,

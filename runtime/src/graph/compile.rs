@@ -11,6 +11,7 @@ use super::plan::{check, lay_out};
 use super::registry::shut_down;
 use super::remote::draft::peers;
 use super::remote::wiring::Wiring;
+use super::schedule::Shape;
 use crate::actor::address::SendCore;
 use crate::error::Result;
 use crate::node::Node as HostNode;
@@ -83,6 +84,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             wiring,
         );
         let (submit, outs) = layout.connect::<I, O>(&self.outputs);
+        let is_call_slot = layout.is_call_slot();
         layout.install(&host);
         if host.graphs.add(&core) {
             // An actor may have died meanwhile.
@@ -101,7 +103,12 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             submit: UnsafeCell::new(submit),
             outs: ManuallyDrop::new(outs),
             teardown_timeout: teardown.limit(),
-            _nodes: self.nodes,
+            shape: Shape {
+                nodes: self.nodes,
+                plan,
+                outputs,
+                is_call_slot,
+            },
         })
     }
 }

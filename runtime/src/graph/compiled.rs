@@ -4,12 +4,12 @@
     reason = "the submitting end is protected by the core's lock (DR-1)"
 )]
 
-use super::build::NodeDef;
 use super::core::Core;
 use super::driver::SubmitRun;
 use super::inputs::InputNodes;
 use super::outputs::OutputNodes;
 use super::results::Refused;
+use super::schedule::Shape;
 use crate::error::{Error, Result};
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
@@ -28,7 +28,7 @@ pub struct CompiledGraph<I: InputNodes, O: OutputNodes> {
     pub(super) outs: ManuallyDrop<O::Outs>,
     pub(super) teardown_timeout: Option<Duration>,
     /// Holds the handles of the actors.
-    pub(super) _nodes: Vec<NodeDef>,
+    pub(super) shape: Shape,
 }
 
 // SAFETY: DR-1, `submit` is used under the core's lock alone; values are `Send`.

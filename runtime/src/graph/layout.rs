@@ -155,6 +155,11 @@ impl<'a> Layout<'a> {
         (self.connect_inputs::<I>(), outs)
     }
 
+    /// Whether input and output are question and answer on one line.
+    pub(crate) fn is_call_slot(&self) -> bool {
+        self.wiring.is_calls || self.heads.iter().any(Option::is_some)
+    }
+
     fn make_steps(&mut self) {
         for index in 0..self.nodes.len() {
             self.make_step(index);

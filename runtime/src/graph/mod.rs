@@ -13,6 +13,7 @@
 //! | `inputs`, `outputs` | nodes, tuples and vectors of them as the ends of a graph |
 //! | `slot` | where a value lies between two steps of a segment |
 //! | `plan` | checks, and which step goes into which segment |
+//! | `schedule` | what runs in which order, as data |
 //! | `segment` | a segment and its steps on their scheduler |
 //! | `async_step` | a step that waits for a future |
 //! | `layout` | the plan in memory, sent to the schedulers |
@@ -45,6 +46,7 @@ pub(crate) mod reference;
 pub(crate) mod registry;
 pub(crate) mod remote;
 pub(crate) mod results;
+pub(crate) mod schedule;
 pub(crate) mod segment;
 pub(crate) mod slot;
 pub(crate) mod source;

@@ -37,6 +37,8 @@ pub(crate) struct Wiring {
     requests: Vec<Request>,
     /// Of each process that sends results.
     pub(crate) bells: Vec<Waiting>,
+    /// The only edge is a call slot.
+    pub(crate) is_calls: bool,
 }
 
 impl Draft<'_> {
@@ -146,6 +148,7 @@ impl Wiring {
             ticks: Vec::new(),
             requests: Vec::new(),
             bells: Vec::new(),
+            is_calls: false,
         }
     }
 
@@ -199,6 +202,7 @@ impl Wiring {
             pair.memory = Some(memory.map_err(refused)?);
         }
         let mut wiring = Self::none();
+        wiring.is_calls = is_calls;
         wiring.open(&draft)?;
         wiring.tell(&draft, &texts)?;
         Ok(wiring)

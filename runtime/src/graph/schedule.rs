@@ -1,0 +1,369 @@
+//! What a compiled graph does in one run, and in which order, as data.
+//!
+//! Each step is READ (its inputs), COMPUTE (the method or task) and WRITE (its value). The steps of
+//! an actor stand in the order in which they were bound, which is the order in which they run; each
+//! task stands by itself. What an operation touches is an edge: from an input of the graph or a
+//! step, to a step or an output.
+//!
+//! Nothing of this is kept while a graph runs: a schedule is made when somebody asks for it.
+
+use super::build::{Action, NodeDef};
+use super::compiled::CompiledGraph;
+use super::inputs::InputNodes;
+use super::outputs::OutputNodes;
+use super::plan::Plan;
+use crate::worker::remote::FIRST_HOME;
+use std::collections::HashMap;
+use std::fmt;
+
+/// What every actor and task of a compiled graph does in one run, in order. Printed, it is a table.
+///
+/// ```
+/// # use maser::prelude::*;
+/// # struct Echo;
+/// # #[maser::actor] impl Echo { fn new() -> Self { Echo } fn echo(&mut self, m: String) -> String { m } }
+/// # fn main() -> maser::Result<()> {
+/// let _maser = maser::Config::new().num_cpus(1).init()?;
+/// let echo = Echo::remote();
+/// let graph = Graph::new(|msg: Node<String>| echo.echo().bind(msg)).compile()?;
+/// let schedule = graph.schedule();
+/// assert_eq!(schedule.actors[0].operations.len(), 3);    // READ, COMPUTE, WRITE
+/// println!("{schedule}");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// In the order of their first steps.
+    pub actors: Vec<ActorSchedule>,
+    /// Operations that are one for all that take part in them.
+    pub groups: Vec<OperationGroup>,
+}
+
+/// The operations of one actor, or of one task, in one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActorSchedule {
+    /// The actor as errors name it, or the task's step.
+    pub name: String,
+    /// Whether it is an actor.
+    pub is_actor: bool,
+    /// Its scheduler; `None` in another process.
+    pub scheduler: Option<usize>,
+    /// In their order.
+    pub operations: Vec<Operation>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What is done.
+    pub kind: OperationKind,
+    /// Position of the step among the nodes of the graph, inputs counted.
+    pub node: usize,
+    /// The step as errors name it: `#3 Echo::echo`.
+    pub step: String,
+    /// The edges it reads or writes; a COMPUTE has none.
+    pub edges: Vec<ScheduledEdge>,
+    /// Its group in [`Schedule::groups`], if it is one with operations of others.
+    pub group: Option<usize>,
+}
+
+/// The three parts of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OperationKind {
+    /// Takes values from its edges.
+    Read,
+    /// Runs the method or task.
+    Compute,
+    /// Gives the value to its edges.
+    Write,
+}
+
+/// One edge of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ScheduledEdge {
+    /// Who writes it.
+    pub from: EdgeEnd,
+    /// Who reads it.
+    pub to: EdgeEnd,
+    /// What it is made of.
+    pub channel: ChannelKind,
+    /// The writer goes on only when the reader has taken the value.
+    pub is_synchronous: bool,
+}
+
+/// One end of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EdgeEnd {
+    /// The driver, with this input.
+    Input(usize),
+    /// The step at this position.
+    Step(usize),
+    /// The driver, with this output.
+    Output(usize),
+}
+
+/// What an edge is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChannelKind {
+    /// A place of one scheduler, from one step to a later one that needs nothing in between.
+    Slot,
+    /// A ring between two schedulers, or between runs of steps of one scheduler.
+    Ring,
+    /// Question and answer on one line, for a graph that is one run of steps with one output.
+    CallSlot,
+    /// A ring in memory that two processes share.
+    SharedMemory,
+}
+
+/// Operations that are one: each waits for all others of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationGroup {
+    /// Why they are one.
+    pub kind: GroupKind,
+    /// Kind and step of each.
+    pub members: Vec<(OperationKind, usize)>,
+}
+
+/// Why operations are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GroupKind {
+    /// A WRITE that waits until the READ took the value.
+    SynchronousPair,
+    /// A collective: none has a result before all have given their values.
+    Collective,
+}
+
+/// A compiled graph as it was laid out: its nodes hold the handles of its actors.
+pub(crate) struct Shape {
+    pub(crate) nodes: Vec<NodeDef>,
+    pub(crate) plan: Plan,
+    /// The node of each output.
+    pub(crate) outputs: Vec<usize>,
+    /// Input and output are question and answer.
+    pub(crate) is_call_slot: bool,
+}
+
+impl Shape {
+    fn is_elsewhere(&self, node: usize) -> bool {
+        (FIRST_HOME..usize::MAX).contains(&self.plan.scheduler[node])
+    }
+
+    fn end(&self, node: usize) -> EdgeEnd {
+        match self.nodes[node].action {
+            Action::Input(n) => EdgeEnd::Input(n),
+            Action::Call { .. } => EdgeEnd::Step(node),
+        }
+    }
+
+    fn edge(&self, from: usize, to: usize) -> ScheduledEdge {
+        let plan = &self.plan;
+        let channel = if self.is_call_slot && self.end(from) != EdgeEnd::Step(from) {
+            ChannelKind::CallSlot
+        } else if plan.segment[from] == plan.segment[to] {
+            ChannelKind::Slot
+        } else if self.is_elsewhere(from) || self.is_elsewhere(to) {
+            ChannelKind::SharedMemory
+        } else {
+            ChannelKind::Ring
+        };
+        ScheduledEdge {
+            from: self.end(from),
+            to: EdgeEnd::Step(to),
+            channel,
+            is_synchronous: false,
+        }
+    }
+
+    fn output(&self, from: usize, output: usize) -> ScheduledEdge {
+        let channel = if self.is_call_slot {
+            ChannelKind::CallSlot
+        } else if self.is_elsewhere(from) {
+            ChannelKind::SharedMemory
+        } else {
+            ChannelKind::Ring
+        };
+        ScheduledEdge {
+            from: EdgeEnd::Step(from),
+            to: EdgeEnd::Output(output),
+            channel,
+            is_synchronous: false,
+        }
+    }
+
+    fn operations(&self, node: usize, readers: &[usize]) -> [Operation; 3] {
+        let def = &self.nodes[node];
+        let operation = |kind, edges| Operation {
+            kind,
+            node,
+            step: def.label(node),
+            edges,
+            group: None,
+        };
+        let reads = unique(&def.reads)
+            .into_iter()
+            .map(|from| self.edge(from, node));
+        let readers = readers.iter();
+        let mut writes: Vec<ScheduledEdge> =
+            readers.map(|reader| self.edge(node, *reader)).collect();
+        for (output, from) in self.outputs.iter().enumerate() {
+            if *from == node {
+                writes.push(self.output(node, output));
+            }
+        }
+        [
+            operation(OperationKind::Read, reads.collect()),
+            operation(OperationKind::Compute, Vec::new()),
+            operation(OperationKind::Write, writes),
+        ]
+    }
+
+    pub(crate) fn schedule(&self) -> Schedule {
+        let mut readers = vec![Vec::new(); self.nodes.len()];
+        for (node, def) in self.nodes.iter().enumerate() {
+            for from in unique(&def.reads) {
+                readers[from].push(node);
+            }
+        }
+        let mut known: HashMap<usize, usize> = HashMap::new();
+        let mut actors: Vec<ActorSchedule> = Vec::new();
+        for (node, def) in self.nodes.iter().enumerate() {
+            let Action::Call { actor, .. } = &def.action else {
+                continue;
+            };
+            let key = actor.as_ref().map(|actor| actor.core.get().addr().get());
+            let at = key.and_then(|key| known.get(&key).copied());
+            let at = at.unwrap_or_else(|| {
+                let scheduler = self.plan.scheduler[node];
+                known.extend(key.map(|key| (key, actors.len())));
+                actors.push(ActorSchedule {
+                    name: match actor {
+                        Some(actor) => actor.name(),
+                        None => def.label(node),
+                    },
+                    is_actor: actor.is_some(),
+                    scheduler: (scheduler < FIRST_HOME).then_some(scheduler),
+                    operations: Vec::new(),
+                });
+                actors.len() - 1
+            });
+            actors[at]
+                .operations
+                .extend(self.operations(node, &readers[node]));
+        }
+        Schedule {
+            actors,
+            groups: Vec::new(),
+        }
+    }
+}
+
+impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
+    /// What each actor and task of the graph does in a run, in order. Printed, it is a table.
+    pub fn schedule(&self) -> Schedule {
+        self.shape.schedule()
+    }
+}
+
+fn unique(reads: &[usize]) -> Vec<usize> {
+    let mut seen = Vec::new();
+    for read in reads {
+        if !seen.contains(read) {
+            seen.push(*read);
+        }
+    }
+    seen
+}
+
+impl fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Read => "READ",
+            Self::Compute => "COMPUTE",
+            Self::Write => "WRITE",
+        })
+    }
+}
+
+impl fmt::Display for ChannelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Slot => "slot",
+            Self::Ring => "ring",
+            Self::CallSlot => "call slot",
+            Self::SharedMemory => "shared memory",
+        })
+    }
+}
+
+impl fmt::Display for EdgeEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(n) => write!(f, "input {n}"),
+            Self::Step(node) => write!(f, "#{node}"),
+            Self::Output(n) => write!(f, "output {n}"),
+        }
+    }
+}
+
+impl Operation {
+    /// `<- input 0 (ring), #1 (slot)`.
+    fn write_edges(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_read = self.kind == OperationKind::Read;
+        for (at, edge) in self.edges.iter().enumerate() {
+            f.write_str(match (at, is_read) {
+                (0, true) => "<- ",
+                (0, false) => "-> ",
+                _ => ", ",
+            })?;
+            let other = if is_read { edge.from } else { edge.to };
+            let how = match edge.is_synchronous {
+                true => ", synchronous",
+                false => "",
+            };
+            write!(f, "{other} ({}{how})", edge.channel)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = || self.actors.iter().flat_map(|actor| &actor.operations);
+        let widths = operations().map(|operation| operation.step.chars().count());
+        let width = widths.max().unwrap_or(0);
+        for actor in &self.actors {
+            let what = if actor.is_actor { "actor" } else { "task" };
+            write!(f, "{what} {}", actor.name)?;
+            match actor.scheduler {
+                Some(at) => writeln!(f, ", scheduler {at}")?,
+                None => writeln!(f, ", another process")?,
+            }
+            for (at, operation) in actor.operations.iter().enumerate() {
+                let Operation { kind, step, .. } = operation;
+                if operation.edges.is_empty() {
+                    write!(f, "  {at:>3}  {kind:<7}  {step}")?;
+                } else {
+                    write!(f, "  {at:>3}  {kind:<7}  {step:<width$}  ")?;
+                }
+                operation.write_edges(f)?;
+                if let Some(group) = operation.group {
+                    write!(f, "  [group {group}]")?;
+                }
+                writeln!(f)?;
+            }
+        }
+        for (at, group) in self.groups.iter().enumerate() {
+            let what = match group.kind {
+                GroupKind::SynchronousPair => "synchronous pair",
+                GroupKind::Collective => "collective",
+            };
+            write!(f, "group {at}, {what}:")?;
+            for (at, (kind, node)) in group.members.iter().enumerate() {
+                let comma = if at == 0 { "" } else { "," };
+                write!(f, "{comma} {kind} #{node}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
