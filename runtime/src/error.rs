@@ -5,6 +5,7 @@
 
 pub(crate) use crate::fault::{Fault, Outcome};
 
+use crate::collective::CollectiveError;
 use crate::config::ConfigError;
 use maser_shm::store::{StoreError, StoreFull};
 use maser_shm::tensor::TensorError;
@@ -225,6 +226,9 @@ pub enum Error {
     /// A tensor of another type or shape.
     #[error(transparent)]
     Tensor(Arc<TensorError>),
+    /// An operation of a group failed.
+    #[error(transparent)]
+    Collective(Arc<CollectiveError>),
     /// A graph cannot be compiled or run as it was written.
     #[error("graph node {node}: {problem}; {remedy}")]
     Graph {
@@ -243,6 +247,12 @@ impl From<StoreError> for Error {
             StoreError::Full(full) => Self::StoreFull(Arc::new(*full)),
             other => Self::Store(Arc::new(other)),
         }
+    }
+}
+
+impl From<CollectiveError> for Error {
+    fn from(error: CollectiveError) -> Self {
+        Self::Collective(Arc::new(error))
     }
 }
 
@@ -483,7 +493,11 @@ impl Error {
 
     /// Whether a wait reached its limit, here or in a task this error comes from.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.root(), Error::Timeout { .. })
+        match self.root() {
+            Error::Timeout { .. } => true,
+            Error::Collective(error) => matches!(**error, CollectiveError::Timeout { .. }),
+            _ => false,
+        }
     }
 
     /// The error that maser itself raised, below any chain of tasks.

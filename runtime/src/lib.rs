@@ -39,6 +39,7 @@
 
 mod actor;
 pub mod clock;
+pub mod collective;
 pub mod config;
 pub mod doctor;
 mod error;

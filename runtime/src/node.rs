@@ -63,6 +63,7 @@ pub(crate) struct Node {
     stacks: AtomicUsize,
     pub(crate) stalled: StalledForeign,
     pub(crate) graphs: crate::graph::registry::Graphs,
+    pub(crate) collectives: crate::collective::registry::Groups,
     pub(crate) workers: Workers,
     pub(crate) bulk: Arc<Bulk>,
 }
@@ -119,6 +120,7 @@ impl Node {
             stacks: AtomicUsize::new(0),
             stalled: StalledForeign::default(),
             graphs: crate::graph::registry::Graphs::default(),
+            collectives: crate::collective::registry::Groups::default(),
             workers: Workers::new(doors),
         });
         node.bulk.belongs_to(&node);
@@ -336,9 +338,10 @@ impl Node {
                 .any(|other| other.index != index && !other.stealer.is_empty())
     }
 
-    /// An actor died: graphs that use it have to see it.
+    /// An actor died: graphs and groups that use it have to see it.
     pub(crate) fn wake_graphs(&self) {
         self.graphs.actor_died();
+        self.collectives.actor_died();
     }
 
     /// Wakes every blocked task, so that it looks whether it was cancelled.

@@ -87,6 +87,7 @@ fn leave_at_end() {
     if let Some(local) = Local::current() {
         if local.node.begin_closing() {
             local.node.graphs.close_all();
+            local.node.collectives.close_all();
         }
         let node = local.node.clone();
         if let Some(left) = leave() {
@@ -218,6 +219,7 @@ impl Maser {
         // The main function may have begun already (RT-1).
         self.node.begin_closing();
         self.node.graphs.close_all();
+        self.node.collectives.close_all();
         for index in self.spawned.clone() {
             thread::ask_to_stop(&self.node, index);
         }

@@ -82,6 +82,7 @@ pub(crate) fn survive(local: &Local, payload: Box<dyn Any + Send>) -> NonNull<Co
     node.errors.record(&fault.0);
     if node.crash() {
         node.graphs.close_all();
+        node.collectives.close_all();
         for scheduler in 0..node.schedulers().len() {
             ask_to_stop(node, scheduler);
         }

@@ -207,6 +207,7 @@ fn listen(node: &Arc<Node>, socket: UnixStream) -> std::io::Result<()> {
                 Ok(Some((ToWorker::Stop, _))) => {
                     node.begin_closing();
                     node.graphs.close_all();
+                    node.collectives.close_all();
                     thread::ask_to_stop(&node, 0);
                 }
                 Ok(Some((ToWorker::Graph(message), files))) => {

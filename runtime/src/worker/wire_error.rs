@@ -4,6 +4,7 @@
 //! the table of functions), else as its text with the name of its type.
 
 use super::registry::FUNCTIONS;
+use crate::collective::CollectiveError;
 use crate::error::{Cause, Error, Frame, TaskError};
 use maser_shm::store::{Holder, HolderKind, PeerId, StoreFull};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -164,6 +165,7 @@ enum WireError {
     NotPortable(String, String, String),
     Graph(String, String, String),
     StoreFull(u64, u64, u64, Vec<WireHolder>),
+    Collective(CollectiveError),
 }
 
 /// [`Holder`]: 0 this process, 1 a peer, 2 charged.
@@ -354,6 +356,7 @@ fn out(error: &Error) -> WireError {
         Error::Tensor(error) => {
             WireError::System("a tensor in another process".into(), error.to_string())
         }
+        Error::Collective(error) => WireError::Collective((*error).clone()),
         Error::Graph {
             node,
             problem,
@@ -408,6 +411,7 @@ fn back(error: WireError) -> Error {
                 holders: holders.into_iter().map(holder_in).collect(),
             }))
         }
+        WireError::Collective(error) => Error::from(error),
         WireError::AlreadyRunning => Error::AlreadyRunning,
         WireError::ShutDown(what) => Error::ShutDown { what },
         WireError::System(what, reason) => Error::System { what, reason },

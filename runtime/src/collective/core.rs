@@ -1,0 +1,242 @@
+//! A group without its threads: who gave what to which operation. Nothing in here waits.
+//!
+//! This is what compiled graphs build collective nodes on: a core per group, one
+//! [`contribute`](GroupCore::contribute) per rank and run, and a [`Ticket`] whose
+//! [`try_outcome`](Ticket::try_outcome) is polled, awaited as a future, or blocked on.
+
+use super::combine::{Naming, combine};
+use super::error::{CollectiveError, Missing, Who};
+use super::operation::{Contribution, Operation};
+use super::round::Round;
+use super::sequence::{Full, Sequence};
+use super::ticket::Ticket;
+use crate::clock::Clock;
+use crate::error::Error;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A member as its group holds it.
+pub(crate) struct Held {
+    /// Class and name or number of the actor, for errors.
+    pub(crate) name: String,
+    /// Why it is dead, if it is; holds the actor.
+    pub(crate) death: Box<dyn Fn() -> Option<Error> + Send + Sync>,
+}
+
+/// Which operations are numbered together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    /// Those of all ranks.
+    All,
+    /// Messages from one rank to another.
+    Pair(usize, usize),
+}
+
+impl Lane {
+    /// The party that `rank` is in it.
+    fn party(self, rank: usize) -> usize {
+        match self {
+            Self::All => rank,
+            Self::Pair(from, _) => usize::from(rank != from),
+        }
+    }
+
+    /// The rank of a party.
+    fn rank(self, party: usize) -> usize {
+        match self {
+            Self::All => party,
+            Self::Pair(from, to) => [from, to][party],
+        }
+    }
+}
+
+/// See the module's page.
+pub(crate) struct GroupCore {
+    pub(crate) id: u64,
+    /// As errors say it: `group "name"`.
+    pub(crate) name: String,
+    names: Vec<String>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+struct State {
+    members: Vec<Held>,
+    all: Sequence,
+    pairs: BTreeMap<Lane, Sequence>,
+    /// Set once: nothing is contributed any more.
+    over: Option<CollectiveError>,
+}
+
+impl State {
+    fn lane(&mut self, lane: Lane) -> &mut Sequence {
+        match lane {
+            Lane::All => &mut self.all,
+            Lane::Pair(..) => self.pairs.entry(lane).or_insert_with(|| Sequence::new(2)),
+        }
+    }
+}
+
+impl GroupCore {
+    /// A group of `members`, in the order of their ranks.
+    pub(crate) fn new(id: u64, name: String, members: Vec<Held>, clock: Arc<dyn Clock>) -> Self {
+        let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
+        let all = Sequence::new(names.len());
+        Self {
+            id,
+            name,
+            names,
+            clock,
+            state: Mutex::new(State {
+                members,
+                all,
+                pairs: BTreeMap::new(),
+                over: None,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many ranks there are.
+    pub(crate) fn world_size(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The next part of `rank`, which belongs to the operation of that number (GP-1). The rank that
+    /// comes last does the work before this returns.
+    ///
+    /// # Errors
+    /// [`CollectiveError::Closed`] and [`CollectiveError::MemberDied`], if the group is over. What
+    /// is wrong with the operation is for the ticket to tell.
+    pub(crate) fn contribute(
+        self: &Arc<Self>,
+        rank: usize,
+        operation: Operation,
+        part: Contribution,
+    ) -> Result<Ticket, CollectiveError> {
+        let lane = match operation {
+            Operation::Message { from, to } => Lane::Pair(from, to),
+            _ => Lane::All,
+        };
+        let now_ns = self.clock.now_ns();
+        let (round, full) = {
+            let mut state = self.lock();
+            if let Some(over) = &state.over {
+                return Err(over.clone());
+            }
+            state.lane(lane).give(lane.party(rank), part, now_ns)
+        };
+        self.finish(lane, &round, full);
+        Ok(Ticket {
+            core: self.clone(),
+            round,
+            lane,
+            rank,
+            operation,
+        })
+    }
+
+    fn finish(&self, lane: Lane, round: &Round, full: Full) {
+        let Some(given) = full else { return };
+        let naming = Naming {
+            group: &self.name,
+            number: round.number,
+            who: &|party| self.who(lane.rank(party)),
+        };
+        round.finish(combine(given, &naming));
+    }
+
+    pub(super) fn who(&self, rank: usize) -> Who {
+        Who {
+            rank,
+            actor: self.names[rank].clone(),
+        }
+    }
+
+    /// The party that a rank is in a round of this lane.
+    pub(super) fn party(lane: Lane, rank: usize) -> usize {
+        lane.party(rank)
+    }
+
+    /// GP-3.
+    pub(super) fn take_back(&self, lane: Lane, rank: usize, round: &Round) -> bool {
+        self.lock().lane(lane).take_back(lane.party(rank), round)
+    }
+
+    /// The round for which a sender has to wait that has this many messages under way.
+    pub(super) fn behind(&self, lane: Lane, rank: usize, limit: usize) -> Option<Arc<Round>> {
+        let mut state = self.lock();
+        let sequence = state.lane(lane);
+        if sequence.ahead(lane.party(rank)) > limit {
+            sequence.oldest()
+        } else {
+            None
+        }
+    }
+
+    /// Who has not come to a round.
+    pub(super) fn missing(&self, lane: Lane, round: &Round) -> Vec<Missing> {
+        let now_ns = self.clock.now_ns();
+        let mut state = self.lock();
+        let sequence = state.lane(lane);
+        let missing = round.missing().into_iter().map(|party| Missing {
+            who: self.who(lane.rank(party)),
+            last_seen: sequence
+                .seen_ns(party)
+                .map(|then| Duration::from_nanos(now_ns.saturating_sub(then))),
+        });
+        missing.collect()
+    }
+
+    /// Ends the group if one of its members is dead.
+    pub(crate) fn check_members(&self) {
+        let dead = {
+            let state = self.lock();
+            let mut members = state.members.iter().enumerate();
+            members.find_map(|(rank, member)| Some((rank, (member.death)()?)))
+        };
+        if let Some((rank, death)) = dead {
+            let reason = match death {
+                Error::ActorDied { reason, .. } => reason,
+                other => other.to_string(),
+            };
+            self.end(CollectiveError::MemberDied {
+                group: self.name.clone(),
+                who: self.who(rank),
+                reason,
+            });
+        }
+    }
+
+    /// Ends the group for this reason, if it is not over: all that is under way fails with it.
+    pub(crate) fn end(&self, reason: CollectiveError) {
+        let (rounds, members) = {
+            let mut state = self.lock();
+            if state.over.is_some() {
+                return;
+            }
+            state.over = Some(reason.clone());
+            let mut rounds: Vec<_> = state.all.end().collect();
+            for sequence in state.pairs.values_mut() {
+                rounds.extend(sequence.end());
+            }
+            (rounds, std::mem::take(&mut state.members))
+        };
+        for round in rounds {
+            round.finish(Err(reason.clone()));
+        }
+        drop(members);
+    }
+
+    /// As [`end`](Self::end), because somebody closed it.
+    pub(crate) fn close(&self, reason: &str) {
+        self.end(CollectiveError::Closed {
+            group: self.name.clone(),
+            reason: reason.to_owned(),
+        });
+    }
+}

@@ -1,0 +1,299 @@
+//! `Member`: one rank's end of a group.
+
+use super::communicator::{Communicator, HostStream, Spec};
+use super::core::{GroupCore, Lane};
+use super::operation::{Contribution, Operation, ReduceOp};
+use super::transport::Transport;
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::object::tensor::Tensor;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Messages to one peer that it has not taken, before `send` waits for it.
+const MESSAGES_UNDER_WAY: usize = 16;
+
+/// One rank's end of a [`Group`](super::Group): goes to its actor like any value, and is kept there
+/// for as long as the group lasts.
+///
+/// Every rank calls the same operations in the same order; each call waits until all have come, and
+/// blocks its task, not its core. Clones are the same rank.
+///
+/// # Cancel safety
+/// A call that ends by its limit, or because its task is cancelled, is taken back: for the others
+/// this rank has not come yet, and the same call can be made again.
+#[derive(Clone)]
+pub struct Member {
+    core: Arc<GroupCore>,
+    rank: usize,
+    timeout: Option<Duration>,
+}
+
+impl Member {
+    pub(super) fn new(core: Arc<GroupCore>, rank: usize, timeout: Option<Duration>) -> Self {
+        Self {
+            core,
+            rank,
+            timeout,
+        }
+    }
+
+    /// Its place in the group.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many members there are.
+    #[must_use]
+    pub fn world_size(&self) -> usize {
+        self.core.world_size()
+    }
+
+    /// The same member, which waits for the others no longer than this in each operation.
+    #[must_use]
+    pub fn with_timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// All ranks' tensors as one, element by element; the same on every rank. They have one type
+    /// and one shape.
+    ///
+    /// # Errors
+    /// [`CollectiveError`](super::CollectiveError) in [`Error::Collective`]; [`Error::Cancelled`] and
+    /// [`Error::ShutDown`], as for `get`.
+    pub fn allreduce(&self, tensor: &Tensor, op: ReduceOp) -> Result<Tensor> {
+        self.tensor_of(Operation::Allreduce(op), Some(tensor))
+    }
+
+    /// All ranks' tensors, one after the other along the first dimension. They have one type and one
+    /// shape; scalars become a vector.
+    ///
+    /// # Errors
+    /// As [`allreduce`](Self::allreduce).
+    pub fn allgather(&self, tensor: &Tensor) -> Result<Tensor> {
+        self.tensor_of(Operation::Allgather, Some(tensor))
+    }
+
+    /// As [`allreduce`](Self::allreduce), but of the result's first dimension only the part of this
+    /// rank, which is an equal share.
+    ///
+    /// # Errors
+    /// As [`allreduce`](Self::allreduce), and if the first dimension is not divisible by the world
+    /// size.
+    pub fn reduce_scatter(&self, tensor: &Tensor, op: ReduceOp) -> Result<Tensor> {
+        self.tensor_of(Operation::ReduceScatter(op), Some(tensor))
+    }
+
+    /// The tensor of `root`, which alone gives one: its memory, not a copy.
+    ///
+    /// # Errors
+    /// As [`allreduce`](Self::allreduce); [`Error::InvalidArgument`] if `root` is no rank, if it gives
+    /// no tensor, or if another rank gives one.
+    pub fn broadcast(&self, root: usize, tensor: Option<&Tensor>) -> Result<Tensor> {
+        self.check_rank("root", root)?;
+        if tensor.is_some() != (root == self.rank) {
+            return Err(Error::InvalidArgument {
+                argument: "tensor",
+                problem: match tensor {
+                    Some(_) => format!("rank {} gives one, and the root is {root}", self.rank),
+                    None => format!("rank {root} is the root and gives none"),
+                },
+                remedy: "give Some(tensor) on the root, and None on all others".into(),
+            });
+        }
+        self.tensor_of(Operation::Broadcast { root }, tensor)
+    }
+
+    /// Waits until every rank has come.
+    ///
+    /// # Errors
+    /// As [`allreduce`](Self::allreduce).
+    pub fn barrier(&self) -> Result<()> {
+        self.perform(Operation::Barrier, None).map(drop)
+    }
+
+    /// Gives a tensor to `peer`, which takes what this rank sent in the order in which it was sent:
+    /// its memory, not a copy. Returns at once, unless the peer has many to take yet.
+    ///
+    /// # Errors
+    /// As [`allreduce`](Self::allreduce); [`Error::InvalidArgument`] if `peer` is no other rank.
+    pub fn send(&self, tensor: &Tensor, peer: usize) -> Result<()> {
+        self.check_peer(peer)?;
+        let (from, to) = (self.rank, peer);
+        let operation = Operation::Message { from, to };
+        let part = Contribution::Part(operation, Some(tensor.clone()));
+        let ticket = self.core.contribute(from, operation, part)?;
+        let lane = Lane::Pair(from, to);
+        while let Some(oldest) = self.core.behind(lane, from, MESSAGES_UNDER_WAY) {
+            let is_taken = || oldest.shared().map(drop);
+            let waited = oldest
+                .gate
+                .wait("room for a message", self.timeout, is_taken);
+            match waited {
+                Ok(Some(())) => {}
+                Ok(None) => {
+                    let error = ticket.timed_out(self.timeout.unwrap_or_default());
+                    if ticket.take_back() {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => {
+                    ticket.take_back();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next tensor that `peer` sent to this rank.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn recv(&self, peer: usize) -> Result<Tensor> {
+        self.check_peer(peer)?;
+        let (from, to) = (peer, self.rank);
+        self.tensor_of(Operation::Message { from, to }, None)
+    }
+
+    fn check_rank(&self, argument: &'static str, rank: usize) -> Result<()> {
+        if rank < self.world_size() {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument {
+            argument,
+            problem: format!("{rank}, in a group of {} members", self.world_size()),
+            remedy: format!("name a rank from 0 to {}", self.world_size() - 1),
+        })
+    }
+
+    fn check_peer(&self, peer: usize) -> Result<()> {
+        self.check_rank("peer", peer)?;
+        if peer != self.rank {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument {
+            argument: "peer",
+            problem: format!("rank {peer} is this member itself"),
+            remedy: "name another rank".into(),
+        })
+    }
+
+    fn tensor_of(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<Tensor> {
+        match self.perform(operation, tensor)? {
+            Some(tensor) => Ok(tensor),
+            None => unreachable!("a barrier alone comes to nothing"),
+        }
+    }
+
+    fn perform(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<Option<Tensor>> {
+        let part = Contribution::Part(operation, tensor.cloned());
+        let ticket = self.core.contribute(self.rank, operation, part)?;
+        ticket.wait_or_take_back(self.timeout)
+    }
+}
+
+/// `found`, if it is what was expected.
+fn checked(found: Tensor, expected: Option<&Spec>) -> Result<Tensor> {
+    match expected {
+        Some(spec) if found.dtype() != spec.dtype || found.shape() != spec.shape => {
+            Err(Error::InvalidArgument {
+                argument: "expected",
+                problem: format!(
+                    "{} {:?}, and {} {:?} came",
+                    spec.dtype,
+                    spec.shape,
+                    found.dtype(),
+                    found.shape()
+                ),
+                remedy: "expect what the other rank gives".into(),
+            })
+        }
+        _ => Ok(found),
+    }
+}
+
+impl Communicator for Member {
+    type Tensor = Tensor;
+    type Stream = HostStream;
+
+    fn transport(&self) -> &'static str {
+        Transport::SharedMemory.name()
+    }
+
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn world_size(&self) -> usize {
+        self.core.world_size()
+    }
+
+    fn allreduce(&self, tensor: &Tensor, op: ReduceOp, _: &HostStream) -> Result<Tensor> {
+        self.allreduce(tensor, op)
+    }
+
+    fn allgather(&self, tensor: &Tensor, _: &HostStream) -> Result<Tensor> {
+        self.allgather(tensor)
+    }
+
+    fn reduce_scatter(&self, tensor: &Tensor, op: ReduceOp, _: &HostStream) -> Result<Tensor> {
+        self.reduce_scatter(tensor, op)
+    }
+
+    fn broadcast(
+        &self,
+        root: usize,
+        tensor: Option<&Tensor>,
+        expected: Option<&Spec>,
+        _: &HostStream,
+    ) -> Result<Tensor> {
+        checked(self.broadcast(root, tensor)?, expected)
+    }
+
+    fn send(&self, tensor: &Tensor, peer: usize, _: &HostStream) -> Result<()> {
+        self.send(tensor, peer)
+    }
+
+    fn recv(&self, peer: usize, expected: Option<&Spec>, _: &HostStream) -> Result<Tensor> {
+        checked(self.recv(peer)?, expected)
+    }
+
+    fn barrier(&self, _: &HostStream) -> Result<()> {
+        self.barrier()
+    }
+
+    fn destroy(&self) {
+        self.core.close(&format!("rank {} destroyed it", self.rank));
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rank {} of {}", self.rank, self.core.name)
+    }
+}
+
+impl Serialize for Member {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.core.id, self.rank, self.timeout).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (id, rank, timeout) = <(u64, usize, Option<Duration>)>::deserialize(deserializer)?;
+        let node = Node::current("a member of a group").map_err(D::Error::custom)?;
+        match node.collectives.find(id) {
+            Some(core) if rank < core.world_size() => Ok(Self::new(core, rank, timeout)),
+            _ => Err(D::Error::custom(
+                "a member of a group that is not in this process",
+            )),
+        }
+    }
+}

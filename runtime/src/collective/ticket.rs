@@ -1,0 +1,107 @@
+//! One rank's part in one operation that is under way.
+
+use super::combine::Taken;
+use super::core::{GroupCore, Lane};
+use super::error::CollectiveError;
+use super::operation::Operation;
+use super::round::Round;
+use crate::error::{Error, Result};
+use crate::object::tensor::Tensor;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// What [`GroupCore::contribute`] gives: the way to the result.
+///
+/// Dropping it takes nothing back: the operation goes on without a reader on this rank.
+#[must_use = "the result of the operation, or its error, is in here"]
+pub(crate) struct Ticket {
+    pub(super) core: Arc<GroupCore>,
+    pub(super) round: Arc<Round>,
+    pub(super) lane: Lane,
+    pub(super) rank: usize,
+    pub(super) operation: Operation,
+}
+
+impl Ticket {
+    /// Number of the operation, from 0.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for nodes of graphs"))]
+    pub(crate) fn number(&self) -> u64 {
+        self.round.number
+    }
+
+    /// The result, if all ranks have come: nothing for a barrier, a tensor otherwise.
+    pub(crate) fn try_outcome(&self) -> Option<Taken> {
+        self.round.outcome(GroupCore::party(self.lane, self.rank))
+    }
+
+    /// Takes the part back, as if this rank had not come yet. False if it is too late for that: then
+    /// the result is there or about to be; or if the rank has begun a later operation.
+    pub(crate) fn take_back(&self) -> bool {
+        self.core.take_back(self.lane, self.rank, &self.round)
+    }
+
+    /// Waits for the result; blocks the task and not its core. After a timeout it can be waited for
+    /// again.
+    ///
+    /// # Errors
+    /// [`CollectiveError`]; [`Error::Cancelled`], [`Error::ShutDown`], as for `get`.
+    pub(crate) fn wait(&self, limit: Option<Duration>) -> Result<Option<Tensor>> {
+        let found = self
+            .round
+            .gate
+            .wait("an operation of a group", limit, || self.try_outcome())?;
+        match found {
+            Some(taken) => taken.map_err(Error::from),
+            None => Err(Error::from(self.timed_out(limit.unwrap_or_default()))),
+        }
+    }
+
+    /// As [`wait`](Self::wait), but what did not come to a result is taken back.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn wait_or_take_back(self, limit: Option<Duration>) -> Result<Option<Tensor>> {
+        let waited = self.wait(limit);
+        match &waited {
+            Err(Error::Collective(error))
+                if !matches!(**error, CollectiveError::Timeout { .. }) =>
+            {
+                waited
+            }
+            Err(_) if !self.take_back() => {
+                // Everybody has come after all: whoever was last is at work.
+                match waited {
+                    Err(Error::Collective(_)) => self.wait(None),
+                    other => other,
+                }
+            }
+            _ => waited,
+        }
+    }
+
+    pub(super) fn timed_out(&self, waited: Duration) -> CollectiveError {
+        CollectiveError::Timeout {
+            group: self.core.name.clone(),
+            number: self.round.number,
+            operation: self.operation.to_string(),
+            waited,
+            missing: self.core.missing(self.lane, &self.round),
+        }
+    }
+}
+
+impl Future for Ticket {
+    type Output = Taken;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Taken> {
+        if !self.round.wake_when_done(context.waker())
+            && let Some(taken) = self.try_outcome()
+        {
+            return Poll::Ready(taken);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,9 @@
+//! Groups of actors, and what they do together.
+
+mod endings;
+mod making;
+mod messages;
+mod mismatches;
+mod numbers;
+mod ranks;
+mod results;
