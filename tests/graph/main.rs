@@ -16,6 +16,7 @@
 //! | [`async_steps`] | methods that are `async fn` |
 //! | [`step_options`] | tasks with options |
 //! | [`schedule`] | what a graph says of its own order |
+//! | [`drawings`] | what graphs look like, before and after they are compiled |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`seed_000`] | the programs of the quickstart |
 //! | [`seed_001`] | the programs of the troubleshooting page that need no GPU |
@@ -24,6 +25,7 @@ mod actors;
 mod async_steps;
 mod callers;
 mod deaths;
+mod drawings;
 mod endings;
 mod failures;
 mod limits;

@@ -28,6 +28,7 @@
 //! | `reference` | `GraphRef<T>` |
 //! | `remote` | what of a graph runs in other processes |
 //! | `registry` | the graphs of a node, for death and shutdown |
+//! | `view` | drawings |
 
 pub(crate) mod async_step;
 pub(crate) mod bind;
@@ -52,3 +53,4 @@ pub(crate) mod slot;
 pub(crate) mod source;
 pub(crate) mod step_options;
 pub(crate) mod submit;
+pub mod view;

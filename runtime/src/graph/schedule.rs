@@ -144,7 +144,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    fn is_elsewhere(&self, node: usize) -> bool {
+    pub(crate) fn is_elsewhere(&self, node: usize) -> bool {
         (FIRST_HOME..usize::MAX).contains(&self.plan.scheduler[node])
     }
 
@@ -155,7 +155,7 @@ impl Shape {
         }
     }
 
-    fn edge(&self, from: usize, to: usize) -> ScheduledEdge {
+    pub(crate) fn edge(&self, from: usize, to: usize) -> ScheduledEdge {
         let plan = &self.plan;
         let channel = if self.is_call_slot && self.end(from) != EdgeEnd::Step(from) {
             ChannelKind::CallSlot
@@ -174,7 +174,7 @@ impl Shape {
         }
     }
 
-    fn output(&self, from: usize, output: usize) -> ScheduledEdge {
+    pub(crate) fn output(&self, from: usize, output: usize) -> ScheduledEdge {
         let channel = if self.is_call_slot {
             ChannelKind::CallSlot
         } else if self.is_elsewhere(from) {
