@@ -20,7 +20,7 @@ macro_rules! stages {
                     $class
                 }
                 $(fn $method(&mut self, $($arg: $type),*) -> $out {
-                    $(drop($arg);)*
+                    $(let _unused = $arg;)*
                     Default::default()
                 })*
             }
