@@ -37,6 +37,9 @@
 //! ```
 #![deny(unsafe_code)]
 
+// The macros name the crate by its name, also in here.
+extern crate self as maser;
+
 mod actor;
 pub mod clock;
 pub mod collective;
@@ -75,6 +78,8 @@ pub use crate::error_log::ErrorEvent;
 pub use crate::graph::bind::{IntoNode, Source};
 pub use crate::graph::build::{Graph, Node};
 pub use crate::graph::compiled::CompiledGraph;
+pub use crate::graph::handle::GraphHandle;
+pub use crate::graph::handle::portable::{PortableInputs, PortableOutputs};
 pub use crate::graph::inputs::{InputNodes, IntoInputs};
 pub use crate::graph::options::CompileOptions;
 pub use crate::graph::outputs::OutputNodes;
@@ -125,7 +130,7 @@ impl<T: Send + Sync + 'static> LocalValue for T {}
 /// What most programs need.
 pub mod prelude {
     pub use crate::{
-        Actor, CompileOptions, CompiledGraph, Config, Error, Graph, GraphRef, Isolation, Maser,
-        Mode, Node, Ref,
+        Actor, CompileOptions, CompiledGraph, Config, Error, Graph, GraphHandle, GraphRef,
+        Isolation, Maser, Mode, Node, Ref,
     };
 }

@@ -19,6 +19,7 @@ mod output;
 mod restarts;
 mod retries;
 mod scribbler;
+mod shared_graphs;
 mod streams;
 mod tasks;
 

@@ -12,7 +12,7 @@ use super::registry::shut_down;
 use super::remote::draft::peers;
 use super::remote::wiring::Wiring;
 use super::schedule::Shape;
-use crate::actor::address::SendCore;
+use crate::actor::address::HeldCore;
 use crate::error::Result;
 use crate::node::Node as HostNode;
 use crate::worker::remote::FIRST_HOME;
@@ -113,7 +113,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
     }
 }
 
-fn actors_of(nodes: &[NodeDef]) -> Vec<SendCore> {
+fn actors_of(nodes: &[NodeDef]) -> Vec<HeldCore> {
     let mut seen = HashSet::new();
     let mut actors = Vec::new();
     for def in nodes {
@@ -122,7 +122,7 @@ fn actors_of(nodes: &[NodeDef]) -> Vec<SendCore> {
         } = &def.action
             && seen.insert(actor.core.get())
         {
-            actors.push(SendCore::new(actor.core.get()));
+            actors.extend(actor.core.try_hold());
         }
     }
     actors

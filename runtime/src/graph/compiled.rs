@@ -37,6 +37,10 @@ unsafe impl<I: InputNodes, O: OutputNodes> Send for CompiledGraph<I, O> {}
 unsafe impl<I: InputNodes, O: OutputNodes> Sync for CompiledGraph<I, O> {}
 
 impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
     /// Runs that could be submitted now without waiting.
     pub fn free_capacity(&self) -> usize {
         // Dropped after the lock is given back.
@@ -89,5 +93,6 @@ impl<I: InputNodes, O: OutputNodes> Drop for CompiledGraph<I, O> {
         // SAFETY: taken out once, here; not used after.
         let outs = unsafe { ManuallyDrop::take(&mut self.outs) };
         self.core.abandon(Box::new(outs));
+        self.core.let_go_of_actors();
     }
 }

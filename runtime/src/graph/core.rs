@@ -14,8 +14,8 @@
     reason = "cells that the lock of this very type protects; posts letters"
 )]
 
-use crate::actor::address::SendCore;
-use crate::actor::core::ActorCore;
+use super::crew::Crew;
+use crate::actor::address::HeldCore;
 use crate::error::Error;
 use crate::executor::gate::Gate;
 use crate::executor::letter;
@@ -67,7 +67,7 @@ pub(crate) struct Core {
     /// Schedulers that still have segments.
     pub(crate) installed: AtomicUsize,
     pub(crate) removed: Gate,
-    pub(crate) actors: Vec<SendCore>,
+    actors: Crew,
     pub(crate) homes: Vec<usize>,
     /// Its parts in other processes.
     pub(crate) parts: Parts,
@@ -168,7 +168,7 @@ impl Core {
         id: u64,
         node: Arc<Node>,
         limits: &Limits,
-        actors: Vec<SendCore>,
+        actors: Vec<HeldCore>,
         homes: Vec<usize>,
         peers: Vec<(Arc<Peer>, String)>,
     ) -> Arc<Self> {
@@ -193,7 +193,7 @@ impl Core {
             is_over: CachePadded::new(AtomicU64::new(0)),
             installed: AtomicUsize::new(homes.len() + peers.len()),
             removed: Gate::default(),
-            actors,
+            actors: Crew::new(actors),
             homes,
             parts: Parts::new(peers),
             is_one_segment: limits.segments == 1,
@@ -331,12 +331,15 @@ impl Core {
 
     /// If one of its actors is dead the graph is over.
     pub(crate) fn check_actors(self: &Arc<Self>) {
-        for actor in &self.actors {
-            // SAFETY: AC-1, the graph holds handles of its actors.
-            if let Some(death) = unsafe { actor.get().as_ref() }.death() {
-                self.end(death);
-                return;
-            }
+        if let Some(death) = self.actors.death() {
+            self.end(death);
+        }
+    }
+
+    /// The graph goes: so do its handles, unless a scheduler still has something of it (CW-1).
+    pub(crate) fn let_go_of_actors(&self) {
+        if self.is_gone() {
+            self.actors.let_go();
         }
     }
 
@@ -415,23 +418,9 @@ impl Core {
     pub(crate) fn timed_out(&self, what: String, limit: Duration, knob: &'static str) -> Error {
         Error::Timeout {
             what,
-            from_whom: self.busy_actors(),
+            from_whom: self.actors.names(),
             waited: limit,
             knob,
-        }
-    }
-
-    fn busy_actors(&self) -> String {
-        // SAFETY: AC-1, the graph holds handles of its actors; the name never changes.
-        let names: Vec<String> = self
-            .actors
-            .iter()
-            .map(|actor| unsafe { ActorCore::display_name(actor.get().as_ref()) })
-            .collect();
-        if names.is_empty() {
-            "a graph of tasks".into()
-        } else {
-            format!("a graph of {}", names.join(", "))
         }
     }
 }

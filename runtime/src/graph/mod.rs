@@ -17,6 +17,8 @@
 //! | `segment` | a segment and its steps on their scheduler |
 //! | `async_step` | a step that waits for a future |
 //! | `layout` | the plan in memory, sent to the schedulers |
+//! | `crew` | its actors |
+//! | `refusals` | why it takes no run |
 //! | `core` | the part of a compiled graph that is the same for all types: limits, lock, end |
 //! | `driver` | the end that submits runs and keeps their results |
 //! | `results` | results with the driver, by run |
@@ -26,6 +28,7 @@
 //! | `compiled` | `CompiledGraph`, its state and its end |
 //! | `submit` | `execute` and its kin |
 //! | `reference` | `GraphRef<T>` |
+//! | `handle` | `GraphHandle`, which other processes may have |
 //! | `remote` | what of a graph runs in other processes |
 //! | `registry` | the graphs of a node, for death and shutdown |
 //! | `view` | drawings |
@@ -37,13 +40,16 @@ pub(crate) mod call_slot;
 pub(crate) mod compile;
 pub(crate) mod compiled;
 pub(crate) mod core;
+pub(crate) mod crew;
 pub(crate) mod driver;
+pub(crate) mod handle;
 pub(crate) mod inputs;
 pub(crate) mod layout;
 pub(crate) mod options;
 pub(crate) mod outputs;
 pub(crate) mod plan;
 pub(crate) mod reference;
+pub(crate) mod refusals;
 pub(crate) mod registry;
 pub(crate) mod remote;
 pub(crate) mod results;

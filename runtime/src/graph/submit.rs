@@ -8,6 +8,7 @@ use super::compiled::CompiledGraph;
 use super::driver::{AnyOutput, Parcel};
 use super::inputs::{InputNodes, IntoInputs};
 use super::outputs::OutputNodes;
+use super::refusals::{no_place, too_many_held, too_many_in_flight};
 use super::results::Refused;
 use crate::error::{Error, Result};
 use std::task::Context;
@@ -144,19 +145,9 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     fn is_full(&self) -> Error {
         let held = self.held();
         if held > self.core.max_buffered {
-            return Error::CapacityExceeded {
-                what: "results of a compiled graph wait to be fetched".into(),
-                in_flight: held,
-                limit: self.core.max_buffered,
-                remedy: "get or drop refs, or raise max_buffered_results".into(),
-            };
+            return too_many_held(&self.core, held);
         }
-        Error::CapacityExceeded {
-            what: "runs of a compiled graph".into(),
-            in_flight: self.core.locked(|| self.core.in_flight()),
-            limit: self.core.max_inflight,
-            remedy: "wait for a result before submitting more, or raise max_inflight".into(),
-        }
+        too_many_in_flight(&self.core, self.core.locked(|| self.core.in_flight()))
     }
 
     #[cold]
@@ -183,15 +174,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
                 }
                 None => {
                     return Err(match waited {
-                        Err(Error::Timeout { .. }) | Ok(()) => Error::Timeout {
-                            what: format!(
-                                "a place for a run ({} in flight)",
-                                self.core.max_inflight
-                            ),
-                            from_whom: "the actors of a compiled graph".into(),
-                            waited: limit.unwrap_or_default(),
-                            knob: "CompileOptions::submit_timeout or MASER_CGRAPH_SUBMIT_TIMEOUT",
-                        },
+                        Err(Error::Timeout { .. }) | Ok(()) => no_place(&self.core, limit),
                         Err(other) => other,
                     });
                 }

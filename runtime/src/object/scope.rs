@@ -245,7 +245,7 @@ pub(crate) fn comes_from() -> Option<Arc<Peer>> {
 }
 
 /// Puts a ref or handle into the table; its place there.
-pub(super) fn put<E: Send + 'static>(entry: E) -> Option<u32> {
+pub(crate) fn put<E: Send + 'static>(entry: E) -> Option<u32> {
     if !has_table() {
         return None;
     }
@@ -256,7 +256,7 @@ pub(super) fn put<E: Send + 'static>(entry: E) -> Option<u32> {
 }
 
 /// What lies at a place of the table.
-pub(super) fn get<E: Clone + 'static>(index: u32) -> Option<E> {
+pub(crate) fn get<E: Clone + 'static>(index: u32) -> Option<E> {
     if !has_table() {
         return None;
     }

@@ -1,0 +1,43 @@
+//! The actors of a compiled graph, as its end, its errors and its death need them.
+//!
+//! - CW-1 each has a handle here until the graph goes, so it can be looked at from any thread. A graph that
+//!   goes while a scheduler still has something of it keeps them until that is gone.
+
+use crate::actor::address::HeldCore;
+use crate::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// See the module's page.
+pub(crate) struct Crew(Mutex<Vec<HeldCore>>);
+
+impl Crew {
+    pub(crate) fn new(actors: Vec<HeldCore>) -> Self {
+        Self(Mutex::new(actors))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<HeldCore>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the first of them died that did.
+    pub(crate) fn death(&self) -> Option<Error> {
+        self.lock().iter().find_map(|actor| actor.core().death())
+    }
+
+    /// Their names.
+    pub(crate) fn names(&self) -> String {
+        let actors = self.lock();
+        let names = actors.iter().map(|actor| actor.core().display_name());
+        let names: Vec<String> = names.collect();
+        match names.is_empty() {
+            true => "a graph of tasks".into(),
+            false => format!("a graph of {}", names.join(", ")),
+        }
+    }
+
+    /// The graph goes.
+    pub(crate) fn let_go(&self) {
+        let actors = std::mem::take(&mut *self.lock());
+        drop(actors);
+    }
+}

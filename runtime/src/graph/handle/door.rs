@@ -1,0 +1,212 @@
+//! The door of a graph: an actor of the graph's process that other processes call (GH-1, GH-2).
+#![allow(
+    unsafe_code,
+    reason = "what the macro writes for an actor: its table is repr(transparent), its entry in a section"
+)]
+
+use super::coded::{Coded, INPUTS};
+use super::errand;
+use super::portable::{Pending, PortableInputs, PortableOutputs};
+use crate::actor::handle::{Actor, actor_id};
+use crate::error::{Error, Fault, Result};
+use crate::executor::local::Local;
+use crate::graph::compiled::CompiledGraph;
+use crate::object::reference::{Promise, Ref};
+use crate::worker::wire_error;
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Calls of a door that may wait at once: none is to stand before a teardown.
+pub(crate) const CALLS_MAX: u32 = 1 << 24;
+
+/// The refs of a run, once it is accepted.
+type Submitted = Pin<Box<dyn Future<Output = Result<Vec<Ref<Coded>>>> + Send>>;
+
+/// A graph of any types.
+pub(crate) trait AnyGraph: Send + Sync {
+    /// Submits a run; waits for a place if told to.
+    fn submit(self: Arc<Self>, waits: bool, inputs: Coded, types: u64) -> Submitted;
+    fn free_capacity(&self) -> usize;
+    fn teardown(&self) -> Result<()>;
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<I: PortableInputs, O: PortableOutputs> AnyGraph for CompiledGraph<I, O> {
+    fn submit(self: Arc<Self>, waits: bool, inputs: Coded, types: u64) -> Submitted {
+        Box::pin(async move {
+            let values = inputs
+                .downcast::<I::Values>()
+                .map(Arc::try_unwrap)
+                .map_err(wrong_inputs)?
+                .map_err(|_| wrong_inputs("it is shared".into()))?;
+            let refs = match waits {
+                true => self.execute_async(values).await?,
+                false => self.try_execute(values)?,
+            };
+            let mut given = Vec::new();
+            O::pending(refs, &mut |Pending(result)| {
+                given.push(promised(types, given.len() as u32, result));
+            });
+            Ok(given)
+        })
+    }
+    fn free_capacity(&self) -> usize {
+        Self::free_capacity(self)
+    }
+    fn teardown(&self) -> Result<()> {
+        Self::teardown(self)
+    }
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+fn wrong_inputs(problem: String) -> Error {
+    Error::NotPortable {
+        function: "the graph of a handle".into(),
+        value: "its inputs".into(),
+        problem,
+    }
+}
+
+/// GH-3.
+fn promised(
+    types: u64,
+    at: u32,
+    result: impl Future<Output = Result<super::coded::Erased>> + Send + 'static,
+) -> Ref<Coded> {
+    let (promise, given) = Promise::new();
+    let future = async move {
+        let outcome = result.await.map(|value| Coded::new(types, at, value));
+        promise.fulfil(outcome.map_err(Fault::new));
+    };
+    if let Some(local) = Local::current() {
+        errand::drive(&local.node, local.shared.index, future);
+    }
+    given
+}
+
+/// Doors of this process and their graphs.
+static DOORS: Mutex<Vec<(u64, Weak<dyn AnyGraph>)>> = Mutex::new(Vec::new());
+
+/// Keeps whose door it is.
+pub(crate) fn is_of<I: PortableInputs, O: PortableOutputs>(
+    door: &Actor<Door>,
+    graph: &Arc<CompiledGraph<I, O>>,
+) {
+    let graph: Weak<CompiledGraph<I, O>> = Arc::downgrade(graph);
+    let mut doors = DOORS.lock().unwrap_or_else(PoisonError::into_inner);
+    doors.retain(|(_, graph)| graph.strong_count() > 0);
+    doors.push((actor_id(door), graph));
+}
+
+/// The graph of a door of this process.
+pub(crate) fn graph_of<I: PortableInputs, O: PortableOutputs>(
+    door: &Actor<Door>,
+) -> Option<Arc<CompiledGraph<I, O>>> {
+    let id = actor_id(door);
+    let graph = {
+        let doors = DOORS.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, graph) = doors.iter().find(|(of, _)| *of == id)?;
+        graph.upgrade()?
+    };
+    graph.as_any().downcast().ok()
+}
+
+/// What a door is made of; it never leaves its process.
+pub(crate) struct Inside(pub(crate) Arc<dyn AnyGraph>);
+
+const STAYS: &str = "the door of a graph stays where the graph is";
+
+impl Serialize for Inside {
+    fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+        Err(S::Error::custom(STAYS))
+    }
+}
+
+impl<'de> Deserialize<'de> for Inside {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> std::result::Result<Self, D::Error> {
+        Err(D::Error::custom(STAYS))
+    }
+}
+
+/// An error, as it is at home.
+#[derive(Clone)]
+pub(crate) struct Refusal(pub(crate) Error);
+
+impl Serialize for Refusal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        wire_error::encode(&self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Refusal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let bytes = Vec::<u8>::deserialize(deserializer)?;
+        Ok(Self(wire_error::decode(&bytes)))
+    }
+}
+
+/// What becomes of what a holder asks for.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) enum Verdict<T> {
+    Granted(T),
+    Refused(Refusal),
+}
+
+impl<T> Verdict<T> {
+    fn of(result: Result<T>) -> Self {
+        match result {
+            Ok(value) => Self::Granted(value),
+            Err(error) => Self::Refused(Refusal(error)),
+        }
+    }
+
+    /// The result at home.
+    pub(crate) fn result(self) -> Result<T> {
+        match self {
+            Self::Granted(value) => Ok(value),
+            Self::Refused(Refusal(error)) => Err(error),
+        }
+    }
+}
+
+/// See the module's page.
+pub(crate) struct Door {
+    graph: Arc<dyn AnyGraph>,
+}
+
+#[maser::actor]
+impl Door {
+    pub(crate) fn new(graph: Inside) -> Self {
+        Self { graph: graph.0 }
+    }
+
+    /// A run of a graph whose types have this name, and whether it waits for a place.
+    pub(crate) async fn submit(
+        &self,
+        waits: bool,
+        types: u64,
+        inputs: Coded,
+    ) -> Verdict<Vec<Ref<Coded>>> {
+        Verdict::of(self.graph.clone().submit(waits, inputs, types).await)
+    }
+
+    pub(crate) fn free_capacity(&self) -> usize {
+        self.graph.free_capacity()
+    }
+
+    pub(crate) fn teardown(&self) -> Verdict<()> {
+        Verdict::of(self.graph.teardown())
+    }
+}
+
+/// Inputs of a run.
+pub(crate) fn inputs_of<V: Send + Sync + 'static>(types: u64, values: V) -> Coded {
+    Coded::new(types, INPUTS, Arc::new(values))
+}
