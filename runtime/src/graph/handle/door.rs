@@ -1,8 +1,4 @@
 //! The door of a graph: an actor of the graph's process that other processes call (GH-1, GH-2).
-#![allow(
-    unsafe_code,
-    reason = "what the macro writes for an actor: its table is repr(transparent), its entry in a section"
-)]
 
 use super::coded::{Coded, INPUTS};
 use super::errand;

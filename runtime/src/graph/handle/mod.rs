@@ -21,6 +21,10 @@
 //!   the promise of it. What a dead or careless holder was promised is dropped as every promise is.
 
 pub(crate) mod coded;
+#[allow(
+    unsafe_code,
+    reason = "what the macro writes for an actor, in the crate that the macro is of"
+)]
 pub(crate) mod door;
 pub(crate) mod errand;
 pub(crate) mod far;
