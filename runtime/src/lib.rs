@@ -81,6 +81,7 @@ pub use crate::graph::compiled::CompiledGraph;
 pub use crate::graph::handle::GraphHandle;
 pub use crate::graph::handle::portable::{PortableInputs, PortableOutputs};
 pub use crate::graph::inputs::{InputNodes, IntoInputs};
+pub use crate::graph::observe::stalls::{Since, StallReport, StalledRun, StalledStep, StepWait};
 pub use crate::graph::options::CompileOptions;
 pub use crate::graph::outputs::OutputNodes;
 pub use crate::graph::reference::{GraphRef, get_graph};

@@ -14,6 +14,7 @@
 //! | [`waiters`] | those who wait when a graph ends |
 //! | [`callers`] | execution from threads, tasks, methods and executors |
 //! | [`async_steps`] | methods that are `async fn` |
+//! | [`stalls`] | what a run waits for, and since when |
 //! | [`step_options`] | tasks with options |
 //! | [`schedule`] | what a graph says of its own order |
 //! | [`drawings`] | what graphs look like, before and after they are compiled |
@@ -37,6 +38,7 @@ mod schedule;
 mod seed_000;
 mod seed_001;
 mod shapes;
+mod stalls;
 mod step_options;
 mod waiters;
 mod written;

@@ -21,6 +21,7 @@ use crate::executor::gate::Gate;
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
+use crate::graph::observe::chart::Chart;
 use crate::graph::remote::parts::Parts;
 use crate::node::Node;
 use crate::task::failure::discard_with;
@@ -73,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) parts: Parts,
     /// All its steps run one after the other.
     pub(crate) is_one_segment: bool,
+    /// Its steps by name, for those who ask what it waits for.
+    pub(crate) chart: OnceLock<Chart>,
 }
 
 // SAFETY: DR-1.
@@ -197,6 +200,7 @@ impl Core {
             homes,
             parts: Parts::new(peers),
             is_one_segment: limits.segments == 1,
+            chart: OnceLock::new(),
         })
     }
 
@@ -412,16 +416,6 @@ impl Core {
         let run = self.next_run.get();
         self.next_run.set(run + 1);
         run
-    }
-
-    /// The error of a wait that reached its limit.
-    pub(crate) fn timed_out(&self, what: String, limit: Duration, knob: &'static str) -> Error {
-        Error::Timeout {
-            what,
-            from_whom: self.actors.names(),
-            waited: limit,
-            knob,
-        }
     }
 }
 

@@ -24,17 +24,6 @@ impl Crew {
         self.lock().iter().find_map(|actor| actor.core().death())
     }
 
-    /// Their names.
-    pub(crate) fn names(&self) -> String {
-        let actors = self.lock();
-        let names = actors.iter().map(|actor| actor.core().display_name());
-        let names: Vec<String> = names.collect();
-        match names.is_empty() {
-            true => "a graph of tasks".into(),
-            false => format!("a graph of {}", names.join(", ")),
-        }
-    }
-
     /// The graph goes.
     pub(crate) fn let_go(&self) {
         let actors = std::mem::take(&mut *self.lock());

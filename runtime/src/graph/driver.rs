@@ -15,6 +15,7 @@
 
 use super::core::{Core, Polls, gone};
 use super::inputs::InputNodes;
+use super::observe::chart::LOOK_EVERY;
 use super::reference::Own;
 use super::registry::shut_down;
 use super::results::{Arrivals, Awaited, Found, Refused, Results};
@@ -264,6 +265,7 @@ impl<T: GraphValue> Output<T> {
     fn too_late(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Error {
         self.core.timed_out(
             format!("the result of run {run}"),
+            run,
             limit.unwrap_or_default(),
             knob,
         )
@@ -289,7 +291,7 @@ impl<T: GraphValue> Output<T> {
         };
         let _lent = LentCpus::of_this_stack(local);
         let me = local.current_co();
-        let mut deadline = None;
+        let mut slices = Slices::new(limit);
         loop {
             if self.has(run) {
                 return Ok(());
@@ -299,12 +301,9 @@ impl<T: GraphValue> Output<T> {
             {
                 return self.last_look(run, || error);
             }
-            if let Some(deadline) = deadline
-                && local.node.clock.now_ns() >= deadline
-            {
+            if slices.is_late() {
                 return self.last_look(run, || self.too_late(run, limit, knob));
             }
-            let deadline_ns = Cell::new(deadline);
             let Some(probes) = self.idle(run) else {
                 continue;
             };
@@ -316,8 +315,8 @@ impl<T: GraphValue> Output<T> {
                 run,
                 probes: Cell::new(probes),
                 co: me,
-                limit,
-                deadline_ns,
+                limit: Some(slices.next()),
+                deadline_ns: Cell::new(slices.end_ns()),
             });
             let mut blocked = edge.as_ref().map_or(Ok(()), Edge::check);
             if blocked.is_ok() {
@@ -333,18 +332,24 @@ impl<T: GraphValue> Output<T> {
                 at.map(|at| watches.swap_remove(at))
             };
             blocked?;
-            deadline = match left {
-                Some(watch) => watch.deadline_ns.get(),
+            match left {
+                Some(watch) => slices.goes_on(watch.deadline_ns.get()),
                 None if self.has(run) => return Ok(()),
-                // Expired: the time is up by the clock, or another result of the run is there.
-                None => deadline.or(limit.map(|_| 0)),
-            };
+                // Expired, or another result of the run is there.
+                None => {
+                    let now_ns = local.node.clock.now_ns();
+                    slices.is_over(now_ns);
+                    self.core.looks_on(now_ns);
+                }
+            }
         }
     }
 
     fn park(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Result<()> {
         let clock = &self.core.node.clock;
-        let end = end_of(clock.now_ns(), limit);
+        let begin = clock.now_ns();
+        let end = end_of(begin, limit);
+        let mut look = end_of(begin, Some(LOOK_EVERY));
         let event = thread_event();
         self.core.add_sleeper(&event);
         let outcome = loop {
@@ -365,7 +370,11 @@ impl<T: GraphValue> Output<T> {
                 event.cancel_park();
                 break verdict;
             }
-            event.park((end != u64::MAX).then(|| Duration::from_nanos(end - now)));
+            if now >= look {
+                self.core.looks_on(now);
+                look = end_of(now, Some(LOOK_EVERY));
+            }
+            event.park(Some(Duration::from_nanos(end.min(look) - now)));
         };
         self.core.remove_sleeper(&event);
         outcome
@@ -386,6 +395,69 @@ impl<T: GraphValue> Output<T> {
             }
             self.core.over().map(|error| self.last_look(run, || error))
         })
+    }
+}
+
+/// The time of a blocked task, in slices: after each it looks who it waits for (SO-6). The clock is not
+/// read for a wait that is soon over.
+struct Slices {
+    /// The whole.
+    limit: Option<Duration>,
+    /// Its end, once that is known.
+    deadline_ns: Option<u64>,
+    length: Duration,
+    /// The end of the slice, once that is known.
+    end_ns: Option<u64>,
+    now_ns: u64,
+}
+
+impl Slices {
+    fn new(limit: Option<Duration>) -> Self {
+        Self {
+            limit,
+            deadline_ns: None,
+            length: limit.map_or(LOOK_EVERY, |limit| limit.min(LOOK_EVERY)),
+            end_ns: None,
+            now_ns: 0,
+        }
+    }
+
+    fn next(&self) -> Duration {
+        self.length
+    }
+
+    fn end_ns(&self) -> Option<u64> {
+        self.end_ns
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline_ns.is_some_and(|end| self.now_ns >= end)
+    }
+
+    /// Something woke the task before the end of the slice, which is known if the loop has looked.
+    fn goes_on(&mut self, end_ns: Option<u64>) {
+        self.end_ns = end_ns;
+        if let Some(end_ns) = end_ns {
+            self.begins_before(end_ns);
+        }
+    }
+
+    /// The slice was over.
+    fn is_over(&mut self, now_ns: u64) {
+        self.begins_before(now_ns);
+        self.now_ns = now_ns;
+        self.end_ns = None;
+        let left = self
+            .deadline_ns
+            .map_or(u64::MAX, |end| end.saturating_sub(now_ns));
+        self.length = LOOK_EVERY.min(Duration::from_nanos(left));
+    }
+
+    /// The first slice ended, or ends, at `end_ns`: so the wait began its length before.
+    fn begins_before(&mut self, end_ns: u64) {
+        let begin_ns = end_ns.saturating_sub(self.length.as_nanos() as u64);
+        let end = || self.limit.map(|limit| end_of(begin_ns, Some(limit)));
+        self.deadline_ns = self.deadline_ns.or_else(end);
     }
 }
 

@@ -5,6 +5,8 @@ use super::build::{Action, NodeDef};
 use super::core::Core;
 use super::driver::{Parcel, SubmitEdges, SubmitRun};
 use super::inputs::{Destination, DestinationBox, InputNodes, PortBox};
+use super::observe::chart::Chart;
+use super::observe::progress::Progress;
 use super::outputs::{
     CoreBox, FarOutput, OutPortBox, OutputId, OutputNodes, SlotLink, TargetBox, Wire,
 };
@@ -47,6 +49,8 @@ pub(crate) struct Layout<'a> {
     steps: Vec<Option<Box<dyn Step>>>,
     /// Edges to and from other processes.
     wiring: Wiring,
+    /// How far each segment is.
+    progress: Vec<Progress>,
 }
 
 impl<'a> Layout<'a> {
@@ -56,8 +60,13 @@ impl<'a> Layout<'a> {
         outputs: &[usize],
         core: Arc<Core>,
         depth: usize,
-        wiring: Wiring,
+        mut wiring: Wiring,
     ) -> Self {
+        let mut progress = Progress::of(plan.members.len());
+        for (segment, there) in wiring.progress() {
+            progress[segment] = there;
+        }
+        let _first = core.chart.set(Chart::new(nodes, plan, &progress));
         let mut layout = Self {
             nodes,
             plan,
@@ -70,6 +79,7 @@ impl<'a> Layout<'a> {
             heads: plan.members.iter().map(|_| None).collect(),
             steps: nodes.iter().map(|_| None).collect(),
             wiring,
+            progress,
         };
         layout.make_slots(outputs);
         layout
@@ -286,6 +296,7 @@ impl<'a> Layout<'a> {
                 head,
                 stages,
                 after,
+                progress: self.progress[index].clone(),
             });
         }
         self.install_bells(host);

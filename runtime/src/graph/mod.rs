@@ -32,6 +32,7 @@
 //! | `remote` | what of a graph runs in other processes |
 //! | `registry` | the graphs of a node, for death and shutdown |
 //! | `view` | drawings |
+//! | `observe` | what one can see of a running graph |
 
 pub(crate) mod async_step;
 pub(crate) mod bind;
@@ -45,6 +46,7 @@ pub(crate) mod driver;
 pub(crate) mod handle;
 pub(crate) mod inputs;
 pub(crate) mod layout;
+pub(crate) mod observe;
 pub(crate) mod options;
 pub(crate) mod outputs;
 pub(crate) mod plan;

@@ -26,10 +26,12 @@ pub(crate) fn too_many_in_flight(core: &Core, in_flight: usize) -> Error {
 
 /// The same, for as long as the submitter waited.
 pub(crate) fn no_place(core: &Core, limit: Option<Duration>) -> Error {
-    Error::Timeout {
-        what: format!("a place for a run ({} in flight)", core.max_inflight),
-        from_whom: "the actors of a compiled graph".into(),
-        waited: limit.unwrap_or_default(),
-        knob: "CompileOptions::submit_timeout or MASER_CGRAPH_SUBMIT_TIMEOUT",
-    }
+    // The graph is full until its oldest run is over.
+    let oldest = core.locked(|| core.oldest_run());
+    core.timed_out(
+        format!("a place for a run ({} in flight)", core.max_inflight),
+        oldest,
+        limit.unwrap_or_default(),
+        "CompileOptions::submit_timeout or MASER_CGRAPH_SUBMIT_TIMEOUT",
+    )
 }

@@ -5,7 +5,7 @@
 //! on every turn of its scheduler's loop.
 //!
 //! - SG-1 a segment runs one run at a time, in the order of the runs. While a step is blocked the
-//!   segment is `running` and is left alone by the loop. It never runs on the stack of a task that
+//!   segment is at that step and is left alone by the loop. It never runs on the stack of a task that
 //!   waits for it: a step that blocks there would keep the task from its limit, from its actor's
 //!   death and from what only the task itself can give.
 //! - SG-2 an actor's steps run in bind order, and those of one run are over before its first step
@@ -17,6 +17,7 @@
 #![allow(unsafe_code, reason = "steps call methods on type-erased actor states")]
 
 use super::bind::StepInputs;
+use super::observe::progress::Progress;
 use super::plan::After;
 use super::slot::{GraphValue, InPort, OutPort, Slot};
 use crate::actor::core::{Access, ActorCore};
@@ -41,8 +42,8 @@ const RUNS_PER_TURN: usize = 16;
 /// Where a step runs.
 pub(crate) struct Place {
     graph: u64,
-    /// Runs that its segment is through with.
-    runs: Rc<Cell<u64>>,
+    /// How far its segment is.
+    progress: Progress,
     /// SG-4.
     pub(crate) removed: Cell<bool>,
 }
@@ -50,13 +51,30 @@ pub(crate) struct Place {
 impl Place {
     /// The step of this name waits for its turn on an actor.
     pub(crate) fn enter<'a>(
-        &self,
+        &'a self,
         local: &'a Local,
         step: &'static str,
         actor: (NonNull<ActorCore>, Access),
-    ) -> Result<StepEdge<'a>, Error> {
-        let run = (self.graph, self.runs.get());
-        local.node.waits.enter_step(local, step, run, actor)
+    ) -> Result<HeldUp<'a>, Error> {
+        let run = (self.graph, self.progress.runs());
+        let edge = local.node.waits.enter_step(local, step, run, actor)?;
+        self.progress.is_held_up(local.node.clock.now_ns());
+        Ok(HeldUp {
+            progress: &self.progress,
+            _edge: edge,
+        })
+    }
+}
+
+/// A step that waits for its turn on its actor.
+pub(crate) struct HeldUp<'a> {
+    progress: &'a Progress,
+    _edge: StepEdge<'a>,
+}
+
+impl Drop for HeldUp<'_> {
+    fn drop(&mut self) {
+        self.progress.goes_on();
     }
 }
 
@@ -272,6 +290,7 @@ pub(crate) struct SegmentParts {
     pub(crate) stages: Vec<Stage>,
     /// Segments that must be through with a run before this one begins it.
     pub(crate) after: Vec<After>,
+    pub(crate) progress: Progress,
 }
 
 /// See the module's page.
@@ -281,32 +300,30 @@ pub(crate) struct Segment {
     head: RefCell<Box<dyn Head>>,
     stages: RefCell<Vec<Stage>>,
     /// Runs that another segment is through with, and how many ahead it has to be (SG-2).
-    after: Vec<(Rc<Cell<u64>>, u64)>,
-    /// Runs that this one is through with.
-    runs: Rc<Cell<u64>>,
-    running: Cell<bool>,
+    after: Vec<(Progress, u64)>,
+    /// How far this one is.
+    progress: Progress,
     place: Place,
 }
 
 /// Puts the segments of a graph that live on this scheduler into its list.
 pub(crate) fn install(parts: Vec<SegmentParts>, graph: u64, local: &Local) {
-    let runs: HashMap<usize, Rc<Cell<u64>>> = parts
+    let progress: HashMap<usize, Progress> = parts
         .iter()
-        .map(|part| (part.index, Rc::default()))
+        .map(|part| (part.index, part.progress.clone()))
         .collect();
     // Segments that share an actor share its scheduler, so all of them are here.
-    let through = |after: &After| (runs[&after.segment].clone(), after.ahead);
+    let through = |after: &After| (progress[&after.segment].clone(), after.ahead);
     let made = parts.into_iter().map(|part| -> Rc<dyn Source> {
         Rc::new(Segment {
             graph,
             head: RefCell::new(part.head),
             stages: RefCell::new(part.stages),
             after: part.after.iter().map(through).collect(),
-            runs: runs[&part.index].clone(),
-            running: Cell::new(false),
+            progress: part.progress.clone(),
             place: Place {
                 graph,
-                runs: runs[&part.index].clone(),
+                progress: part.progress,
                 removed: Cell::new(false),
             },
         })
@@ -318,7 +335,7 @@ pub(crate) fn install(parts: Vec<SegmentParts>, graph: u64, local: &Local) {
 unsafe impl Source for Segment {
     #[inline]
     fn idle(&self) -> Option<Probes> {
-        if self.running.get() {
+        if self.progress.is_running() {
             return Some(Probes::always());
         }
         let idle = self.head.borrow().idle();
@@ -331,19 +348,20 @@ unsafe impl Source for Segment {
     fn serve(self: Rc<Self>, local: &Local) -> bool {
         let mut any = false;
         for _ in 0..RUNS_PER_TURN {
-            if self.running.get() || !self.is_its_turn() || !self.head.borrow_mut().try_load() {
+            if self.progress.is_running()
+                || !self.is_its_turn()
+                || !self.head.borrow_mut().try_load()
+            {
                 break;
             }
             any = true;
-            self.running.set(true);
             self.run_stages(local);
             if self.place.removed.get() {
-                // It stays `running`: nobody looks at it any more.
+                // It stays where it is: nobody looks at it any more.
                 break;
             }
             self.head.borrow_mut().finish();
-            self.running.set(false);
-            self.runs.set(self.runs.get() + 1);
+            self.progress.end();
         }
         any
     }
@@ -354,7 +372,7 @@ unsafe impl Source for Segment {
 
     fn was_removed(&self, local: &Local) {
         self.place.removed.set(true);
-        if self.running.get() {
+        if self.progress.is_running() {
             local.wake_all();
         }
     }
@@ -365,14 +383,15 @@ impl Segment {
     #[inline(always)]
     fn is_its_turn(&self) -> bool {
         let mut others = self.after.iter();
-        others.all(|(through, ahead)| through.get() >= self.runs.get() + ahead)
+        others.all(|(other, ahead)| other.runs() >= self.progress.runs() + ahead)
     }
 
     #[inline(always)]
     fn run_stages(&self, local: &Local) {
         // SG-1: only the one run borrows the list, also while a step of it is blocked.
         let mut stages = self.stages.borrow_mut();
-        for stage in stages.iter_mut() {
+        for (number, stage) in stages.iter_mut().enumerate() {
+            self.progress.step(number);
             stage.step.run(local, &self.place);
             // SG-4.
             if self.place.removed.get() {

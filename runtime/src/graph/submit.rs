@@ -132,7 +132,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
         }
     }
 
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         let mut held = 0;
         self.core.locked(|| {
             O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| {

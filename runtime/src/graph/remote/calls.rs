@@ -22,6 +22,7 @@ use super::ringer::Ringer;
 use super::step::PackedSlot;
 use crate::error::Result;
 use crate::executor::sources::{Probes, never};
+use crate::graph::observe::progress::Progress;
 use crate::graph::segment::Head;
 use maser_shm::channel::call_slot::{Callee, Caller, call_bytes, callee_in, caller_in};
 use maser_shm::channel::{PeerFault, Probe, Shared};
@@ -120,6 +121,8 @@ pub(crate) struct Answering {
     output: Arc<PackedSlot>,
     /// All slots of the segment.
     slots: Vec<Arc<PackedSlot>>,
+    /// What the driver sees of the segment (SO-5).
+    shown: Progress,
     questions: Taker,
     answers: PoolWriter,
     lender: Lender,
@@ -132,6 +135,7 @@ pub(crate) struct AnsweringParts {
     pub(crate) input: Arc<PackedSlot>,
     pub(crate) output: Arc<PackedSlot>,
     pub(crate) slots: Vec<Arc<PackedSlot>>,
+    pub(crate) shown: Progress,
     pub(crate) questions: PoolReader,
     pub(crate) answers: PoolWriter,
     pub(crate) lender: Lender,
@@ -148,6 +152,7 @@ impl Answering {
             input: parts.input,
             output: parts.output,
             slots: parts.slots,
+            shown: parts.shown,
             questions: Taker::new(parts.questions, parts.origin),
             answers: parts.answers,
             lender: parts.lender,
@@ -232,5 +237,6 @@ impl Head for Answering {
         for slot in &self.slots {
             slot.with(Packed::was_read);
         }
+        self.shown.end();
     }
 }

@@ -9,6 +9,7 @@ use crate::actor::handle;
 use crate::error::{Error, Result};
 use crate::graph::build::{Action, Elsewhere, NodeDef};
 use crate::graph::core::Core;
+use crate::graph::observe::progress::Progress;
 use crate::graph::plan::Plan;
 use crate::node::Node;
 use crate::object::reference;
@@ -101,6 +102,8 @@ pub(super) struct Draft<'a> {
     pub(super) edges: Vec<Spec>,
     pub(super) pairs: BTreeMap<(Process, Process), Pair>,
     pub(super) edge_bytes: usize,
+    /// Where each segment of a worker says how far it is.
+    pub(super) progress_at: BTreeMap<usize, usize>,
     /// The only edge is a call slot.
     pub(super) is_calls: bool,
 }
@@ -152,6 +155,16 @@ impl Draft<'_> {
                 memory: None,
             };
             self.pairs.insert((DRIVER, process), pair);
+        }
+        for segment in 0..self.plan.members.len() {
+            let (process, _) = self.place(segment);
+            if process == DRIVER {
+                continue;
+            }
+            if let Some(pair) = self.pairs.get_mut(&(DRIVER, process)) {
+                self.progress_at.insert(segment, pair.bytes);
+                pair.bytes += Progress::BYTES;
+            }
         }
         if self.is_calls {
             let mut nodes = 0..self.nodes.len();
@@ -315,6 +328,7 @@ impl Draft<'_> {
         let after = self.plan.after[segment].iter();
         Ok(PartSegment {
             index: segment as u32,
+            progress_at: self.progress_at.get(&segment).map_or(0, |at| *at as u64),
             slots: slots.len() as u32,
             after: after
                 .map(|after| (after.segment as u32, after.ahead))

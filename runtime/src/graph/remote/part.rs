@@ -14,6 +14,8 @@ use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, Pa
 use crate::error::Error;
 use crate::executor::block_on::Alarm;
 use crate::executor::sources::Probes;
+use crate::graph::observe::progress::Progress;
+use crate::graph::observe::words::Words;
 use crate::graph::plan::After;
 use crate::graph::segment::{Edges, Head, SegmentParts, Stage};
 use crate::graph::slot::{InPort, OutPort};
@@ -204,7 +206,7 @@ impl Near {
         end: &EdgeEnd,
         depth: usize,
         gate: u32,
-        slots: &Slots,
+        (slots, shown): (&Slots, Progress),
         (input, output): (Arc<PackedSlot>, Arc<PackedSlot>),
     ) -> Result<Answering, Problem> {
         let region = self.region(end)?;
@@ -218,6 +220,7 @@ impl Near {
             input,
             output,
             slots: slots.slots.clone(),
+            shown,
             lender: self.lender(end),
             questions: PoolReader::new(there, inbox, (self.graph, end.edge)).map_err(told)?,
             answers: PoolWriter::new(back, self.hand_over(&back_end)).map_err(told)?,
@@ -298,6 +301,9 @@ fn one(
     depth: usize,
     gate: u32,
 ) -> Result<SegmentParts, Problem> {
+    let shown = segment.progress_at as usize;
+    let shown = near.memory.region(shown, Progress::BYTES).map_err(told)?;
+    let shown = Progress::new(Words::of_region(shown));
     let head: Box<dyn Head> = match segment.head {
         PartHead::Edges(edges) => {
             let mut ports: Vec<Box<dyn InPort>> = Vec::new();
@@ -313,6 +319,7 @@ fn one(
             Box::new(PartEdges {
                 edges: Edges::new(ports),
                 slots: slots.slots.clone(),
+                shown: shown.clone(),
             })
         }
         PartHead::CallSlot { at, input, output } => {
@@ -324,12 +331,14 @@ fn one(
                 Some(output) => output.clone(),
                 None => return Err(format!("there is no slot {output}")),
             };
-            Box::new(near.answering(&at, depth, gate, slots, (input, output))?)
+            let shown = shown.clone();
+            Box::new(near.answering(&at, depth, gate, (slots, shown), (input, output))?)
         }
     };
     let mut stages = Vec::new();
-    for step in segment.steps {
-        stages.push(stage(near, step, slots, depth, gate)?);
+    for (number, step) in segment.steps.into_iter().enumerate() {
+        let place = (shown.clone(), number);
+        stages.push(stage(near, step, slots, place, (depth, gate))?);
     }
     let after = segment.after.iter().map(|(segment, ahead)| After {
         segment: *segment as usize,
@@ -340,6 +349,7 @@ fn one(
         head,
         stages,
         after: after.collect(),
+        progress: Progress::alone(),
     })
 }
 
@@ -347,8 +357,8 @@ fn stage(
     near: &Near,
     step: PartStep,
     slots: &mut Slots,
-    depth: usize,
-    gate: u32,
+    place: (Progress, usize),
+    (depth, gate): (usize, u32),
 ) -> Result<Stage, Problem> {
     let function = registry::at(step.function).map_err(told)?;
     let meta = (function.meta)();
@@ -410,6 +420,8 @@ fn stage(
         inputs,
         out: result,
         alarm: Alarm::default(),
+        shown: place.0,
+        number: place.1,
     });
     Ok(Stage { step, out })
 }
@@ -418,6 +430,8 @@ fn stage(
 struct PartEdges {
     edges: Edges,
     slots: Vec<Arc<PackedSlot>>,
+    /// What the driver sees of the segment (SO-5).
+    shown: Progress,
 }
 
 impl Head for PartEdges {
@@ -436,6 +450,7 @@ impl Head for PartEdges {
         for slot in &self.slots {
             slot.with(Packed::was_read);
         }
+        self.shown.end();
     }
 }
 

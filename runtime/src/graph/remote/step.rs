@@ -16,6 +16,7 @@ use crate::error::{Error, Fault};
 use crate::executor::block_on::Alarm;
 use crate::executor::local::{Frame, Local};
 use crate::graph::async_step::{Turn, may_begin, wait_for_turn};
+use crate::graph::observe::progress::Progress;
 use crate::graph::segment::{Place, Step};
 use crate::object::scope;
 use crate::task::args::ValueArg;
@@ -262,6 +263,9 @@ pub(crate) struct PartStepHere {
     pub(crate) out: Arc<PackedSlot>,
     /// Used by one run at a time.
     pub(crate) alarm: Alarm,
+    /// What the driver sees of the segment (SO-5), and the number of this step in it.
+    pub(crate) shown: Progress,
+    pub(crate) number: usize,
 }
 
 // SAFETY: AC-2: it is made and used on the actor's home; the part holds a handle of the actor.
@@ -287,6 +291,7 @@ impl PartStepHere {
 impl Step for PartStepHere {
     #[inline]
     fn run(&self, local: &Local, place: &Place) {
+        self.shown.step(self.number);
         let mut inputs = self.inputs.iter().map(PartInput::get).enumerate();
         if let Some((at, input)) = inputs.find(|(_, input)| input.is_error()) {
             return self.pass_on(at, input);
@@ -295,10 +300,13 @@ impl Step for PartStepHere {
         // SAFETY: the part holds a handle.
         let actor = self.actor.as_ref().map(|actor| unsafe { actor.as_ref() });
         if let (Some(core), Some(actor)) = (self.actor, actor) {
-            if !may_begin(actor, access)
-                && let Err(error) = wait_for_turn(self.meta.name, core, access, local, place)
-            {
-                return self.give_up(&Fault::new(error));
+            if !may_begin(actor, access) {
+                self.shown.is_held_up(local.node.clock.now_ns());
+                let turn = wait_for_turn(self.meta.name, core, access, local, place);
+                self.shown.goes_on();
+                if let Err(error) = turn {
+                    return self.give_up(&Fault::new(error));
+                }
             }
             actor.begin(access);
         }

@@ -9,6 +9,7 @@ use super::plain::{NotPlain as _, PlainProbe};
 use super::pool::{HandOver, PoolReader, PoolWriter};
 use super::ringer::Ringer;
 use crate::error::Error;
+use crate::graph::observe::progress::Progress;
 use crate::graph::segment::Head;
 use maser_shm::control::{ControlMemory, Region};
 use proptest::prelude::*;
@@ -212,6 +213,7 @@ fn questions_and_answers_of_any_length_share_their_line() {
         input: Arc::default(),
         output: Arc::default(),
         slots: Vec::new(),
+        shown: Progress::alone(),
         lender: Lender::Nobody,
         questions: PoolReader::new(there, inbox, KEY).unwrap(),
         answers: PoolWriter::new(back, hand_over(&back_inbox)).unwrap(),

@@ -22,6 +22,8 @@ pub(crate) struct Part {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PartSegment {
     pub(crate) index: u32,
+    /// Where it says how far it is, in the memory that driver and worker share.
+    pub(crate) progress_at: u64,
     /// Places of values.
     pub(crate) slots: u32,
     /// Segments that must be ahead of it, and how far.

@@ -20,6 +20,8 @@ use crate::error::Result;
 use crate::executor::letter;
 use crate::graph::build::{Action, NodeDef};
 use crate::graph::core::Core;
+use crate::graph::observe::progress::Progress;
+use crate::graph::observe::words::Words;
 use crate::graph::plan::Plan;
 use crate::worker::part::{Request, ToPart};
 use crate::worker::peer::Peer;
@@ -34,6 +36,7 @@ pub(crate) struct Wiring {
     receivers: HashMap<(usize, usize), EdgeReceiver>,
     outputs: HashMap<usize, Vec<EdgeReceiver>>,
     ticks: Vec<EdgeSender>,
+    progress: Vec<(usize, Progress)>,
     requests: Vec<Request>,
     /// Of each process that sends results.
     pub(crate) bells: Vec<Waiting>,
@@ -146,6 +149,7 @@ impl Wiring {
             receivers: HashMap::new(),
             outputs: HashMap::new(),
             ticks: Vec::new(),
+            progress: Vec::new(),
             requests: Vec::new(),
             bells: Vec::new(),
             is_calls: false,
@@ -179,6 +183,7 @@ impl Wiring {
             edges: Vec::new(),
             pairs: BTreeMap::new(),
             edge_bytes: bytes.next_multiple_of(REGION_ALIGN),
+            progress_at: BTreeMap::new(),
             is_calls,
         };
         if draft.peers.is_empty() {
@@ -210,6 +215,14 @@ impl Wiring {
 
     /// GW-1.
     fn open(&mut self, draft: &Draft<'_>) -> Result<()> {
+        for (segment, at) in &draft.progress_at {
+            let pair = draft.pairs.get(&(DRIVER, draft.place(*segment).0));
+            if let Some(memory) = pair.and_then(|pair| pair.memory.as_ref()) {
+                let region = memory.region(*at, Progress::BYTES).map_err(refused)?;
+                let progress = Progress::new(Words::of_region(region));
+                self.progress.push((*segment, progress));
+            }
+        }
         for spec in &draft.edges {
             match spec.carries {
                 Carries::Value(node, reader) if spec.from.0 == DRIVER => {
@@ -301,6 +314,11 @@ impl Wiring {
     /// The edge of the next output that `node`, which runs elsewhere, is.
     pub(crate) fn output(&mut self, node: usize) -> Option<EdgeReceiver> {
         self.outputs.get_mut(&node).and_then(Vec::pop)
+    }
+
+    /// How far the segments elsewhere are.
+    pub(crate) fn progress(&mut self) -> Vec<(usize, Progress)> {
+        std::mem::take(&mut self.progress)
     }
 
     /// The edges that begin segments elsewhere.

@@ -1,0 +1,143 @@
+//! The steps and segments of a compiled graph as its driver knows them, by name.
+//!
+//! - SO-6 a segment does not say when it came to where it is. Whoever waits long looks now and then, and
+//!   what looks the same since has been so for at least that long.
+#![allow(unsafe_code, reason = "reads the names of actors")]
+
+use super::progress::{Look, Progress};
+use crate::graph::build::{Action, NodeDef};
+use crate::graph::plan::{After, Plan};
+use crate::worker::peer::Peer;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Who wait for a graph look at its segments this often.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The actor of a step.
+pub(crate) struct ActorSite {
+    /// As errors name it.
+    pub(crate) display: String,
+    /// Its process, if that is another one.
+    pub(crate) process: Option<Arc<Peer>>,
+}
+
+/// A node.
+pub(crate) struct Site {
+    name: Option<String>,
+    function: &'static str,
+    pub(crate) actor: Option<Arc<ActorSite>>,
+    /// Its segment and its number there; `usize::MAX` for inputs.
+    pub(crate) segment: usize,
+    pub(crate) number: usize,
+    /// The nodes that it reads.
+    pub(crate) reads: Vec<usize>,
+}
+
+/// Steps that run one after the other.
+pub(crate) struct SegmentSite {
+    pub(crate) members: Vec<usize>,
+    pub(crate) after: Vec<After>,
+    pub(crate) progress: Progress,
+}
+
+/// Where a segment was when it was first seen there.
+#[derive(Clone, Copy)]
+struct Seen {
+    look: Look,
+    since_ns: u64,
+}
+
+/// See the module's page.
+pub(crate) struct Chart {
+    pub(crate) sites: Vec<Site>,
+    pub(crate) segments: Vec<SegmentSite>,
+    seen: Mutex<Vec<Option<Seen>>>,
+}
+
+impl Chart {
+    pub(crate) fn new(nodes: &[NodeDef], plan: &Plan, progress: &[Progress]) -> Self {
+        let mut actors = HashMap::new();
+        let mut numbers = vec![0; nodes.len()];
+        for members in &plan.members {
+            for (number, node) in members.iter().enumerate() {
+                numbers[*node] = number;
+            }
+        }
+        let site = |(index, def): (usize, &NodeDef)| Site {
+            name: def.name.clone(),
+            function: def.meta.name,
+            actor: actor_of(def, &mut actors),
+            segment: plan.segment[index],
+            number: numbers[index],
+            reads: def.reads.clone(),
+        };
+        let sites = nodes.iter().enumerate().map(site).collect();
+        let segment = |(index, members): (usize, &Vec<usize>)| SegmentSite {
+            members: members.clone(),
+            after: plan.after[index].clone(),
+            progress: progress[index].clone(),
+        };
+        Self {
+            sites,
+            segments: plan.members.iter().enumerate().map(segment).collect(),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// `#3 Echo::echo`.
+    pub(crate) fn label(&self, node: usize) -> String {
+        let site = &self.sites[node];
+        let name = site.name.as_deref().unwrap_or(site.function);
+        format!("#{node} {name}")
+    }
+
+    /// The name of the actor of a node.
+    pub(crate) fn actor(&self, node: usize) -> Option<String> {
+        let actor = self.sites[node].actor.as_ref()?;
+        Some(actor.display.clone())
+    }
+
+    /// Looks at all segments, and since when each of them was seen where it is (SO-6).
+    pub(crate) fn look(&self, now_ns: u64) -> Vec<(Look, Duration)> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.resize(self.segments.len(), None);
+        let looks = self.segments.iter().zip(&mut *seen).map(|(segment, seen)| {
+            let look = segment.progress.look();
+            let since_ns = match seen {
+                Some(seen) if seen.look == look => seen.since_ns,
+                _ => now_ns,
+            };
+            *seen = Some(Seen { look, since_ns });
+            (look, Duration::from_nanos(now_ns.saturating_sub(since_ns)))
+        });
+        looks.collect()
+    }
+}
+
+/// The actor of a node, once for all its nodes.
+fn actor_of(def: &NodeDef, known: &mut HashMap<usize, Arc<ActorSite>>) -> Option<Arc<ActorSite>> {
+    let Action::Call {
+        actor: Some(actor), ..
+    } = &def.action
+    else {
+        return None;
+    };
+    let site = known
+        .entry(actor.core.get().addr().get())
+        .or_insert_with(|| {
+            Arc::new(match &actor.elsewhere {
+                Some(elsewhere) => ActorSite {
+                    display: elsewhere.name.clone(),
+                    process: Some(elsewhere.peer.clone()),
+                },
+                None => ActorSite {
+                    // SAFETY: AC-1, the node holds a handle.
+                    display: unsafe { actor.core.get().as_ref() }.display_name(),
+                    process: None,
+                },
+            })
+        });
+    Some(site.clone())
+}
