@@ -2,7 +2,6 @@
 //!
 //! - SO-6 a segment does not say when it came to where it is. Whoever waits long looks now and then, and
 //!   what looks the same since has been so for at least that long.
-#![allow(unsafe_code, reason = "reads the names of actors")]
 
 use super::progress::{Look, Progress};
 use crate::graph::build::{Action, NodeDef};
@@ -127,16 +126,9 @@ fn actor_of(def: &NodeDef, known: &mut HashMap<usize, Arc<ActorSite>>) -> Option
     let site = known
         .entry(actor.core.get().addr().get())
         .or_insert_with(|| {
-            Arc::new(match &actor.elsewhere {
-                Some(elsewhere) => ActorSite {
-                    display: elsewhere.name.clone(),
-                    process: Some(elsewhere.peer.clone()),
-                },
-                None => ActorSite {
-                    // SAFETY: AC-1, the node holds a handle.
-                    display: unsafe { actor.core.get().as_ref() }.display_name(),
-                    process: None,
-                },
+            Arc::new(ActorSite {
+                display: actor.name(),
+                process: actor.elsewhere.as_ref().map(|there| there.peer.clone()),
             })
         });
     Some(site.clone())
