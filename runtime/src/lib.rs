@@ -90,6 +90,7 @@ pub use crate::graph::schedule::{
     Schedule, ScheduledEdge,
 };
 pub use crate::graph::slot::GraphValue;
+pub use crate::graph::transport::{Device, OrName, TensorTransport};
 pub use crate::graph::view;
 pub use crate::object::array::{Array, ArrayMut};
 pub use crate::object::bytes::Bytes;

@@ -18,6 +18,8 @@
 //! | [`step_options`] | tasks with options |
 //! | [`schedule`] | what a graph says of its own order |
 //! | [`drawings`] | what graphs look like, before and after they are compiled |
+//! | [`transports`] | how values of nodes travel, and what cannot be |
+//! | [`deadlocks`] | orders that would wait in a circle |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`seed_000`] | the programs of the quickstart |
 //! | [`seed_001`] | the programs of the troubleshooting page that need no GPU |
@@ -25,6 +27,7 @@
 mod actors;
 mod async_steps;
 mod callers;
+mod deadlocks;
 mod deaths;
 mod drawings;
 mod endings;
@@ -40,5 +43,6 @@ mod seed_001;
 mod shapes;
 mod stalls;
 mod step_options;
+mod transports;
 mod waiters;
 mod written;

@@ -22,6 +22,8 @@ struct Step {
     waits: bool,
     /// An output also if another step reads it.
     is_output: bool,
+    /// Its value goes by synchronous pairs, if they can take it.
+    is_gloo: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ struct Case {
     homes: Vec<Index>,
     steps: Vec<Step>,
     max_inflight: usize,
+    /// READs of pairs are moved up.
+    overlap: bool,
     /// Of each run: how many runs are submitted before its results are asked for, and whether its
     /// refs are dropped instead.
     runs: Vec<(usize, bool)>,
@@ -44,15 +48,19 @@ fn step() -> impl Strategy<Value = Step> {
         prop_oneof![12 => Just(0), 1 => 2..5_u64],
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
     )
-        .prop_map(|(actor, first, second, fails, waits, is_output)| Step {
-            actor,
-            first,
-            second,
-            fails,
-            waits,
-            is_output,
-        })
+        .prop_map(
+            |(actor, first, second, fails, waits, is_output, is_gloo)| Step {
+                actor,
+                first,
+                second,
+                fails,
+                waits,
+                is_output,
+                is_gloo,
+            },
+        )
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -61,19 +69,23 @@ fn case() -> impl Strategy<Value = Case> {
         prop::collection::vec(any::<Index>(), 1..6),
         prop::collection::vec(step(), 1..24),
         1..8_usize,
+        any::<bool>(),
         prop::collection::vec((0..12_usize, prop::bool::weighted(0.2)), 1..24),
     )
-        .prop_map(|(schedulers, homes, mut steps, max_inflight, runs)| {
-            // The input has to be read.
-            steps[0].second = Ok(steps[0].first);
-            Case {
-                schedulers,
-                homes,
-                steps,
-                max_inflight,
-                runs,
-            }
-        })
+        .prop_map(
+            |(schedulers, homes, mut steps, max_inflight, overlap, runs)| {
+                // The input has to be read.
+                steps[0].second = Ok(steps[0].first);
+                Case {
+                    schedulers,
+                    homes,
+                    steps,
+                    max_inflight,
+                    overlap,
+                    runs,
+                }
+            },
+        )
 }
 
 impl Case {
@@ -88,6 +100,22 @@ impl Case {
         }
         let is_output = |at: &usize| self.steps[at - 1].is_output || !read[*at];
         (1..=self.steps.len()).filter(is_output).collect()
+    }
+}
+
+impl Case {
+    /// Whether a synchronous pair can take the value of the node at `at`: the driver does not read it,
+    /// and somebody else than its own actor does.
+    fn is_gloo(&self, at: usize) -> bool {
+        let actor_of = |step: &Step| step.actor.map(|actor| actor.index(self.homes.len()));
+        let writer = &self.steps[at - 1];
+        let is_read = |(before, step): (usize, &Step)| {
+            let reads = step.first.index(before) == at
+                || step.second.is_ok_and(|second| second.index(before) == at);
+            reads && (actor_of(step).is_none() || actor_of(step) != actor_of(writer))
+        };
+        let is_output = self.outputs().contains(&at);
+        writer.is_gloo && !is_output && (1..).zip(&self.steps).any(is_read)
     }
 }
 
@@ -189,6 +217,10 @@ fn write(case: &Case, actors: &[Actor<Calculator>], input: Node<u64>) -> Vec<Nod
             }
             (None, Err(constant)) => plain::bind(first, constant, fails, waits),
         });
+        let at = nodes.len() - 1;
+        if case.is_gloo(at) {
+            nodes[at] = nodes[at].with_tensor_transport("gloo");
+        }
     }
     case.outputs().into_iter().map(|at| nodes[at]).collect()
 }
@@ -200,11 +232,21 @@ fn run(case: &Case) -> maser::Result<Vec<Option<Vec<Option<u64>>>>> {
     let actors: Vec<_> = homes
         .map(|at| Calculator::options().scheduler(at).remote())
         .collect();
-    let options = CompileOptions {
-        max_inflight: Some(case.max_inflight),
-        ..Default::default()
+    let compile = |overlap| {
+        let options = CompileOptions {
+            max_inflight: Some(case.max_inflight),
+            overlap_communication: Some(overlap),
+            ..Default::default()
+        };
+        Graph::new(|input: Node<u64>| write(case, &actors, input)).compile_with(options)
     };
-    let graph = Graph::new(|input: Node<u64>| write(case, &actors, input)).compile_with(options)?;
+    let graph = match compile(case.overlap) {
+        // With overlap no order deadlocks.
+        Err(Error::Graph { problem, .. }) if !case.overlap && problem.contains("deadlock") => {
+            compile(true)?
+        }
+        other => other?,
+    };
     let values = |refs: Refs| {
         refs.into_iter()
             .rev()

@@ -8,6 +8,7 @@ mod checkpoints;
 mod graph_actors;
 mod graph_ends;
 mod graph_handles;
+mod graph_pairs;
 mod graph_sight;
 mod graphs;
 mod handles;

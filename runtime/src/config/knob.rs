@@ -73,6 +73,9 @@ knobs! {
     GRAPH_MAX_BUFFERED_RESULTS: "graph_max_buffered_results" "MASER_CGRAPH_MAX_BUFFERED_RESULTS" ["results"]
         "1000", "1 to 1000000000",
         "results of one graph that may wait to be fetched";
+    GRAPH_OVERLAP_COMMUNICATION: "graph_overlap_communication" "MASER_CGRAPH_OVERLAP_COMMUNICATION" [""]
+        "false", "true or false",
+        "move reads of synchronous pairs up before the computations of their actor";
     ERROR_LOG_LEN: "error_log_len" "MASER_ERROR_LOG_LEN" ["errors"]
         "1000", "0 to 1000000",
         "errors that are remembered, the oldest goes first";

@@ -51,6 +51,7 @@ pub struct Config {
     graph_teardown_timeout: Option<Timeout>,
     graph_max_inflight: Option<usize>,
     graph_max_buffered_results: Option<usize>,
+    graph_overlap_communication: Option<bool>,
     error_log_len: Option<usize>,
     id_seed: Option<u64>,
     name_stack_overflows: Option<bool>,
@@ -200,6 +201,16 @@ impl Config {
     /// 1 to 1,000,000,000; default 1,000; `MASER_CGRAPH_MAX_BUFFERED_RESULTS`.
     pub fn graph_max_buffered_results(mut self, results: usize) -> Self {
         self.graph_max_buffered_results = Some(results);
+        self
+    }
+
+    /// Whether reads of synchronous pairs (transport `gloo`) of a graph are moved up before the
+    /// computations of their actor, so that a writer waits only until the value of the run before was
+    /// used.
+    ///
+    /// Default false; `MASER_CGRAPH_OVERLAP_COMMUNICATION`.
+    pub fn graph_overlap_communication(mut self, overlap: bool) -> Self {
+        self.graph_overlap_communication = Some(overlap);
         self
     }
 

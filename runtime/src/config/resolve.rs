@@ -372,6 +372,11 @@ impl Config {
                 knob::MAX_BUFFERED_RESULTS,
                 1000,
             )?,
+            graph_overlap_communication: switch(
+                &knob::GRAPH_OVERLAP_COMMUNICATION,
+                self.graph_overlap_communication,
+                false,
+            )?,
             error_log_len: count(
                 &knob::ERROR_LOG_LEN,
                 self.error_log_len,

@@ -146,6 +146,8 @@ pub struct Settings {
     pub graph_max_inflight: usize,
     /// Results of one graph that may wait to be fetched.
     pub graph_max_buffered_results: usize,
+    /// Whether reads of synchronous pairs are moved up before the computations of their actor.
+    pub graph_overlap_communication: bool,
     /// Errors that are remembered.
     pub error_log_len: usize,
     /// Seed of all ids; `None` takes one from the operating system.

@@ -12,6 +12,7 @@ use super::segment::{MethodStep, Step, TaskStep};
 use super::slot::{GraphValue, Slot, ValueType, slot_of};
 use super::source::{SlotsPtr, Sources};
 use super::step_options::StepOptions;
+use super::transport::Wanted;
 use crate::actor::address::SendCore;
 use crate::actor::call::{ByAsync, ByAsyncMut, ByMut, ByRef, Method, call};
 use crate::actor::core::{Access, ActorCore};
@@ -40,6 +41,7 @@ fn define<T: GraphValue>(
         reads: ids.iter().map(|id| id.index).collect(),
         args: args.iter().map(|id| id.map(|id| id.index)).collect(),
         constant: Box::new(move |index, to| sources.constant(index, to)),
+        wanted: Wanted::default(),
         value: ValueType::of::<T>(),
         clone_ref: clone_ref::<T>,
     };

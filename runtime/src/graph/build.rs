@@ -5,6 +5,7 @@ use super::outputs::OutputNodes;
 use super::segment::Step;
 use super::slot::{GraphValue, ValueType};
 use super::step_options::Reserved;
+use super::transport::Wanted;
 use crate::actor::address::SendCore;
 use crate::error::{Error, Result};
 use crate::object::reference::Ref;
@@ -110,6 +111,8 @@ pub(crate) struct NodeDef {
     /// The same for each argument, none for a constant.
     pub(crate) args: Vec<Option<usize>>,
     pub(crate) constant: Constant,
+    /// How its value is to travel.
+    pub(crate) wanted: Wanted,
     pub(crate) value: ValueType,
     /// Clones a `Ref<T>`.
     pub(crate) clone_ref: fn(&dyn Any) -> Box<dyn Any>,
@@ -189,6 +192,28 @@ pub(crate) fn add<T: GraphValue>(
     })
 }
 
+/// Changes a node of the graph that is being written on this thread; `body` gets its label and says
+/// what is wrong with the change.
+pub(crate) fn change(node: NodeId, body: impl FnOnce(&mut NodeDef, String) -> Option<Error>) {
+    BUILDER.with(|builder| {
+        let mut builder = builder.borrow_mut();
+        let Some(builder) = builder.as_mut() else {
+            return;
+        };
+        if node.graph != builder.graph {
+            builder.problem.get_or_insert(Error::Graph {
+                node: format!("#{}", node.index),
+                problem: "it is changed in a graph that it is not a node of".into(),
+                remedy: "say everything of a node inside the closure of its own Graph::new".into(),
+            });
+        } else if let Some(def) = builder.nodes.get_mut(node.index) {
+            let label = def.label(node.index);
+            let problem = body(def, label);
+            builder.problem = builder.problem.take().or(problem);
+        }
+    });
+}
+
 /// Adds the `n`th input.
 pub(crate) fn add_input<T: GraphValue>(n: usize) -> Node<T> {
     let def = NodeDef {
@@ -198,6 +223,7 @@ pub(crate) fn add_input<T: GraphValue>(n: usize) -> Node<T> {
         reads: Vec::new(),
         args: Vec::new(),
         constant: Box::new(|_, _| {}),
+        wanted: Wanted::default(),
         value: ValueType::of::<T>(),
         clone_ref: clone_ref::<T>,
     };

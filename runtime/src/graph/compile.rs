@@ -11,7 +11,9 @@ use super::plan::{check, lay_out};
 use super::registry::shut_down;
 use super::remote::draft::peers;
 use super::remote::wiring::Wiring;
+use super::rendezvous::Pairs;
 use super::schedule::Shape;
+use super::transport;
 use crate::actor::address::HeldCore;
 use crate::error::Result;
 use crate::node::Node as HostNode;
@@ -42,8 +44,15 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         let mut outputs = Vec::new();
         self.outputs.visit(&mut |id| outputs.push(id.0.index));
         check(&self.nodes, &outputs, &host)?;
+        transport::check(&self.nodes, &outputs)?;
         let mut limits = limits_of(&options, &host, outputs.len())?;
-        let plan = lay_out(&self.nodes, &host);
+        let overlap = options
+            .overlap_communication
+            .unwrap_or(host.settings.graph_overlap_communication);
+        let pairs = Pairs::new(&self.nodes, overlap);
+        pairs.check(&self.nodes)?;
+        let plan = lay_out(&self.nodes, &pairs, &host);
+        let tokens = pairs.tokens(&plan);
         let segments = plan.segment.iter().filter(|at| **at != usize::MAX);
         limits.segments = segments.max().map_or(0, |last| last + 1);
         let mut homes: Vec<usize> = plan
@@ -71,6 +80,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             &self.nodes,
             &plan,
             &outputs,
+            &tokens,
             &core,
             limits.max_inflight,
             O::IS_ONE,
@@ -85,6 +95,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         );
         let (submit, outs) = layout.connect::<I, O>(&self.outputs);
         let is_call_slot = layout.is_call_slot();
+        layout.signal(&tokens);
         layout.install(&host);
         if host.graphs.add(&core) {
             // An actor may have died meanwhile.
@@ -107,6 +118,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
                 nodes: self.nodes,
                 plan,
                 outputs,
+                pairs,
                 is_call_slot,
             },
         })

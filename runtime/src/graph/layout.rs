@@ -17,8 +17,10 @@ use super::remote::edge::EdgeSender;
 use super::remote::packet::EMPTY;
 use super::remote::ports::NodeCodec;
 use super::remote::wiring::Wiring;
+use super::rendezvous::{TOKENS, Token};
 use super::results::Refused;
 use super::segment::{Edges, Head, SegmentParts, Stage, Step, install};
+use super::signals::{Signal, TokenPort, signalling};
 use super::slot::{InPort, OutPort};
 use crate::executor::letter;
 use crate::executor::local::Local;
@@ -47,6 +49,8 @@ pub(crate) struct Layout<'a> {
     out_ports: Vec<Vec<Box<dyn OutPort>>>,
     heads: Vec<Option<Box<dyn Head>>>,
     steps: Vec<Option<Box<dyn Step>>>,
+    /// Whom a segment tells that it took its inputs.
+    signals: Vec<Vec<Signal>>,
     /// Edges to and from other processes.
     wiring: Wiring,
     /// How far each segment is.
@@ -78,6 +82,7 @@ impl<'a> Layout<'a> {
             out_ports: nodes.iter().map(|_| Vec::new()).collect(),
             heads: plan.members.iter().map(|_| None).collect(),
             steps: nodes.iter().map(|_| None).collect(),
+            signals: plan.members.iter().map(|_| Vec::new()).collect(),
             wiring,
             progress,
         };
@@ -253,6 +258,24 @@ impl<'a> Layout<'a> {
         })
     }
 
+    /// What segments tell each other; after everything else is connected, so that no token stands for
+    /// an input.
+    pub(crate) fn signal(&mut self, tokens: &[Token]) {
+        for (number, token) in tokens.iter().enumerate() {
+            if let Some(edge) = self.wiring.signal(number) {
+                self.signals[token.from].push(Signal::There(Box::new(edge)));
+            } else if let Some(edge) = self.wiring.token(number) {
+                self.in_ports[token.to].push(Box::new(TokenPort::far(edge, token.ahead)));
+            } else if !self.is_elsewhere(token.from) {
+                let (sender, receiver) = super::slot::line::<()>(TOKENS);
+                let target = self.target(token.to);
+                self.signals[token.from].push(Signal::Here(sender, target));
+                let port = TokenPort::new(Tick(receiver), token.ahead);
+                self.in_ports[token.to].push(Box::new(port));
+            }
+        }
+    }
+
     /// The scheduler of a segment of this process.
     fn target(&self, segment: usize) -> Arc<Shared> {
         let scheduler = self.plan.scheduler[self.plan.members[segment][0]];
@@ -281,6 +304,7 @@ impl<'a> Layout<'a> {
             let head = self.heads[index]
                 .take()
                 .unwrap_or_else(|| Box::new(Edges::new(std::mem::take(&mut self.in_ports[index]))));
+            let head = signalling(head, std::mem::take(&mut self.signals[index]));
             let mut stages = Vec::new();
             for node in members {
                 if let Some(step) = self.steps[*node].take() {

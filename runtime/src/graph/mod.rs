@@ -13,7 +13,7 @@
 //! | `inputs`, `outputs` | nodes, tuples and vectors of them as the ends of a graph |
 //! | `slot` | where a value lies between two steps of a segment |
 //! | `plan` | checks, and which step goes into which segment |
-//! | `schedule` | what runs in which order, as data |
+//! | `schedule`, `schedule_text` | what runs in which order, as data and as a table |
 //! | `segment` | a segment and its steps on their scheduler |
 //! | `async_step` | a step that waits for a future |
 //! | `layout` | the plan in memory, sent to the schedulers |
@@ -24,6 +24,9 @@
 //! | `results` | results with the driver, by run |
 //! | `call_slot` | graphs of one segment and one output |
 //! | `options` | `CompileOptions`, and the limits that come of them |
+//! | `transport` | how the value of a node is to travel |
+//! | `rendezvous` | synchronous pairs: who waits for whom, and circles of them |
+//! | `signals` | segments that tell others when they took their inputs |
 //! | `compile` | `Graph::compile` |
 //! | `compiled` | `CompiledGraph`, its state and its end |
 //! | `submit` | `execute` and its kin |
@@ -54,11 +57,15 @@ pub(crate) mod reference;
 pub(crate) mod refusals;
 pub(crate) mod registry;
 pub(crate) mod remote;
+pub(crate) mod rendezvous;
 pub(crate) mod results;
 pub(crate) mod schedule;
+mod schedule_text;
 pub(crate) mod segment;
+pub(crate) mod signals;
 pub(crate) mod slot;
 pub(crate) mod source;
 pub(crate) mod step_options;
 pub(crate) mod submit;
+pub(crate) mod transport;
 pub mod view;

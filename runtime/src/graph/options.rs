@@ -18,6 +18,9 @@ pub struct CompileOptions {
     pub get_timeout: Option<Timeout>,
     /// How long teardown waits for the actors.
     pub teardown_timeout: Option<Timeout>,
+    /// Whether READs of synchronous pairs are moved up before the COMPUTEs of their actor, so that a
+    /// writer waits only until the reader has used the value of the run before.
+    pub overlap_communication: Option<bool>,
 }
 
 /// The limits of a graph with so many outputs.

@@ -6,9 +6,11 @@
 //! A node's *level* is the number of changes of scheduler on the longest way to it, counting its
 //! actor's earlier steps as ways too. Steps of one scheduler and level need nothing from each
 //! other that goes through another scheduler, so those that are joined by a value, an actor or a
-//! common source can run as one segment without waiting in between.
+//! common source can run as one segment without waiting in between. A synchronous pair counts as a
+//! change of scheduler, and what waits for it stands a level above what it waits for.
 
 use super::build::{Action, NodeDef, Place};
+use super::rendezvous::Pairs;
 use crate::error::{Error, Result};
 use crate::node::Node as HostNode;
 use crate::worker::remote::FIRST_HOME;
@@ -115,7 +117,7 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &Arc<HostNode>) 
 }
 
 /// Lays the nodes out.
-pub(crate) fn lay_out(nodes: &[NodeDef], host: &HostNode) -> Plan {
+pub(crate) fn lay_out(nodes: &[NodeDef], pairs: &Pairs, host: &HostNode) -> Plan {
     let scheduler = schedulers(nodes, host);
     let items: Vec<Item<'_>> = nodes
         .iter()
@@ -126,7 +128,7 @@ pub(crate) fn lay_out(nodes: &[NodeDef], host: &HostNode) -> Plan {
             reads: &def.reads,
         })
         .collect();
-    arrange(&items)
+    arrange(&items, pairs)
 }
 
 /// What the layout knows of a node.
@@ -139,8 +141,8 @@ struct Item<'a> {
 }
 
 /// The plan of nodes that have their schedulers. Linear in the nodes and what they read.
-fn arrange(items: &[Item<'_>]) -> Plan {
-    let level = levels(items);
+fn arrange(items: &[Item<'_>], pairs: &Pairs) -> Plan {
+    let level = levels(items, pairs);
     let (segment, members) = segments(items, &level);
     let mut readers = vec![Vec::new(); items.len()];
     let mut known = HashSet::new();
@@ -162,7 +164,7 @@ fn arrange(items: &[Item<'_>]) -> Plan {
     }
 }
 
-fn actor_key(def: &NodeDef) -> Option<usize> {
+pub(super) fn actor_key(def: &NodeDef) -> Option<usize> {
     match &def.action {
         Action::Call {
             actor: Some(actor), ..
@@ -201,17 +203,35 @@ fn schedulers(nodes: &[NodeDef], host: &HostNode) -> Vec<usize> {
     scheduler
 }
 
-fn levels(items: &[Item<'_>]) -> Vec<usize> {
+fn levels(items: &[Item<'_>], pairs: &Pairs) -> Vec<usize> {
     let mut level = vec![0; items.len()];
+    loop {
+        raise(items, pairs, &mut level);
+        let mut is_done = true;
+        for (earlier, later) in pairs.waits() {
+            if level[later] <= level[earlier] {
+                level[later] = level[earlier] + 1;
+                is_done = false;
+            }
+        }
+        // There are no circles (RV-1), so it ends.
+        if is_done {
+            return level;
+        }
+    }
+}
+
+/// Raises each level to what stands before the node in bind order.
+fn raise(items: &[Item<'_>], pairs: &Pairs, level: &mut [usize]) {
     // The level of each actor's latest step, which is its highest.
     let mut latest: HashMap<usize, usize> = HashMap::new();
     for (index, item) in items.iter().enumerate() {
         if item.scheduler == NONE {
             continue;
         }
-        let mut at = 1;
+        let mut at = level[index].max(1);
         for input in item.reads {
-            let is_hop = items[*input].scheduler != item.scheduler;
+            let is_hop = items[*input].scheduler != item.scheduler || pairs.has(*input, index);
             at = at.max(level[*input] + usize::from(is_hop));
         }
         if let Some(actor) = item.actor {
@@ -221,7 +241,6 @@ fn levels(items: &[Item<'_>]) -> Vec<usize> {
         }
         level[index] = at;
     }
-    level
 }
 
 /// Sets of nodes, each known by its first.

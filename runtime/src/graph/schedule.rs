@@ -5,16 +5,19 @@
 //! task stands by itself. What an operation touches is an edge: from an input of the graph or a
 //! step, to a step or an output.
 //!
+//! A synchronous pair is an operation of its own on either side, and the two are a group. With overlap
+//! its READ stands before every COMPUTE of the actor's run.
+//!
 //! Nothing of this is kept while a graph runs: a schedule is made when somebody asks for it.
 
 use super::build::{Action, NodeDef};
 use super::compiled::CompiledGraph;
 use super::inputs::InputNodes;
 use super::outputs::OutputNodes;
-use super::plan::Plan;
+use super::plan::{Plan, actor_key};
+use super::rendezvous::Pairs;
 use crate::worker::remote::FIRST_HOME;
 use std::collections::HashMap;
-use std::fmt;
 
 /// What every actor and task of a compiled graph does in one run, in order. Printed, it is a table.
 ///
@@ -139,6 +142,7 @@ pub(crate) struct Shape {
     pub(crate) plan: Plan,
     /// The node of each output.
     pub(crate) outputs: Vec<usize>,
+    pub(crate) pairs: Pairs,
     /// Input and output are question and answer.
     pub(crate) is_call_slot: bool,
 }
@@ -170,7 +174,7 @@ impl Shape {
             from: self.end(from),
             to: EdgeEnd::Step(to),
             channel,
-            is_synchronous: false,
+            is_synchronous: self.pairs.has(from, to),
         }
     }
 
@@ -190,31 +194,62 @@ impl Shape {
         }
     }
 
-    fn operations(&self, node: usize, readers: &[usize]) -> [Operation; 3] {
+    /// READs from other steps that are no pairs, those that are, COMPUTE and WRITEs of a step.
+    fn operations(&self, node: usize, readers: &[usize], groups: &Groups) -> Vec<Operation> {
         let def = &self.nodes[node];
-        let operation = |kind, edges| Operation {
+        let operation = |kind, edges, group| Operation {
             kind,
             node,
             step: def.label(node),
             edges,
-            group: None,
+            group,
         };
-        let reads = unique(&def.reads)
+        let (pairs, plain): (Vec<usize>, Vec<usize>) = unique(&def.reads)
             .into_iter()
-            .map(|from| self.edge(from, node));
-        let readers = readers.iter();
-        let mut writes: Vec<ScheduledEdge> =
-            readers.map(|reader| self.edge(node, *reader)).collect();
+            .partition(|from| self.pairs.has(*from, node));
+        let mut operations = Vec::new();
+        if !plain.is_empty() || pairs.is_empty() {
+            let edges = plain.iter().map(|from| self.edge(*from, node));
+            operations.push(operation(OperationKind::Read, edges.collect(), None));
+        }
+        for from in pairs {
+            let edges = vec![self.edge(from, node)];
+            operations.push(operation(OperationKind::Read, edges, groups.of(from)));
+        }
+        operations.push(operation(OperationKind::Compute, Vec::new(), None));
+        let edges = readers.iter().map(|reader| self.edge(node, *reader));
+        let (pairs, mut plain): (Vec<ScheduledEdge>, Vec<ScheduledEdge>) =
+            edges.partition(|edge| edge.is_synchronous);
         for (output, from) in self.outputs.iter().enumerate() {
             if *from == node {
-                writes.push(self.output(node, output));
+                plain.push(self.output(node, output));
             }
         }
-        [
-            operation(OperationKind::Read, reads.collect()),
-            operation(OperationKind::Compute, Vec::new()),
-            operation(OperationKind::Write, writes),
-        ]
+        if !plain.is_empty() {
+            operations.push(operation(OperationKind::Write, plain, None));
+        }
+        if !pairs.is_empty() {
+            operations.push(operation(OperationKind::Write, pairs, groups.of(node)));
+        }
+        operations
+    }
+
+    fn groups(&self) -> Groups {
+        let mut groups = Groups::default();
+        for pair in &self.pairs.list {
+            let at = groups.of(pair.writer).unwrap_or_else(|| {
+                groups.list.push(OperationGroup {
+                    kind: GroupKind::SynchronousPair,
+                    members: vec![(OperationKind::Write, pair.writer)],
+                });
+                let at = groups.list.len() - 1;
+                groups.by_writer.insert(pair.writer, at);
+                at
+            });
+            let members = &mut groups.list[at].members;
+            members.push((OperationKind::Read, pair.reader));
+        }
+        groups
     }
 
     pub(crate) fn schedule(&self) -> Schedule {
@@ -224,13 +259,14 @@ impl Shape {
                 readers[from].push(node);
             }
         }
+        let groups = self.groups();
         let mut known: HashMap<usize, usize> = HashMap::new();
         let mut actors: Vec<ActorSchedule> = Vec::new();
         for (node, def) in self.nodes.iter().enumerate() {
             let Action::Call { actor, .. } = &def.action else {
                 continue;
             };
-            let key = actor.as_ref().map(|actor| actor.core.get().addr().get());
+            let key = actor_key(def);
             let at = key.and_then(|key| known.get(&key).copied());
             let at = at.unwrap_or_else(|| {
                 let scheduler = self.plan.scheduler[node];
@@ -246,14 +282,37 @@ impl Shape {
                 });
                 actors.len() - 1
             });
-            actors[at]
-                .operations
-                .extend(self.operations(node, &readers[node]));
+            let own = &mut actors[at].operations;
+            own.extend(self.operations(node, &readers[node], &groups));
+        }
+        if self.pairs.overlap {
+            for actor in &mut actors {
+                // Stable: each half keeps its order.
+                let is_moved = |operation: &Operation| {
+                    operation.kind == OperationKind::Read && operation.group.is_some()
+                };
+                actor
+                    .operations
+                    .sort_by_key(|operation| !is_moved(operation));
+            }
         }
         Schedule {
             actors,
-            groups: Vec::new(),
+            groups: groups.list,
         }
+    }
+}
+
+/// The groups of a schedule, and those of each step that writes.
+#[derive(Default)]
+struct Groups {
+    list: Vec<OperationGroup>,
+    by_writer: HashMap<usize, usize>,
+}
+
+impl Groups {
+    fn of(&self, writer: usize) -> Option<usize> {
+        self.by_writer.get(&writer).copied()
     }
 }
 
@@ -272,98 +331,4 @@ fn unique(reads: &[usize]) -> Vec<usize> {
         }
     }
     seen
-}
-
-impl fmt::Display for OperationKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Read => "READ",
-            Self::Compute => "COMPUTE",
-            Self::Write => "WRITE",
-        })
-    }
-}
-
-impl fmt::Display for ChannelKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Slot => "slot",
-            Self::Ring => "ring",
-            Self::CallSlot => "call slot",
-            Self::SharedMemory => "shared memory",
-        })
-    }
-}
-
-impl fmt::Display for EdgeEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Input(n) => write!(f, "input {n}"),
-            Self::Step(node) => write!(f, "#{node}"),
-            Self::Output(n) => write!(f, "output {n}"),
-        }
-    }
-}
-
-impl Operation {
-    /// `<- input 0 (ring), #1 (slot)`.
-    fn write_edges(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_read = self.kind == OperationKind::Read;
-        for (at, edge) in self.edges.iter().enumerate() {
-            f.write_str(match (at, is_read) {
-                (0, true) => "<- ",
-                (0, false) => "-> ",
-                _ => ", ",
-            })?;
-            let other = if is_read { edge.from } else { edge.to };
-            let how = match edge.is_synchronous {
-                true => ", synchronous",
-                false => "",
-            };
-            write!(f, "{other} ({}{how})", edge.channel)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operations = || self.actors.iter().flat_map(|actor| &actor.operations);
-        let widths = operations().map(|operation| operation.step.chars().count());
-        let width = widths.max().unwrap_or(0);
-        for actor in &self.actors {
-            let what = if actor.is_actor { "actor" } else { "task" };
-            write!(f, "{what} {}", actor.name)?;
-            match actor.scheduler {
-                Some(at) => writeln!(f, ", scheduler {at}")?,
-                None => writeln!(f, ", another process")?,
-            }
-            for (at, operation) in actor.operations.iter().enumerate() {
-                let Operation { kind, step, .. } = operation;
-                if operation.edges.is_empty() {
-                    write!(f, "  {at:>3}  {kind:<7}  {step}")?;
-                } else {
-                    write!(f, "  {at:>3}  {kind:<7}  {step:<width$}  ")?;
-                }
-                operation.write_edges(f)?;
-                if let Some(group) = operation.group {
-                    write!(f, "  [group {group}]")?;
-                }
-                writeln!(f)?;
-            }
-        }
-        for (at, group) in self.groups.iter().enumerate() {
-            let what = match group.kind {
-                GroupKind::SynchronousPair => "synchronous pair",
-                GroupKind::Collective => "collective",
-            };
-            write!(f, "group {at}, {what}:")?;
-            for (at, (kind, node)) in group.members.iter().enumerate() {
-                let comma = if at == 0 { "" } else { "," };
-                write!(f, "{comma} {kind} #{node}")?;
-            }
-            writeln!(f)?;
-        }
-        Ok(())
-    }
 }

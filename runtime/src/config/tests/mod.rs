@@ -59,6 +59,7 @@ fn defaults_are_what_the_documents_say() {
         graph_teardown_timeout: Timeout::After(Duration::from_secs(30)),
         graph_max_inflight: 10,
         graph_max_buffered_results: 1000,
+        graph_overlap_communication: false,
         error_log_len: 1000,
         id_seed: None,
         name_stack_overflows: true,
@@ -91,6 +92,7 @@ fn every_variable_sets_its_field() {
         ("MASER_CGRAPH_TEARDOWN_TIMEOUT", "0"),
         ("MASER_CGRAPH_MAX_INFLIGHT", "32"),
         ("MASER_CGRAPH_MAX_BUFFERED_RESULTS", "7"),
+        ("MASER_CGRAPH_OVERLAP_COMMUNICATION", "1"),
         ("MASER_ERROR_LOG_LEN", "0"),
         ("MASER_ID_SEED", "0xff"),
         ("MASER_NAME_STACK_OVERFLOWS", "0"),
@@ -118,6 +120,7 @@ fn every_variable_sets_its_field() {
         graph_teardown_timeout: Timeout::After(Duration::ZERO),
         graph_max_inflight: 32,
         graph_max_buffered_results: 7,
+        graph_overlap_communication: true,
         error_log_len: 0,
         id_seed: Some(255),
         name_stack_overflows: false,
@@ -155,6 +158,7 @@ fn the_builder_wins_over_the_environment() {
         .graph_teardown_timeout(None)
         .graph_max_inflight(2)
         .graph_max_buffered_results(3)
+        .graph_overlap_communication(true)
         .error_log_len(4)
         .id_seed(6)
         .name_stack_overflows(false)

@@ -1,6 +1,7 @@
 //! The plan beside a slow one that follows the definitions word for word, pair by pair.
 
 use super::{After, Item, NONE, Plan, arrange};
+use crate::graph::rendezvous::Pairs;
 use proptest::prelude::*;
 
 const SCHEDULERS: usize = 3;
@@ -177,7 +178,7 @@ proptest! {
 
     #[test]
     fn the_plan_is_what_its_definitions_say(made in graphs()) {
-        let (found, expected) = (arrange(&items(&made)), by_definition(&made));
+        let (found, expected) = (arrange(&items(&made), &Pairs::default()), by_definition(&made));
         prop_assert_eq!(&found.scheduler, &expected.scheduler);
         prop_assert_eq!(&found.segment, &expected.segment);
         prop_assert_eq!(&found.members, &expected.members);
@@ -187,7 +188,7 @@ proptest! {
 
     #[test]
     fn an_actor_adds_as_many_orders_as_it_has_segments(made in graphs()) {
-        let found = arrange(&items(&made));
+        let found = arrange(&items(&made), &Pairs::default());
         let mut pairs: Vec<(usize, usize)> = made
             .iter()
             .zip(&found.segment)
@@ -221,7 +222,7 @@ fn the_first_segment_of_an_actor_waits_for_the_last_and_each_for_the_one_before(
         step(1, 1, 3),
         step(0, 0, 4),
     ];
-    let found = arrange(&items(&made));
+    let found = arrange(&items(&made), &Pairs::default());
     assert_eq!(found.members, [[1], [2], [3], [4], [5]]);
     let orders = |at: usize| -> Vec<(usize, u64)> {
         found.after[at]

@@ -11,6 +11,7 @@ use crate::graph::build::{Action, Elsewhere, NodeDef};
 use crate::graph::core::Core;
 use crate::graph::observe::progress::Progress;
 use crate::graph::plan::Plan;
+use crate::graph::rendezvous::Token;
 use crate::node::Node;
 use crate::object::reference;
 use crate::worker::peer::Peer;
@@ -74,6 +75,8 @@ pub(super) enum Carries {
     Output(usize, usize),
     /// The news that a run begins.
     Tick(usize),
+    /// The news that a segment took its inputs, by the number of the token.
+    Token(usize),
     /// The value of a node, if any, there and that of another back.
     Calls(Option<usize>, usize),
 }
@@ -94,6 +97,7 @@ pub(super) struct Pair {
 pub(super) struct Draft<'a> {
     pub(super) nodes: &'a [NodeDef],
     pub(super) plan: &'a Plan,
+    pub(super) tokens: &'a [Token],
     pub(super) depth: usize,
     pub(super) core: &'a Arc<Core>,
     pub(super) host: &'a Arc<Node>,
@@ -196,6 +200,10 @@ impl Draft<'_> {
                 self.add(Carries::Tick(segment), (DRIVER, 0), to);
             }
         }
+        for (number, token) in self.tokens.iter().enumerate() {
+            let (from, to) = (self.place(token.from), self.place(token.to));
+            self.add(Carries::Token(number), from, to);
+        }
     }
 
     /// Workers compile graphs of their own actors alone.
@@ -225,7 +233,7 @@ impl Draft<'_> {
             let nodes = match spec.carries {
                 Carries::Value(node, _) | Carries::Output(node, _) => [Some(node), None],
                 Carries::Calls(input, output) => [Some(output), input],
-                Carries::Tick(_) => [None, None],
+                Carries::Tick(_) | Carries::Token(_) => [None, None],
             };
             for node in nodes.into_iter().flatten() {
                 let def = &self.nodes[node];
@@ -298,6 +306,7 @@ impl Draft<'_> {
             *slots.entry(node).or_insert(next)
         };
         let mut edges = Vec::new();
+        let (mut tokens, mut signals) = (Vec::new(), Vec::new());
         let mut calls = None;
         for spec in &self.edges {
             match spec.carries {
@@ -309,6 +318,15 @@ impl Draft<'_> {
                 }
                 Carries::Tick(ticked) if ticked == segment => {
                     edges.push((self.end(spec, process), None));
+                }
+                Carries::Token(number) => {
+                    let token = self.tokens[number];
+                    if token.to == segment {
+                        tokens.push((self.end(spec, process), token.ahead));
+                    }
+                    if token.from == segment {
+                        signals.push(self.end(spec, process));
+                    }
                 }
                 _ => {}
             }
@@ -334,6 +352,8 @@ impl Draft<'_> {
                 .map(|after| (after.segment as u32, after.ahead))
                 .collect(),
             head,
+            tokens,
+            signals,
             steps,
         })
     }
@@ -385,7 +405,7 @@ impl Draft<'_> {
         }
         let edges = self.edges.iter().filter(|spec| match spec.carries {
             Carries::Value(from, _) | Carries::Output(from, _) => from == node,
-            Carries::Tick(_) | Carries::Calls(..) => false,
+            Carries::Tick(_) | Carries::Token(_) | Carries::Calls(..) => false,
         });
         let actor = remote_of(def).map(|remote| remote.number);
         Ok(PartStep {

@@ -18,6 +18,7 @@ use crate::graph::observe::progress::Progress;
 use crate::graph::observe::words::Words;
 use crate::graph::plan::After;
 use crate::graph::segment::{Edges, Head, SegmentParts, Stage};
+use crate::graph::signals::{Signal, TokenPort, signalling};
 use crate::graph::slot::{InPort, OutPort};
 use crate::node::Node;
 use crate::worker::doors::Doors;
@@ -69,7 +70,11 @@ impl Part {
                 PartHead::CallSlot { at, .. } => vec![at],
             };
             let out = segment.steps.iter().flat_map(|step| &step.edges);
-            head.into_iter().chain(out)
+            let tokens = segment.tokens.iter().map(|(end, _)| end);
+            head.into_iter()
+                .chain(tokens)
+                .chain(&segment.signals)
+                .chain(out)
         })
     }
 
@@ -316,6 +321,10 @@ fn one(
                     },
                 }));
             }
+            for (end, ahead) in segment.tokens {
+                let edge = near.receiver(&end, depth)?;
+                ports.push(Box::new(TokenPort::far(edge, ahead)));
+            }
             Box::new(PartEdges {
                 edges: Edges::new(ports),
                 slots: slots.slots.clone(),
@@ -335,6 +344,11 @@ fn one(
             Box::new(near.answering(&at, depth, gate, (slots, shown), (input, output))?)
         }
     };
+    let mut signals = Vec::new();
+    for end in &segment.signals {
+        signals.push(Signal::There(Box::new(near.sender(end, depth, gate)?)));
+    }
+    let head = signalling(head, signals);
     let mut stages = Vec::new();
     for (number, step) in segment.steps.into_iter().enumerate() {
         let place = (shown.clone(), number);

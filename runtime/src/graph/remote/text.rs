@@ -29,6 +29,10 @@ pub(crate) struct PartSegment {
     /// Segments that must be ahead of it, and how far.
     pub(crate) after: Vec<(u32, u64)>,
     pub(crate) head: PartHead,
+    /// Edges that bring news which a run needs, and how many runs need none.
+    pub(crate) tokens: Vec<(EdgeEnd, u32)>,
+    /// Edges by which it tells that it took its inputs.
+    pub(crate) signals: Vec<EdgeEnd>,
     pub(crate) steps: Vec<PartStep>,
 }
 

@@ -23,6 +23,7 @@ use crate::graph::core::Core;
 use crate::graph::observe::progress::Progress;
 use crate::graph::observe::words::Words;
 use crate::graph::plan::Plan;
+use crate::graph::rendezvous::{TOKENS, Token};
 use crate::worker::part::{Request, ToPart};
 use crate::worker::peer::Peer;
 use maser_shm::control::{ControlMemory, REGION_ALIGN, Region};
@@ -37,6 +38,9 @@ pub(crate) struct Wiring {
     outputs: HashMap<usize, Vec<EdgeReceiver>>,
     ticks: Vec<EdgeSender>,
     progress: Vec<(usize, Progress)>,
+    /// The driver's ends of tokens, by their number.
+    signals: HashMap<usize, EdgeSender>,
+    tokens: HashMap<usize, EdgeReceiver>,
     requests: Vec<Request>,
     /// Of each process that sends results.
     pub(crate) bells: Vec<Waiting>,
@@ -150,6 +154,8 @@ impl Wiring {
             outputs: HashMap::new(),
             ticks: Vec::new(),
             progress: Vec::new(),
+            signals: HashMap::new(),
+            tokens: HashMap::new(),
             requests: Vec::new(),
             bells: Vec::new(),
             is_calls: false,
@@ -161,10 +167,15 @@ impl Wiring {
         nodes: &[NodeDef],
         plan: &Plan,
         outputs: &[usize],
+        tokens: &[Token],
         core: &Arc<Core>,
         depth: usize,
         is_one: bool,
     ) -> Result<Self> {
+        let depth = match tokens {
+            [] => depth,
+            _ => depth.max(TOKENS),
+        };
         let host = &core.node;
         let is_input = |def: &&NodeDef| matches!(def.action, Action::Input(_));
         let inputs = nodes.iter().filter(is_input).count();
@@ -176,6 +187,7 @@ impl Wiring {
         let mut draft = Draft {
             nodes,
             plan,
+            tokens,
             depth,
             core,
             host,
@@ -233,6 +245,13 @@ impl Wiring {
                 }
                 Carries::Value(..) => {}
                 Carries::Tick(_) => self.ticks.push(draft.sender(spec)?),
+                Carries::Token(number) if spec.from.0 == DRIVER => {
+                    self.signals.insert(number, draft.sender(spec)?);
+                }
+                Carries::Token(number) if spec.to.0 == DRIVER => {
+                    self.tokens.insert(number, draft.receiver(spec)?);
+                }
+                Carries::Token(_) => {}
                 Carries::Calls(input, output) => {
                     let (questions, answers) = draft.calls(spec)?;
                     match input {
@@ -324,6 +343,16 @@ impl Wiring {
     /// The edges that begin segments elsewhere.
     pub(crate) fn ticks(&mut self) -> Vec<EdgeSender> {
         std::mem::take(&mut self.ticks)
+    }
+
+    /// The edge by which a segment of this process tells one elsewhere.
+    pub(crate) fn signal(&mut self, token: usize) -> Option<EdgeSender> {
+        self.signals.remove(&token)
+    }
+
+    /// The edge by which a segment elsewhere tells one of this process.
+    pub(crate) fn token(&mut self, token: usize) -> Option<EdgeReceiver> {
+        self.tokens.remove(&token)
     }
 
     /// Whether anything runs elsewhere.
