@@ -7,6 +7,7 @@
 //! | [`order`] | the order of an actor's steps, several graphs and plain calls on one actor |
 //! | [`results`] | get in any order, again, after timeouts; dropped and held refs |
 //! | [`limits`] | runs in flight, results kept, timeouts and where they are set |
+//! | [`passed_on`] | results as arguments of tasks, methods and other graphs |
 //! | [`loads`] | types of any size, many runs, nothing that stays behind |
 //! | [`failures`] | errors and panics of steps |
 //! | [`endings`] | teardown, drop, shutdown |
@@ -35,6 +36,7 @@ mod failures;
 mod limits;
 mod loads;
 mod order;
+mod passed_on;
 mod random;
 mod results;
 mod schedule;

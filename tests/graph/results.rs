@@ -300,10 +300,12 @@ fn a_ref_tells_its_run_and_whether_it_is_ready() {
         let closed = door.close();
         let refs: Vec<_> = (0..3).map(|n| graph.execute(n).unwrap()).collect();
         assert!(refs.iter().map(maser::GraphRef::run).eq(0..3));
-        assert_eq!(format!("{:?}", refs[2]), "GraphRef(u64 of run 2, pending)");
+        let name = format!("GraphRef({:016x}, run=2)", graph.id());
+        assert_eq!(refs[2].to_string(), name);
+        assert_eq!(format!("{:?}", refs[2]), format!("{name} of u64, pending"));
         drop(closed);
         refs[2].get().unwrap();
-        assert_eq!(format!("{:?}", refs[2]), "GraphRef(u64 of run 2, ready)");
+        assert_eq!(format!("{:?}", refs[2]), format!("{name} of u64, ready"));
         assert!(refs[0].is_ready(), "results come in the order of the runs");
     });
 }

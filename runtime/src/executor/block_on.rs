@@ -48,7 +48,7 @@ impl Bell {
 }
 
 /// A handle of a cell of any type.
-struct Handle(NonNull<Header>);
+pub(crate) struct Handle(NonNull<Header>);
 
 // SAFETY: a handle is a count; what a `Ref` holds may be dropped on any thread.
 unsafe impl Send for Handle {}
@@ -62,10 +62,14 @@ impl Drop for Handle {
 
 impl Handle {
     /// One more; the caller has one.
-    fn of(cell: NonNull<Header>) -> Self {
+    pub(crate) fn of(cell: NonNull<Header>) -> Self {
         // SAFETY: the caller's handle.
         unsafe { cell.as_ref() }.completion.retain();
         Self(cell)
+    }
+
+    pub(crate) fn cell(&self) -> NonNull<Header> {
+        self.0
     }
 }
 

@@ -19,6 +19,11 @@ pub(crate) fn never() -> Probe {
     Probe::new(&STILL, 0)
 }
 
+/// What always says that a proper look is due.
+pub(crate) fn due() -> Probe {
+    Probe::new(&STILL, 1)
+}
+
 /// What an idle source, or a task that waits, looks at (SR-1).
 #[derive(Clone, Copy)]
 pub(crate) struct Probes {
@@ -55,7 +60,7 @@ impl Probes {
     /// Something that is no word of a channel: look each time.
     #[inline(always)]
     pub(crate) fn always() -> Self {
-        Self::either([Probe::new(&STILL, 1); 2])
+        Self::either([due(); 2])
     }
 
     /// Whether a proper look is due.

@@ -1,6 +1,7 @@
 //! A graph as it is written: `Graph::new` and the nodes that `bind` adds.
 
-use super::inputs::{InputNodes, IntoInputs};
+use super::given::IntoInputs;
+use super::inputs::InputNodes;
 use super::outputs::OutputNodes;
 use super::segment::Step;
 use super::slot::{GraphValue, ValueType};
@@ -295,7 +296,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
     ///
     /// # Errors
     /// [`Error::Graph`] if it was written wrongly; errors of the calls show at `get`.
-    pub fn execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::Refs> {
+    pub fn execute<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::Refs> {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }

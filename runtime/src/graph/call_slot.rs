@@ -6,8 +6,8 @@
 )]
 
 use super::core::Core;
-use super::driver::{Parcel, SubmitRun};
 use super::inputs::InputNodes;
+use super::parcel::{Parcel, SubmitRun};
 use super::results::{Arrivals, Refused};
 use super::segment::Head;
 use super::slot::{GraphValue, Held, Reader, Sent};

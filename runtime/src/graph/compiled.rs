@@ -5,13 +5,14 @@
 )]
 
 use super::core::Core;
-use super::driver::SubmitRun;
 use super::inputs::InputNodes;
 use super::outputs::OutputNodes;
+use super::parcel::SubmitRun;
 use super::results::Refused;
 use super::schedule::Shape;
 use crate::error::{Error, Result};
 use std::cell::UnsafeCell;
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,27 @@ unsafe impl<I: InputNodes, O: OutputNodes> Sync for CompiledGraph<I, O> {}
 impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     pub(crate) fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// Number of the graph.
+    pub fn id(&self) -> u64 {
+        self.core.id
+    }
+
+    /// Runs that may be in flight at once.
+    pub fn max_inflight(&self) -> usize {
+        self.core.max_inflight
+    }
+
+    /// Runs that were submitted and have not ended, as far as their results have come here.
+    pub fn in_flight(&self) -> usize {
+        self.core.max_inflight - self.free_capacity()
+    }
+
+    /// Whether it takes no more runs: it was torn down, an actor of it died, or the runtime shut
+    /// down.
+    pub fn is_torn_down(&self) -> bool {
+        self.core.over().is_some()
     }
 
     /// Runs that could be submitted now without waiting.
@@ -83,6 +105,21 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
                 knob: "CompileOptions::teardown_timeout or MASER_CGRAPH_TEARDOWN_TIMEOUT",
             }),
         }
+    }
+}
+
+/// The graph by its number.
+impl<I: InputNodes, O: OutputNodes> fmt::Display for CompiledGraph<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CompiledGraph({:016x})", self.id())
+    }
+}
+
+impl<I: InputNodes, O: OutputNodes> fmt::Debug for CompiledGraph<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (in_flight, most) = (self.in_flight(), self.max_inflight());
+        let over = if self.is_torn_down() { ", over" } else { "" };
+        write!(f, "{self}, {in_flight} of {most} runs in flight{over}")
     }
 }
 

@@ -1,11 +1,8 @@
-//! The part of a compiled graph that is the same for all types: its limits, its lock, who waits for
-//! it, and how it ends.
+//! The part of a compiled graph that is the same for all types: its limits, its lock, and how it
+//! ends. Who waits for it stands in `waiters` (DR-4).
 //!
 //! - DR-1 everything in a `Cell` or `UnsafeCell` of a graph's driver is used under the core's lock
 //!   alone. The lock is held for a few loads and stores, never while waiting or running user code.
-//! - DR-4 waiting: a parked waiter registers first (`waiting`), then looks again after the heavy
-//!   barrier of its event; a segment sends first, then reads `waiting` after a light barrier.
-//!   A future's waker is registered once however often it is polled, and goes with the future.
 //! - DR-5 a ref holds no count of its own (two locked instructions a run would be a tenth of it):
 //!   the number of refs is kept under the lock, and the outputs of a graph that is dropped before
 //!   its refs go with the last of them.
@@ -15,27 +12,23 @@
 )]
 
 use super::crew::Crew;
+use super::waiters::Waiters;
 use crate::actor::address::HeldCore;
 use crate::error::Error;
 use crate::executor::gate::Gate;
 use crate::executor::letter;
 use crate::executor::local::Local;
-use crate::executor::shared::Shared;
 use crate::graph::observe::chart::Chart;
 use crate::graph::remote::parts::Parts;
 use crate::node::Node;
-use crate::task::failure::discard_with;
 use crate::worker::peer::Peer;
 use maser_shm::channel::Probe;
-use maser_shm::os::membarrier;
 use maser_shm::sync::CachePadded;
 use maser_shm::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use maser_shm::sync::event::Event;
 use maser_shm::sync::owner_lock::{OwnerLock, thread_number};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The part of a compiled graph that does not depend on its types.
@@ -45,6 +38,8 @@ pub(crate) struct Core {
     lock: CachePadded<OwnerLock>,
     /// Results of one run.
     pub(crate) outputs: usize,
+    /// Those that were wired to the driver.
+    outputs_wired: AtomicUsize,
     /// Refs that are there (DR-1, DR-5).
     live_refs: Cell<usize>,
     /// The outputs of a graph that is gone while refs of it are left (DR-5).
@@ -59,10 +54,8 @@ pub(crate) struct Core {
     pub(crate) get_timeout: Option<Duration>,
     /// Waiters that may be asleep (DR-4). Read by segments after every run, hence on a line of its
     /// own.
-    waiting: CachePadded<AtomicU32>,
-    sleepers: Mutex<Vec<Arc<Event>>>,
-    wakers: Mutex<Wakers>,
-    schedulers_waiting: Mutex<Vec<Arc<Shared>>>,
+    pub(super) waiting: CachePadded<AtomicU32>,
+    pub(super) waiters: Waiters,
     over: OnceLock<Error>,
     is_over: CachePadded<AtomicU64>,
     /// Schedulers that still have segments.
@@ -82,79 +75,6 @@ pub(crate) struct Core {
 unsafe impl Send for Core {}
 // SAFETY: DR-1.
 unsafe impl Sync for Core {}
-
-/// Futures that wait.
-#[derive(Default)]
-struct Wakers {
-    /// By ascending key.
-    list: Vec<(u64, Waker)>,
-    last_key: u64,
-}
-
-impl Wakers {
-    fn find(&self, key: u64) -> Result<usize, usize> {
-        self.list.binary_search_by_key(&key, |(key, _)| *key)
-    }
-}
-
-/// A future that waits for a graph (DR-4); dropped with it.
-pub(crate) struct Polls<'a> {
-    core: &'a Core,
-    /// Where its waker is, unless it was woken since; 0 is no key.
-    key: u64,
-}
-
-impl Polls<'_> {
-    /// Looks, registers, looks again.
-    pub(crate) fn poll_until<R>(
-        &mut self,
-        context: &Context<'_>,
-        mut look: impl FnMut() -> Option<R>,
-    ) -> Poll<R> {
-        if let Some(value) = look() {
-            return Poll::Ready(value);
-        }
-        self.register(context.waker());
-        membarrier::heavy();
-        look().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn register(&mut self, waker: &Waker) {
-        // Wakers are the program's: cloned and dropped outside of the lock.
-        let mut fresh = Some(waker.clone());
-        let mut wakers = self.core.wakers();
-        match wakers.find(self.key) {
-            Ok(at) if wakers.list[at].1.will_wake(waker) => {}
-            Ok(at) => {
-                fresh = fresh.map(|fresh| std::mem::replace(&mut wakers.list[at].1, fresh));
-            }
-            Err(_) => {
-                wakers.last_key += 1;
-                self.key = wakers.last_key;
-                wakers
-                    .list
-                    .extend(fresh.take().map(|fresh| (self.key, fresh)));
-                self.core.add_waiting(1);
-            }
-        }
-        drop(wakers);
-        drop(fresh);
-    }
-}
-
-impl Drop for Polls<'_> {
-    fn drop(&mut self) {
-        if self.key == 0 {
-            return;
-        }
-        let mut wakers = self.core.wakers();
-        let waker = wakers.find(self.key).ok().map(|at| wakers.list.remove(at));
-        drop(wakers);
-        if waker.is_some() {
-            self.core.remove_waiting(1);
-        }
-    }
-}
 
 /// The limits of one graph.
 pub(crate) struct Limits {
@@ -180,6 +100,7 @@ impl Core {
             node,
             lock: CachePadded::new(OwnerLock::new()),
             outputs: limits.outputs,
+            outputs_wired: AtomicUsize::new(0),
             live_refs: Cell::new(0),
             orphan: UnsafeCell::new(None),
             next_run: Cell::new(0),
@@ -189,9 +110,7 @@ impl Core {
             submit_timeout: limits.submit_timeout,
             get_timeout: limits.get_timeout,
             waiting: CachePadded::new(AtomicU32::new(0)),
-            sleepers: Mutex::default(),
-            wakers: Mutex::default(),
-            schedulers_waiting: Mutex::default(),
+            waiters: Waiters::default(),
             over: OnceLock::new(),
             is_over: CachePadded::new(AtomicU64::new(0)),
             installed: AtomicUsize::new(homes.len() + peers.len()),
@@ -215,6 +134,16 @@ impl Core {
     #[inline(always)]
     pub(crate) fn refs_were_made(&self) {
         self.live_refs.set(self.live_refs.get() + self.outputs);
+    }
+
+    /// One more ref of a result. Under the lock.
+    pub(crate) fn ref_was_made(&self) {
+        self.live_refs.set(self.live_refs.get() + 1);
+    }
+
+    /// The place of an output that is being wired; they are wired in their order.
+    pub(crate) fn next_output(&self) -> usize {
+        self.outputs_wired.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A ref is going away; what it gives is dropped by the caller outside of the lock. Under the
@@ -274,6 +203,7 @@ impl Core {
         }
         self.parts.end(self);
         self.wake_waiters();
+        self.tell_of_end();
         true
     }
 
@@ -312,18 +242,6 @@ impl Core {
         self.installed.load(Ordering::Acquire) == 0 && self.parts.are_settled()
     }
 
-    /// So many more waiters may be asleep.
-    fn add_waiting(&self, count: u32) {
-        self.waiting.fetch_add(count, Ordering::Relaxed);
-        self.parts.add_waiting(count);
-    }
-
-    /// So many fewer.
-    fn remove_waiting(&self, count: u32) {
-        self.waiting.fetch_sub(count, Ordering::Relaxed);
-        self.parts.remove_waiting(count);
-    }
-
     fn was_removed(&self) {
         if self.installed.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.locked(|| ()); // Who submits has looked whether the graph is over (EO-2).
@@ -345,50 +263,6 @@ impl Core {
         if self.is_gone() {
             self.actors.let_go();
         }
-    }
-
-    /// A segment sent results.
-    #[inline(always)]
-    pub(crate) fn results_were_sent(&self) {
-        membarrier::light();
-        if self.waiting.load(Ordering::Relaxed) != 0 {
-            self.wake_waiters();
-        }
-    }
-
-    #[cold]
-    fn wake_waiters(&self) {
-        for event in self
-            .sleepers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            event.notify();
-        }
-        for scheduler in self
-            .schedulers_waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            scheduler.event.notify();
-        }
-        let wakers = std::mem::take(&mut self.wakers().list);
-        self.remove_waiting(wakers.len() as u32);
-        for (_, waker) in wakers {
-            // Wakers are the program's, and this may be a scheduler (UD-1).
-            discard_with(|| "a waker", || waker.wake());
-        }
-    }
-
-    fn wakers(&self) -> MutexGuard<'_, Wakers> {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The registration of a future that waits for this graph.
-    pub(crate) fn polls(&self) -> Polls<'_> {
-        Polls { core: self, key: 0 }
     }
 
     /// Runs that were submitted. Under the lock.
@@ -420,42 +294,6 @@ impl Core {
 }
 
 impl Core {
-    /// A foreign thread is about to sleep (DR-4).
-    pub(crate) fn add_sleeper(&self, event: &Arc<Event>) {
-        self.sleepers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(event.clone());
-        self.add_waiting(1);
-    }
-
-    /// It sleeps no more.
-    pub(crate) fn remove_sleeper(&self, event: &Arc<Event>) {
-        self.remove_waiting(1);
-        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = sleepers.iter().position(|other| Arc::ptr_eq(other, event)) {
-            sleepers.swap_remove(at);
-        }
-    }
-
-    /// A scheduler with a task that waits for this graph is about to park, or runs again (DR-4).
-    pub(crate) fn arm(&self, scheduler: &Arc<Shared>, armed: bool) {
-        let mut waiting = self
-            .schedulers_waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if armed {
-            waiting.push(scheduler.clone());
-            self.add_waiting(1);
-        } else if let Some(at) = waiting
-            .iter()
-            .position(|other| Arc::ptr_eq(other, scheduler))
-        {
-            waiting.swap_remove(at);
-            self.remove_waiting(1);
-        }
-    }
-
     /// Whether it takes no more runs. One load.
     #[inline(always)]
     pub(crate) fn is_over(&self) -> bool {

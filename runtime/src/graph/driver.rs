@@ -13,8 +13,9 @@
     reason = "the driver's state is protected by a lock of its own"
 )]
 
-use super::core::{Core, Polls, gone};
-use super::inputs::InputNodes;
+use super::aside::Leftovers;
+use super::core::{Core, gone};
+use super::given::Why;
 use super::observe::chart::LOOK_EVERY;
 use super::reference::Own;
 use super::registry::shut_down;
@@ -31,7 +32,6 @@ use maser_shm::sync::hint::spin_loop;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Looks between two looks at the clock while spinning.
@@ -39,20 +39,28 @@ const LOOKS_PER_CLOCK: u32 = 256;
 
 /// One output of a graph, as the driver sees it.
 #[repr(align(128))]
-pub(crate) struct Output<T> {
+pub(crate) struct Output<T: Send + Sync + 'static> {
     pub(crate) core: Arc<Core>,
-    me: Weak<Self>,
+    pub(super) me: Weak<Self>,
     results: UnsafeCell<Results<T>>,
+    /// Its place among the outputs.
+    pub(super) index: usize,
 }
 
 // SAFETY: DR-1.
-unsafe impl<T: Send> Send for Output<T> {}
+unsafe impl<T: Send + Sync> Send for Output<T> {}
 // SAFETY: DR-1.
-unsafe impl<T: Send> Sync for Output<T> {}
+unsafe impl<T: Send + Sync> Sync for Output<T> {}
 
 /// An [`Output`] of any type.
 #[doc(hidden)]
-pub trait AnyOutput {
+pub trait AnyOutput: Send + Sync {
+    /// Another handle of it.
+    fn weak(&self) -> Weak<dyn AnyOutput>;
+    /// `run` is not begun, because of `why` (AS-1). Under the lock.
+    fn fail(&self, run: u64, why: Why, refused: &mut Refused);
+    /// Runs from this one on have not been begun yet. Under the lock.
+    fn are_late(&self, run: Option<u64>);
     /// Moves what has arrived to the driver; gives the number of runs that have. Under the lock.
     fn pull(&self, refused: &mut Refused) -> u64;
     /// Results that wait to be fetched. Under the lock.
@@ -62,12 +70,27 @@ pub trait AnyOutput {
 }
 
 impl<T: GraphValue> AnyOutput for Output<T> {
+    fn weak(&self) -> Weak<dyn AnyOutput> {
+        self.me.clone()
+    }
+    fn fail(&self, run: u64, Why(fault): Why, refused: &mut Refused) {
+        // SAFETY: DR-1, the callers hold the lock.
+        let results = unsafe { &mut *self.results.get() };
+        results.fail(run, fault);
+        if let Some(leftovers) = self.leftovers(results) {
+            refused.push(leftovers);
+        }
+    }
+    fn are_late(&self, run: Option<u64>) {
+        // SAFETY: DR-1, the callers hold the lock.
+        unsafe { &mut *self.results.get() }.are_late(run);
+    }
     fn pull(&self, refused: &mut Refused) -> u64 {
         // SAFETY: DR-1, the callers hold the lock.
         let results = unsafe { &mut *self.results.get() };
         let arrived = results.pull(self.core.submitted());
-        if let Some(values) = results.refused() {
-            refused.push(values);
+        if let Some(leftovers) = self.leftovers(results) {
+            refused.push(leftovers);
         }
         arrived
     }
@@ -83,23 +106,38 @@ impl<T: GraphValue> AnyOutput for Output<T> {
 impl<T: GraphValue> Output<T> {
     pub(crate) fn new(core: Arc<Core>, arrivals: Box<dyn Arrivals<T>>) -> Arc<Self> {
         let results = Results::new(arrivals, core.max_inflight);
+        let index = core.next_output();
         Arc::new_cyclic(|me| Self {
             core,
             me: me.clone(),
             results: UnsafeCell::new(results),
+            index,
         })
     }
 
     /// Runs `body` under the lock, and drops what nobody wants after it.
     #[inline]
-    fn with_results<R>(&self, body: impl FnOnce(&mut Results<T>) -> R) -> R {
-        let (value, refused) = self.core.locked(|| {
+    pub(super) fn with_results<R>(&self, body: impl FnOnce(&mut Results<T>) -> R) -> R {
+        let (value, leftovers) = self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            (body(results), results.refused())
+            (body(results), self.leftovers(results))
         });
-        drop(refused);
+        drop(leftovers);
         value
+    }
+
+    /// Under the lock. A result that goes on is counted as a ref until then.
+    #[inline(always)]
+    fn leftovers(&self, results: &mut Results<T>) -> Option<Leftovers<T>> {
+        let mut leftovers = results.leftovers()?;
+        for _ in &leftovers.owed {
+            if let Some(orphan) = self.core.ref_goes() {
+                leftovers.orphan = Some(orphan);
+            }
+        }
+        leftovers.core = Some(self.core.clone());
+        Some(leftovers)
     }
 
     /// Moves the result of `run` into `own`, the place of its ref, unless it is there already; false
@@ -149,14 +187,11 @@ impl<T: GraphValue> Output<T> {
         let dropped = self.core.locked(|| {
             // SAFETY: DR-1, under the lock.
             let results = unsafe { &mut *self.results.get() };
-            let found = match results.take_next(run) {
-                Some(found) => found,
-                None => results.take_kept(run),
-            };
+            let found = results.take(run);
             if matches!(found, Found::NotYet) {
                 results.drop_on_arrival(run);
             }
-            (found, results.refused(), self.core.ref_goes())
+            (found, self.leftovers(results), self.core.ref_goes())
         });
         // Values are user types: dropped outside of the lock. The outputs, `self` among them, go
         // last, and nothing is touched after.
@@ -262,7 +297,7 @@ impl<T: GraphValue> Output<T> {
         if self.has(run) { Ok(()) } else { Err(error()) }
     }
 
-    fn too_late(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Error {
+    pub(super) fn too_late(&self, run: u64, limit: Option<Duration>, knob: &'static str) -> Error {
         self.core.timed_out(
             format!("the result of run {run}"),
             run,
@@ -382,19 +417,13 @@ impl<T: GraphValue> Output<T> {
 }
 
 impl<T: GraphValue> Output<T> {
-    /// Ready once the result of `run` is there or the graph is over.
-    pub(crate) fn poll_ready(
-        &self,
-        run: u64,
-        polls: &mut Polls<'_>,
-        context: &Context<'_>,
-    ) -> Poll<Result<()>> {
-        polls.poll_until(context, || {
-            if self.has(run) {
-                return Some(Ok(()));
-            }
-            self.core.over().map(|error| self.last_look(run, || error))
-        })
+    /// `Ok` once the result of `run` is there, the graph's error if it is over; `is_here` if its ref
+    /// has it already.
+    pub(crate) fn ready_or_over(&self, run: u64, is_here: bool) -> Option<Result<()>> {
+        if is_here || self.has(run) {
+            return Some(Ok(()));
+        }
+        self.core.over().map(|error| self.last_look(run, || error))
     }
 }
 
@@ -477,65 +506,5 @@ unsafe impl<T: GraphValue> Pollable for Output<T> {
 
     fn arm(&self, scheduler: &Arc<Shared>, armed: bool) {
         self.core.arm(scheduler, armed);
-    }
-}
-
-/// The inputs of one run. User types are cloned before the lock is taken.
-#[doc(hidden)]
-pub struct Parcel<I: InputNodes> {
-    pub(crate) values: I::Values,
-    /// For inputs that several segments read.
-    pub(crate) copies: Option<Box<I::Copies>>,
-}
-
-/// Hands a run to the first segments. Under the lock.
-#[doc(hidden)]
-pub trait SubmitRun<I: InputNodes>: Send {
-    /// There is a place for every run that may be in flight; what a graph that ends does not take
-    /// is refused.
-    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused);
-    /// How many copies of each input a run needs; `None` if it needs none.
-    fn fan_out(&self) -> Option<Box<[usize]>> {
-        None
-    }
-    /// Copies of an earlier run, gone by now: their memory is used again.
-    fn spare(&mut self) -> Option<Box<I::Copies>> {
-        None
-    }
-}
-
-/// Runs that go over edges.
-pub(crate) struct SubmitEdges<I: InputNodes> {
-    ports: I::Ports,
-    spare: Option<Box<I::Copies>>,
-}
-
-impl<I: InputNodes> SubmitEdges<I> {
-    pub(crate) fn new(ports: I::Ports) -> Self {
-        Self { ports, spare: None }
-    }
-}
-
-impl<I: InputNodes> SubmitRun<I> for SubmitEdges<I> {
-    #[inline]
-    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused) {
-        match parcel.copies {
-            None => I::send(&mut self.ports, parcel.values, refused),
-            Some(mut copies) => {
-                I::send_copies(&mut self.ports, &mut copies, refused);
-                I::send(&mut self.ports, parcel.values, refused);
-                if self.spare.is_none() {
-                    self.spare = Some(copies);
-                }
-            }
-        }
-    }
-
-    fn fan_out(&self) -> Option<Box<[usize]>> {
-        I::fan_out(&self.ports)
-    }
-
-    fn spare(&mut self) -> Option<Box<I::Copies>> {
-        self.spare.take()
     }
 }

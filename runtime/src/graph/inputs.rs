@@ -1,38 +1,16 @@
 //! The inputs of a graph: a node, a tuple of nodes, or none.
 
 use super::build::{Node, add_input};
+use super::given::{Given, Settled, as_ref, settled};
 use super::remote::edge::EdgeSender;
 use super::remote::ports::{NodeCodec, Outgoing};
 use super::results::Refused;
 use super::slot::{GraphValue, Held, Sent, Slot, cloned, line, slot_of};
 use crate::executor::shared::Shared;
-use crate::object::reference::Ref;
+use crate::task::args::{AnyArg, Params};
 use maser_shm::channel::spsc::LineSender;
 use std::any::Any;
 use std::sync::Arc;
-
-/// A value that may be given for the inputs `V` of a graph.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not the input of this graph, which is `{V}`",
-    note = "several inputs are given as a tuple, no input as `()`"
-)]
-pub trait IntoInputs<V> {
-    /// The inputs.
-    fn into_inputs(self) -> V;
-}
-
-impl<V> IntoInputs<V> for V {
-    #[inline(always)]
-    fn into_inputs(self) -> V {
-        self
-    }
-}
-
-impl IntoInputs<String> for &str {
-    fn into_inputs(self) -> String {
-        self.to_owned()
-    }
-}
 
 /// Sends one input of a run to one segment.
 #[repr(align(128))]
@@ -143,6 +121,9 @@ pub struct PortBox(pub(crate) Box<dyn super::slot::InPort>);
 pub trait InputNodes: Sized + 'static {
     /// The values of one run.
     type Values: Send + 'static;
+    /// The same while some of them are results that are not there yet.
+    #[doc(hidden)]
+    type Later: Params;
     #[doc(hidden)]
     type Ports: Send + 'static;
     #[doc(hidden)]
@@ -152,7 +133,11 @@ pub trait InputNodes: Sized + 'static {
     #[doc(hidden)]
     fn make() -> Self;
     #[doc(hidden)]
-    fn refs(values: Self::Values) -> Vec<Box<dyn Any>>;
+    fn refs(given: Given<Self>) -> Vec<Box<dyn Any>>;
+    /// The values of results that are all there; the first error among them otherwise. Runs `Clone`
+    /// of user types.
+    #[doc(hidden)]
+    fn settle(later: Self::Later) -> Settled<Self>;
     #[doc(hidden)]
     fn ports(destinations: Vec<Vec<DestinationBox>>, depth: usize, add: AddPort<'_>)
     -> Self::Ports;
@@ -197,14 +182,19 @@ fn ports_of<T: GraphValue>(
 
 impl<T: GraphValue> InputNodes for Node<T> {
     type Values = T;
+    type Later = (AnyArg<T>,);
     type Ports = InputPorts<T>;
     type Copies = Copies<T>;
     type Slots = SlotOf<T>;
     fn make() -> Self {
         add_input(0)
     }
-    fn refs(value: T) -> Vec<Box<dyn Any>> {
-        vec![Box::new(Ref::done(Ok(value)))]
+    fn refs(given: Given<Self>) -> Vec<Box<dyn Any>> {
+        let (one,) = given.map_or_else(|later| later, |value| (AnyArg::Value(value),));
+        vec![Box::new(as_ref(one))]
+    }
+    fn settle((one,): (AnyArg<T>,)) -> Settled<Self> {
+        Ok(settled(one)?)
     }
     fn ports(
         mut destinations: Vec<Vec<DestinationBox>>,
@@ -243,6 +233,7 @@ macro_rules! inputs {
     ($($name:ident $at:tt)*) => {
         impl<$($name: GraphValue),*> InputNodes for ($(Node<$name>,)*) {
             type Values = ($($name,)*);
+            type Later = ($(AnyArg<$name>,)*);
             type Ports = ($(InputPorts<$name>,)*);
             type Copies = ($(Copies<$name>,)*);
             type Slots = ($(SlotOf<$name>,)*);
@@ -250,9 +241,14 @@ macro_rules! inputs {
             fn make() -> Self {
                 ($(add_input::<$name>($at),)*)
             }
-            #[allow(unused_variables, reason = "the empty tuple has no inputs")]
-            fn refs(values: Self::Values) -> Vec<Box<dyn Any>> {
-                vec![$(Box::new(Ref::done(Ok(values.$at)))),*]
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple has no inputs")]
+            fn refs(given: Given<Self>) -> Vec<Box<dyn Any>> {
+                let later = given.map_or_else(|later| later, |values| ($(AnyArg::Value(values.$at),)*));
+                vec![$(Box::new(as_ref(later.$at))),*]
+            }
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple has no inputs")]
+            fn settle(later: Self::Later) -> Settled<Self> {
+                Ok(($(settled(later.$at)?,)*))
             }
             #[allow(unused_variables, unused_mut, clippy::unused_unit, reason = "the empty tuple has no inputs")]
             fn ports(destinations: Vec<Vec<DestinationBox>>, depth: usize, add: AddPort<'_>) -> Self::Ports {

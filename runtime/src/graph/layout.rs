@@ -3,13 +3,13 @@
 
 use super::build::{Action, NodeDef};
 use super::core::Core;
-use super::driver::{Parcel, SubmitEdges, SubmitRun};
 use super::inputs::{Destination, DestinationBox, InputNodes, PortBox};
 use super::observe::chart::Chart;
 use super::observe::progress::Progress;
 use super::outputs::{
     CoreBox, FarOutput, OutPortBox, OutputId, OutputNodes, SlotLink, TargetBox, Wire,
 };
+use super::parcel::{Parcel, SubmitEdges, SubmitRun};
 use super::plan::Plan;
 use super::remote::bell::Bell;
 use super::remote::draft::codec_of;

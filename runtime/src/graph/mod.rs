@@ -10,6 +10,7 @@
 //! | `bind` | what `method.bind(..)` puts into the list |
 //! | `source` | the arguments of a bound call |
 //! | `step_options` | what `options()` say of a task that is a step |
+//! | `given` | what may be given for the inputs of a run |
 //! | `inputs`, `outputs` | nodes, tuples and vectors of them as the ends of a graph |
 //! | `slot` | where a value lies between two steps of a segment |
 //! | `plan` | checks, and which step goes into which segment |
@@ -21,6 +22,9 @@
 //! | `refusals` | why it takes no run |
 //! | `core` | the part of a compiled graph that is the same for all types: limits, lock, end |
 //! | `driver` | the end that submits runs and keeps their results |
+//! | `waiters` | who waits for results |
+//! | `late`, `submit_late` | runs whose inputs are not there yet |
+//! | `parcel` | the inputs of a run on their way |
 //! | `results` | results with the driver, by run |
 //! | `call_slot` | graphs of one segment and one output |
 //! | `options` | `CompileOptions`, and the limits that come of them |
@@ -30,13 +34,17 @@
 //! | `compile` | `Graph::compile` |
 //! | `compiled` | `CompiledGraph`, its state and its end |
 //! | `submit` | `execute` and its kin |
+//! | `aside` | results to come of which something is unusual |
 //! | `reference` | `GraphRef<T>` |
 //! | `handle` | `GraphHandle`, which other processes may have |
+//! | `future` | `GraphRef<T>: IntoFuture` |
+//! | `forward` | results that go on as refs and arguments |
 //! | `remote` | what of a graph runs in other processes |
 //! | `registry` | the graphs of a node, for death and shutdown |
 //! | `view` | drawings |
 //! | `observe` | what one can see of a running graph |
 
+pub(crate) mod aside;
 pub(crate) mod async_step;
 pub(crate) mod bind;
 pub(crate) mod build;
@@ -46,12 +54,17 @@ pub(crate) mod compiled;
 pub(crate) mod core;
 pub(crate) mod crew;
 pub(crate) mod driver;
+pub(crate) mod forward;
+pub(crate) mod future;
+pub(crate) mod given;
 pub(crate) mod handle;
 pub(crate) mod inputs;
+pub(crate) mod late;
 pub(crate) mod layout;
 pub(crate) mod observe;
 pub(crate) mod options;
 pub(crate) mod outputs;
+pub(crate) mod parcel;
 pub(crate) mod plan;
 pub(crate) mod reference;
 pub(crate) mod refusals;
@@ -68,4 +81,6 @@ pub(crate) mod source;
 pub(crate) mod step_options;
 pub(crate) mod submit;
 pub(crate) mod transport;
+pub(crate) mod submit_late;
 pub mod view;
+pub(crate) mod waiters;

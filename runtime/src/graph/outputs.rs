@@ -2,8 +2,9 @@
 
 use super::build::{Node, NodeId};
 use super::core::Core;
-use super::driver::{AnyOutput, Output, SubmitRun};
+use super::driver::{AnyOutput, Output};
 use super::inputs::InputNodes;
+use super::parcel::SubmitRun;
 use super::reference::GraphRef;
 use super::remote::edge::EdgeReceiver;
 use super::remote::ports::{self, NodeCodec};

@@ -1,10 +1,14 @@
 //! Results of one output with the driver, found by the number of their run (DR-2).
 
-use super::slot::Sent;
+use super::aside::{Aside, Leftovers, Owed};
+use super::slot::{Held, Sent};
+use crate::error::{Error, Fault};
+use crate::executor::sources::due;
+use crate::object::reference::Promise;
 use maser_shm::channel::Probe;
 use maser_shm::channel::spsc::LineReceiver;
 use std::any::Any;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Values of users that turned up under the lock, for its holder to drop outside of it (DR-1).
 #[doc(hidden)]
@@ -60,28 +64,25 @@ pub(crate) struct Awaited {
     pub(crate) is_next: bool,
 }
 
-pub(crate) struct Results<T> {
+pub(crate) struct Results<T: Send + Sync + 'static> {
     arrivals: Box<dyn Arrivals<T>>,
     /// Results of the runs `first..first + kept.len()`.
     kept: VecDeque<Kept<T>>,
     first: u64,
     /// How many of `kept` are there.
     pub(crate) held: usize,
-    /// Runs whose ref was dropped before the result came.
-    unwanted: BTreeSet<u64>,
-    /// Results of such runs, for whoever holds the lock to drop outside of it (DR-1).
-    refused: Vec<Sent<T>>,
+    /// What is unusual, if anything is.
+    aside: Option<Box<Aside<T>>>,
 }
 
-impl<T> Results<T> {
+impl<T: Send + Sync + 'static> Results<T> {
     pub(crate) fn new(arrivals: Box<dyn Arrivals<T>>, max_inflight: usize) -> Self {
         Self {
             arrivals,
             kept: VecDeque::with_capacity(max_inflight * 2),
             first: 0,
             held: 0,
-            unwanted: BTreeSet::new(),
-            refused: Vec::new(),
+            aside: None,
         }
     }
 
@@ -93,9 +94,20 @@ impl<T> Results<T> {
         }
         let is_next = run == self.arrived();
         match self.arrivals.idle() {
+            Some(_) if self.is_late(run) => Some(Some(Awaited {
+                next: due(),
+                is_next: false,
+            })),
             Some(next) => Some(Some(Awaited { next, is_next })),
             None => is_next.then_some(None),
         }
+    }
+
+    /// Whether `run` was not begun yet: no channel says whether it ever is (AS-1).
+    #[inline(always)]
+    fn is_late(&self, run: u64) -> bool {
+        let late = self.aside.as_ref().and_then(|aside| aside.late);
+        late.is_some_and(|late| run >= late)
     }
 
     /// `None` if the result of `run` has arrived. The very next one stays where it is: whoever asks
@@ -109,16 +121,89 @@ impl<T> Results<T> {
         }
     }
 
-    /// What arrived and nobody wants.
+    fn aside(&mut self) -> &mut Aside<T> {
+        self.aside.get_or_insert_default()
+    }
+
+    /// What arrived and nobody wants, or goes on.
     #[inline(always)]
     #[must_use = "dropped outside of the lock"]
-    pub(crate) fn refused(&mut self) -> Option<Vec<Sent<T>>> {
-        (!self.refused.is_empty()).then(|| std::mem::take(&mut self.refused))
+    pub(crate) fn leftovers(&mut self) -> Option<Leftovers<T>> {
+        match self.aside {
+            None => None,
+            Some(_) => self.take_leftovers(),
+        }
+    }
+
+    #[cold]
+    fn take_leftovers(&mut self) -> Option<Leftovers<T>> {
+        let aside = self.aside.as_mut()?;
+        let refused = std::mem::take(&mut aside.refused);
+        let owed = std::mem::take(&mut aside.owed);
+        if aside.is_empty() {
+            self.aside = None;
+        }
+        let is_any = !(refused.is_empty() && owed.is_empty());
+        is_any.then_some(Leftovers {
+            refused,
+            owed,
+            core: None,
+            orphan: None,
+        })
     }
 
     /// The result of `run`, which has not arrived, is to be dropped when it does.
     pub(crate) fn drop_on_arrival(&mut self, run: u64) {
-        self.unwanted.insert(run);
+        self.aside().unwanted.insert(run);
+    }
+
+    /// The result of `run`, which has not arrived, goes to `promise` when it does. True if nobody
+    /// looks out for such results yet: the caller does from now on.
+    #[must_use]
+    pub(crate) fn promise(&mut self, run: u64, promise: Promise<T>) -> bool {
+        let aside = self.aside();
+        aside.promised.insert(run, promise);
+        !std::mem::replace(&mut aside.is_listening, true)
+    }
+
+    /// Takes in what is promised and has arrived; all the rest ends with `over`. True if nothing is
+    /// promised any more: the caller stops looking out.
+    #[must_use]
+    pub(crate) fn keep_promises(&mut self, over: Option<&Error>) -> bool {
+        let promised = |aside: &Aside<T>| aside.promised.last_key_value().map(|(run, _)| *run);
+        if let Some(last) = self.aside.as_deref().and_then(promised) {
+            self.pull(last + 1);
+        }
+        let Some(aside) = &mut self.aside else {
+            return false;
+        };
+        if let Some(error) = over {
+            let broken = std::mem::take(&mut aside.promised);
+            aside.unwanted.extend(broken.keys());
+            aside.owed.extend(broken.into_values().map(|promise| Owed {
+                promise,
+                outcome: Held::new(Err(Fault::new(error.clone()))),
+            }));
+        }
+        aside.promised.is_empty() && std::mem::take(&mut aside.is_listening)
+    }
+
+    /// `run` is not begun, because of `why`.
+    pub(crate) fn fail(&mut self, run: u64, why: Fault) {
+        self.aside().failed.insert(run, why);
+        self.absorb();
+    }
+
+    /// Runs from `run` on have not been begun yet; none if all of them have.
+    pub(crate) fn are_late(&mut self, run: Option<u64>) {
+        match run {
+            None => {
+                if let Some(aside) = &mut self.aside {
+                    aside.late = None;
+                }
+            }
+            Some(_) => self.aside().late = run,
+        }
     }
 
     #[inline(always)]
@@ -134,17 +219,54 @@ impl<T> Results<T> {
             let Some(outcome) = self.arrivals.take() else {
                 break;
             };
-            let run = self.arrived();
-            if !self.unwanted.is_empty() && self.unwanted.remove(&run) {
-                self.refused.push(outcome);
-                self.kept.push_back(Kept::Gone);
-                self.trim();
-            } else {
-                self.kept.push_back(Kept::Here(outcome));
-                self.held += 1;
+            match self.aside {
+                None => self.keep(outcome),
+                Some(_) => {
+                    self.put_aside(outcome);
+                    self.absorb();
+                }
             }
         }
         self.arrived()
+    }
+
+    fn keep(&mut self, outcome: Sent<T>) {
+        self.kept.push_back(Kept::Here(outcome));
+        self.held += 1;
+    }
+
+    /// The next result, of a graph where something is unusual.
+    #[cold]
+    fn put_aside(&mut self, outcome: Sent<T>) {
+        let run = self.arrived();
+        let Some(aside) = &mut self.aside else {
+            return self.keep(outcome);
+        };
+        if aside.unwanted.remove(&run) {
+            aside.refused.push(outcome);
+        } else if let Some(promise) = aside.promised.remove(&run) {
+            aside.owed.push(Owed { promise, outcome });
+        } else {
+            return self.keep(outcome);
+        }
+        self.kept.push_back(Kept::Gone);
+        self.trim();
+    }
+
+    /// AS-1.
+    #[cold]
+    fn absorb(&mut self) {
+        loop {
+            let next = self.arrived();
+            let Some(why) = self
+                .aside
+                .as_mut()
+                .and_then(|aside| aside.failed.remove(&next))
+            else {
+                return;
+            };
+            self.put_aside(Held::new(Err(why)));
+        }
     }
 
     #[inline(always)]
@@ -159,7 +281,7 @@ impl<T> Results<T> {
     /// the queue. `None` is any other case: [`take_kept`](Self::take_kept).
     #[inline(always)]
     pub(crate) fn take_next(&mut self, run: u64) -> Option<Found<T>> {
-        if !(self.kept.is_empty() && run == self.first && self.unwanted.is_empty()) {
+        if !(self.kept.is_empty() && run == self.first && self.aside.is_none()) {
             return None;
         }
         Some(match self.arrivals.take() {
@@ -169,6 +291,14 @@ impl<T> Results<T> {
             }
             None => Found::NotYet,
         })
+    }
+
+    /// Moves the result of `run` out, in any case.
+    pub(crate) fn take(&mut self, run: u64) -> Found<T> {
+        match self.take_next(run) {
+            Some(found) => found,
+            None => self.take_kept(run),
+        }
     }
 
     /// Moves the result of `run` out.

@@ -5,11 +5,14 @@
 )]
 
 use super::compiled::CompiledGraph;
-use super::driver::{AnyOutput, Parcel};
-use super::inputs::{InputNodes, IntoInputs};
+use super::driver::AnyOutput;
+use super::given::{Given, IntoInputs};
+use super::inputs::InputNodes;
 use super::outputs::OutputNodes;
+use super::parcel::{Parcel, SubmitRun};
 use super::refusals::{no_place, too_many_held, too_many_in_flight};
 use super::results::Refused;
+use super::submit_late::Begin;
 use crate::error::{Error, Result};
 use std::task::Context;
 use std::time::Duration;
@@ -17,44 +20,69 @@ use std::time::Duration;
 impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// Submits a run, if there is a place for it.
     ///
+    /// An input may be a result that is not there yet ([`GraphRef`](crate::GraphRef),
+    /// [`Ref`](crate::Ref)): nothing waits for it here. The run takes its place at once and begins,
+    /// after those before it, when its inputs are there. If one of them is an error the run is not
+    /// begun and each of its outputs is that error.
+    ///
     /// # Errors
     /// [`Error::CapacityExceeded`] says how many runs are in flight, or how many results wait to
     /// be fetched; [`Error::ChannelClosed`] after teardown; [`Error::ActorDied`] if an actor of
     /// the graph died.
-    pub fn try_execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
-        let mut parcel = Some(self.pack(inputs.into_inputs()));
-        match self.submit_once(&mut parcel)? {
+    pub fn try_execute<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::GraphRefs> {
+        self.try_execute_given(inputs.into_inputs())
+    }
+
+    pub(crate) fn try_execute_given(&self, given: Given<I>) -> Result<O::GraphRefs> {
+        let submitted = match given {
+            Ok(values) => self.submit_once(&mut Some(self.pack(values))),
+            Err(later) => self.submit_late_once(&mut self.to_begin(later)),
+        };
+        match submitted? {
             Some(refs) => Ok(refs),
             None => Err(self.is_full()),
         }
     }
 
-    /// Submits a run; waits for a place up to the submit timeout.
+    /// Submits a run as [`try_execute`](Self::try_execute); waits for a place up to the submit
+    /// timeout.
     ///
     /// # Errors
     /// As [`try_execute`](Self::try_execute), and [`Error::Timeout`].
     #[inline]
-    pub fn execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
-        let mut parcel = Some(self.pack(inputs.into_inputs()));
-        match self.submit_once(&mut parcel)? {
-            Some(refs) => Ok(refs),
-            None => self.execute_when_free(parcel, self.core.submit_timeout),
-        }
+    pub fn execute<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::GraphRefs> {
+        self.execute_given(inputs.into_inputs(), self.core.submit_timeout)
     }
 
     /// As [`execute`](Self::execute) with a limit of its own.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
-    pub fn execute_timeout<X: IntoInputs<I::Values>>(
+    pub fn execute_timeout<X: IntoInputs<I>>(
         &self,
         inputs: X,
         limit: Duration,
     ) -> Result<O::GraphRefs> {
-        let mut parcel = Some(self.pack(inputs.into_inputs()));
+        self.execute_given(inputs.into_inputs(), Some(limit))
+    }
+
+    #[inline(always)]
+    pub(crate) fn execute_given(
+        &self,
+        given: Given<I>,
+        limit: Option<Duration>,
+    ) -> Result<O::GraphRefs> {
+        let values = match given {
+            Ok(values) => values,
+            Err(later) => {
+                let mut begin = self.to_begin(later);
+                return self.execute_when_free(&mut || self.submit_late_once(&mut begin), limit);
+            }
+        };
+        let mut parcel = Some(self.pack(values));
         match self.submit_once(&mut parcel)? {
             Some(refs) => Ok(refs),
-            None => self.execute_when_free(parcel, Some(limit)),
+            None => self.execute_when_free(&mut || self.submit_once(&mut parcel), limit),
         }
     }
 
@@ -65,17 +93,24 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     ///
     /// # Errors
     /// As [`try_execute`](Self::try_execute), without `CapacityExceeded` for runs in flight.
-    pub async fn execute_async<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
-        let mut parcel = Some(self.pack(inputs.into_inputs()));
+    pub async fn execute_async<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::GraphRefs> {
+        self.execute_given_async(inputs.into_inputs()).await
+    }
+
+    pub(crate) async fn execute_given_async(&self, given: Given<I>) -> Result<O::GraphRefs> {
+        let mut begin = match given {
+            Ok(values) => Begin::Here(Some(self.pack(values))),
+            Err(later) => self.to_begin(later),
+        };
         let mut polls = self.core.polls();
         std::future::poll_fn(|context: &mut Context<'_>| {
-            polls.poll_until(context, || self.submit_once(&mut parcel).transpose())
+            polls.poll_until(context, || self.submit_late_once(&mut begin).transpose())
         })
         .await
     }
 
     #[inline(always)]
-    fn pack(&self, values: I::Values) -> Parcel<I> {
+    pub(super) fn pack(&self, values: I::Values) -> Parcel<I> {
         let copies = self.fan_out.as_ref().map(|fan_out| {
             let spare = self.core.locked(|| {
                 // SAFETY: DR-1, under the lock.
@@ -90,7 +125,23 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
 
     /// One attempt; `None` if too many runs are in flight.
     #[inline(always)]
-    fn submit_once(&self, parcel: &mut Option<Parcel<I>>) -> Result<Option<O::GraphRefs>> {
+    pub(super) fn submit_once(
+        &self,
+        parcel: &mut Option<Parcel<I>>,
+    ) -> Result<Option<O::GraphRefs>> {
+        self.submit_by(|submit, refused| {
+            if let Some(parcel) = parcel.take() {
+                submit.submit(parcel, refused);
+            }
+        })
+    }
+
+    /// One attempt: `put` hands the run on, under the lock.
+    #[inline(always)]
+    pub(super) fn submit_by(
+        &self,
+        put: impl FnOnce(&mut Box<dyn SubmitRun<I>>, &mut Refused),
+    ) -> Result<Option<O::GraphRefs>> {
         if self.core.is_over()
             && let Some(error) = self.core.over()
         {
@@ -104,10 +155,8 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
                     return None;
                 }
             }
-            if let Some(parcel) = parcel.take() {
-                // SAFETY: DR-1, under the lock.
-                unsafe { &mut *self.submit.get() }.submit(parcel, &mut refused);
-            }
+            // SAFETY: DR-1, under the lock.
+            put(unsafe { &mut *self.submit.get() }, &mut refused);
             self.core.refs_were_made();
             Some(self.core.take_run())
         });
@@ -153,9 +202,12 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     #[cold]
     fn execute_when_free(
         &self,
-        mut parcel: Option<Parcel<I>>,
+        attempt: &mut dyn FnMut() -> Result<Option<O::GraphRefs>>,
         limit: Option<Duration>,
     ) -> Result<O::GraphRefs> {
+        if let Some(refs) = attempt()? {
+            return Ok(refs);
+        }
         let clock = &self.core.node.clock;
         let end = limit.map(|limit| {
             clock
@@ -167,7 +219,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
         loop {
             let left = end.map(|end| Duration::from_nanos(end.saturating_sub(clock.now_ns())));
             let waited = self.wait_for_run(waits_for, left);
-            match self.submit_once(&mut parcel)? {
+            match attempt()? {
                 Some(refs) => return Ok(refs),
                 None if waited.is_ok() => {
                     waits_for = self.core.locked(|| self.core.oldest_run());

@@ -9,14 +9,16 @@
 
 use super::reference::Ref;
 use crate::error::Result;
-use crate::executor::block_on::{note_pending, withdraw_pending};
+use crate::executor::block_on::{Handle, note_pending, withdraw_pending};
 use crate::task::failure::discard_with;
-use maser_shm::sync::completion::{Notify, WaitNode};
+use crate::task::raw::Header;
+use maser_shm::sync::completion::{Completion, Notify, WaitNode};
 use std::cell::UnsafeCell;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 /// Shared with the notifier, which gives its count back when it has called.
 struct Slot {
@@ -62,45 +64,51 @@ unsafe fn wake_slot(data: *const ()) {
     }
 }
 
-/// Waits for a [`Ref`] without blocking the executor's thread.
-///
-/// # Cancel safety
-/// Dropping it loses nothing: the value can still be had from other handles of the same ref.
-#[must_use = "futures do nothing unless awaited"]
-pub struct RefFuture<T> {
-    value: Option<Ref<T>>,
+/// How a future waits for a cell of any type; whoever has it unlinks it at the end.
+#[derive(Default)]
+pub(crate) struct CellWait {
     slot: Option<Arc<Slot>>,
 }
 
-impl<T: Clone> Future for RefFuture<T> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Some(value) = &this.value else {
-            panic!("a RefFuture was polled after it was ready")
-        };
-        if !value.is_ready() {
-            match &this.slot {
+impl CellWait {
+    /// Ready once `cell` is done; always the same cell, of which the caller has a handle.
+    pub(crate) fn poll_done(&mut self, cell: NonNull<Header>, context: &Context<'_>) -> Poll<()> {
+        // SAFETY: the caller's handle.
+        let completion = unsafe { &(*cell.as_ptr()).completion };
+        if !completion.is_done() {
+            match &self.slot {
                 Some(slot) => slot.replace_waker(context.waker()),
-                None => this.slot = link(value, context.waker().clone()),
+                None => self.slot = link(completion, context.waker().clone()),
             }
-            if !value.is_ready() {
-                if let Some(slot) = &this.slot {
-                    note_pending(context.waker(), slot.address(), value.cell());
+            if !completion.is_done() {
+                if let Some(slot) = &self.slot {
+                    note_pending(context.waker(), slot.address(), cell);
                 }
                 return Poll::Pending;
             }
         }
-        this.unlink();
-        match this.value.take() {
-            Some(value) => Poll::Ready(value.into_value().map_err(|fault| fault.to_error())),
-            None => Poll::Pending,
+        self.unlink(cell);
+        Poll::Ready(())
+    }
+
+    /// The future waits no more.
+    pub(crate) fn unlink(&mut self, cell: NonNull<Header>) {
+        if let Some(slot) = self.slot.take() {
+            if let Some(waker) = slot.take_waker() {
+                withdraw_pending(&waker, slot.address());
+            }
+            // SAFETY: `slot` is only kept when it was added, and the caller has a handle; a node that
+            // was still linked leaves the notifier's count to us.
+            unsafe {
+                if (*cell.as_ptr()).completion.remove(slot.node.get()) {
+                    drop(Arc::from_raw(Arc::as_ptr(&slot)));
+                }
+            }
         }
     }
 }
 
-fn link<T>(value: &Ref<T>, waker: Waker) -> Option<Arc<Slot>> {
+fn link(completion: &Completion, waker: Waker) -> Option<Arc<Slot>> {
     let placeholder = Notify {
         call: wake_slot,
         data: std::ptr::null(),
@@ -111,13 +119,13 @@ fn link<T>(value: &Ref<T>, waker: Waker) -> Option<Arc<Slot>> {
     });
     let data = Arc::into_raw(slot.clone());
     // SAFETY: the node is ours until `add`; after it the slot stays until removed or notified
-    // (`unlink`); the ref keeps the entry alive; the count behind `data` goes to the notifier.
+    // (`unlink`); a handle keeps the entry alive; the count behind `data` goes to the notifier.
     unsafe {
         *slot.node.get() = WaitNode::new(Notify {
             call: wake_slot,
             data: data.cast(),
         });
-        if value.completion().add(slot.node.get()) {
+        if completion.add(slot.node.get()) {
             return Some(slot);
         }
         drop(Arc::from_raw(data));
@@ -125,26 +133,72 @@ fn link<T>(value: &Ref<T>, waker: Waker) -> Option<Arc<Slot>> {
     None
 }
 
+/// Waits for a [`Ref`] without blocking the executor's thread.
+///
+/// # Cancel safety
+/// Dropping it loses nothing: the value can still be had from other handles of the same ref.
+#[must_use = "futures do nothing unless awaited"]
+pub struct RefFuture<T> {
+    value: Option<Ref<T>>,
+    wait: CellWait,
+}
+
 impl<T> RefFuture<T> {
-    fn unlink(&mut self) {
-        if let (Some(slot), Some(value)) = (self.slot.take(), &self.value) {
-            if let Some(waker) = slot.take_waker() {
-                withdraw_pending(&waker, slot.address());
-            }
-            // SAFETY: `slot` is only kept when it was added; a node that was still linked leaves
-            // the notifier's count to us.
-            unsafe {
-                if value.completion().remove(slot.node.get()) {
-                    drop(Arc::from_raw(Arc::as_ptr(&slot)));
-                }
-            }
+    /// Ready once the value is there.
+    pub(crate) fn poll_done(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Some(value) = &self.value else {
+            panic!("a RefFuture was polled after it was ready")
+        };
+        self.wait.poll_done(value.cell(), context)
+    }
+}
+
+impl<T: Clone> Future for RefFuture<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.poll_done(context));
+        match self.value.take() {
+            Some(value) => Poll::Ready(value.into_value().map_err(|fault| fault.to_error())),
+            None => Poll::Pending,
         }
     }
 }
 
 impl<T> Drop for RefFuture<T> {
     fn drop(&mut self) {
-        self.unlink();
+        if let Some(value) = &self.value {
+            self.wait.unlink(value.cell());
+        }
+    }
+}
+
+/// Ready once all of these cells are done.
+pub(crate) struct AllDone(Vec<(Handle, CellWait)>);
+
+impl AllDone {
+    pub(crate) fn new(cells: Vec<Handle>) -> Self {
+        let waits = |cell| (cell, CellWait::default());
+        Self(cells.into_iter().map(waits).collect())
+    }
+}
+
+impl Future for AllDone {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        for (handle, wait) in &mut self.0 {
+            ready!(wait.poll_done(handle.cell(), context));
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for AllDone {
+    fn drop(&mut self) {
+        for (handle, wait) in &mut self.0 {
+            wait.unlink(handle.cell());
+        }
     }
 }
 
@@ -155,7 +209,7 @@ impl<T: Clone> IntoFuture for Ref<T> {
     fn into_future(self) -> RefFuture<T> {
         RefFuture {
             value: Some(self),
-            slot: None,
+            wait: CellWait::default(),
         }
     }
 }

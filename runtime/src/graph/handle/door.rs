@@ -41,8 +41,8 @@ impl<I: PortableInputs, O: PortableOutputs> AnyGraph for CompiledGraph<I, O> {
                 .map_err(wrong_inputs)?
                 .map_err(|_| wrong_inputs("it is shared".into()))?;
             let refs = match waits {
-                true => self.execute_async(values).await?,
-                false => self.try_execute(values)?,
+                true => self.execute_given_async(Ok(values)).await?,
+                false => self.try_execute_given(Ok(values))?,
             };
             let mut given = Vec::new();
             O::pending(refs, &mut |Pending(result)| {

@@ -35,10 +35,13 @@ use self::door::{Door, Inside};
 use self::far::{Far, Terms};
 use self::portable::{PortableInputs, PortableOutputs};
 use super::compiled::CompiledGraph;
-use super::inputs::IntoInputs;
+use super::given::{Given, IntoInputs, Why};
+use super::late::{awaited, settle};
 use crate::actor::handle::Actor;
 use crate::config::Isolation;
 use crate::error::Result;
+use crate::executor::wait::wait_done;
+use crate::object::future::AllDone;
 use crate::object::scope;
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -82,26 +85,30 @@ impl<I: PortableInputs, O: PortableOutputs> From<CompiledGraph<I, O>> for GraphH
 }
 
 impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
-    /// As [`CompiledGraph::try_execute`]; from another process it waits for the graph's answer.
+    /// As [`CompiledGraph::try_execute`]; from another process it waits for the graph's answer, and
+    /// for results among the inputs.
     ///
     /// # Errors
     /// As there, and the death of the graph's process.
-    pub fn try_execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
+    pub fn try_execute<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::GraphRefs> {
         match &self.0 {
             Place::Here(graph) => graph.try_execute(inputs),
-            Place::There(far) => far.try_execute(inputs.into_inputs()),
+            Place::There(far) => far.try_execute(values_of::<I>(inputs.into_inputs(), None)?),
         }
     }
 
-    /// As [`CompiledGraph::execute`].
+    /// As [`CompiledGraph::execute`]; from another process results among the inputs are waited for.
     ///
     /// # Errors
     /// As there, and the death of the graph's process.
     #[inline]
-    pub fn execute<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
+    pub fn execute<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::GraphRefs> {
         match &self.0 {
             Place::Here(graph) => graph.execute(inputs),
-            Place::There(far) => far.execute(inputs.into_inputs(), far.submit_timeout()),
+            Place::There(far) => {
+                let limit = far.submit_timeout();
+                far.execute(values_of::<I>(inputs.into_inputs(), limit)?, limit)
+            }
         }
     }
 
@@ -109,14 +116,17 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
-    pub fn execute_timeout<X: IntoInputs<I::Values>>(
+    pub fn execute_timeout<X: IntoInputs<I>>(
         &self,
         inputs: X,
         limit: Duration,
     ) -> Result<O::GraphRefs> {
         match &self.0 {
             Place::Here(graph) => graph.execute_timeout(inputs, limit),
-            Place::There(far) => far.execute(inputs.into_inputs(), Some(limit)),
+            Place::There(far) => {
+                let values = values_of::<I>(inputs.into_inputs(), Some(limit))?;
+                far.execute(values, Some(limit))
+            }
         }
     }
 
@@ -128,10 +138,13 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
     ///
     /// # Errors
     /// As there, and the death of the graph's process.
-    pub async fn execute_async<X: IntoInputs<I::Values>>(&self, inputs: X) -> Result<O::GraphRefs> {
+    pub async fn execute_async<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::GraphRefs> {
         match &self.0 {
             Place::Here(graph) => graph.execute_async(inputs).await,
-            Place::There(far) => far.execute_async(inputs.into_inputs()).await,
+            Place::There(far) => {
+                far.execute_async(values_when_there::<I>(inputs.into_inputs()).await?)
+                    .await
+            }
         }
     }
 
@@ -174,6 +187,28 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
             Place::There(far) => (far.door().clone(), far.terms()),
         }
     }
+}
+
+/// What travels: values. Results among the inputs are waited for, each up to `limit`.
+fn values_of<I: PortableInputs>(given: Given<I>, limit: Option<Duration>) -> Result<I::Values> {
+    let later = match given {
+        Ok(values) => return Ok(values),
+        Err(later) => later,
+    };
+    for cell in awaited(&later) {
+        wait_done(cell.cell(), limit)?;
+    }
+    settle::<I>(later).map_err(|Why(fault)| fault.to_error())
+}
+
+/// As [`values_of`], without blocking.
+async fn values_when_there<I: PortableInputs>(given: Given<I>) -> Result<I::Values> {
+    let later = match given {
+        Ok(values) => return Ok(values),
+        Err(later) => later,
+    };
+    AllDone::new(awaited(&later)).await;
+    settle::<I>(later).map_err(|Why(fault)| fault.to_error())
 }
 
 impl<I: PortableInputs, O: PortableOutputs> fmt::Debug for GraphHandle<I, O> {
