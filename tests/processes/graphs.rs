@@ -134,7 +134,7 @@ fn inputs_constants_and_outputs_of_several_types_come_through() {
         let graph = graph.compile_with(depth(2))?;
         for count in [0, 1, 5, 100, 5_000, 3] {
             let point = Point { x: 1.5, y: -2.0 };
-            let (long, mirrored, again, nothing) = graph.execute(("ab".into(), count, point))?;
+            let (long, mirrored, again, nothing) = graph.execute(("ab", count, point))?;
             let text = "ab".repeat(count as usize);
             assert_eq!(long.get()?, text);
             assert_eq!(mirrored.get()?, Point { x: -2.0, y: 1.5 });

@@ -18,6 +18,7 @@ mod names;
 mod nested;
 mod nested_actors;
 mod output;
+mod passed_on;
 mod restarts;
 mod retries;
 mod scribbler;
