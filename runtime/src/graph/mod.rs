@@ -80,7 +80,7 @@ pub(crate) mod slot;
 pub(crate) mod source;
 pub(crate) mod step_options;
 pub(crate) mod submit;
-pub(crate) mod transport;
 pub(crate) mod submit_late;
+pub(crate) mod transport;
 pub mod view;
 pub(crate) mod waiters;
