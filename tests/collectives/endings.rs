@@ -1,12 +1,13 @@
 //! Who does not come: limits, cancelled calls, deaths, destroyed groups.
 
-use crate::ranks::{actors, all, assert_usable, group, refused, row};
+use crate::ranks::{Rank, actors, all, assert_usable, group, refused, row};
 use maser::collective::{CollectiveError, ReduceOp};
 use maser::{Actor, Error};
 use maser_tests::{quiet, with_runtime};
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_limit_names_who_has_not_come_and_since_when() {
@@ -77,47 +78,33 @@ fn a_member_that_never_called_is_named_as_such() {
 #[test]
 fn a_cancelled_call_is_taken_back() {
     with_runtime(quiet(2), |_| {
-        let actors = actors(3, 2);
+        let actors = actors(4, 2);
         let _group = group(&actors).unwrap();
         let waiting = actors[0].allreduce().remote(row([100_u8]), ReduceOp::Sum);
         let other = actors[1].allreduce().remote(row([1_u8]), ReduceOp::Sum);
-        // Both are under way before the cancelling.
-        let late = actors[2].limit().remote(Duration::ZERO);
-        late.get().unwrap();
-        loop {
-            let error = refused(
-                actors[2]
-                    .allreduce()
-                    .remote(row([1_u8]), ReduceOp::Sum)
-                    .get(),
-            );
-            let CollectiveError::Timeout { missing, .. } = error else {
-                panic!("{error:?}");
-            };
-            if missing.iter().all(|one| one.who.rank == 2) {
-                break;
-            }
-            if missing.is_empty() {
-                break;
-            }
-        }
+        actors[2].limit().remote(SHORT).get().unwrap();
+        // Until both are under way.
+        while missing(&actors[2]) != [3] {}
         assert!(waiting.cancel());
         assert!(waiting.get().is_err());
-        let rest = [
-            actors[0].allreduce().remote(row([1_u8]), ReduceOp::Sum),
-            other,
-        ];
-        actors[2]
-            .limit()
-            .remote(Duration::from_secs(3600))
-            .get()
-            .unwrap();
-        let last = actors[2].allreduce().remote(row([1_u8]), ReduceOp::Sum);
-        for sum in rest.into_iter().chain([last]) {
-            assert_eq!(sum.get().unwrap(), row([3_u8]));
+        assert_eq!(missing(&actors[2]), [0, 3]);
+        actors[2].limit().remote(LONG).get().unwrap();
+        let rest = [0, 2, 3]
+            .map(|rank: usize| actors[rank].allreduce().remote(row([1_u8]), ReduceOp::Sum));
+        for sum in rest.into_iter().chain([other]) {
+            assert_eq!(sum.get().unwrap(), row([4_u8]));
         }
         assert_usable(&actors);
     });
+}
+
+/// Who has not come, as a rank is told that has a limit.
+fn missing(actor: &Actor<Rank>) -> Vec<usize> {
+    let sum = actor.allreduce().remote(row([1_u8]), ReduceOp::Sum);
+    let CollectiveError::Timeout { missing, .. } = refused(sum.get()) else {
+        panic!("no timeout");
+    };
+    missing.iter().map(|one| one.who.rank).collect()
 }
 
 #[track_caller]
@@ -136,7 +123,7 @@ fn a_death_in_the_middle_ends_the_waits_of_all_others_and_names_the_dead() {
     with_runtime(quiet(2), |_| {
         for dead_has_come in [false, true] {
             let mut actors = actors(3, 2);
-            let victim = crate::ranks::Rank::options().name("victim").remote();
+            let victim = Rank::options().name("victim").remote();
             actors.push(victim.clone());
             let made = group(&actors).unwrap();
             assert_usable(&actors);
@@ -201,15 +188,15 @@ fn a_destroyed_group_ends_what_is_under_way() {
 fn a_group_keeps_its_members_alive_and_lets_go_of_them() {
     with_runtime(quiet(1), |_| {
         let name = "kept";
-        let actor: Actor<crate::ranks::Rank> = crate::ranks::Rank::options().name(name).remote();
+        let actor: Actor<Rank> = Rank::options().name(name).remote();
         let made = maser::collective::create_group(&[&actor], "gloo").unwrap();
         drop(actor);
-        let again = maser::get_actor::<crate::ranks::Rank>(name).unwrap();
+        let again = maser::get_actor::<Rank>(name).unwrap();
         assert!(again.alive().remote().get().unwrap());
         drop(again);
-        assert!(maser::get_actor::<crate::ranks::Rank>(name).is_ok());
+        assert!(maser::get_actor::<Rank>(name).is_ok());
         drop(made);
-        assert!(maser::get_actor::<crate::ranks::Rank>(name).is_err());
+        assert!(maser::get_actor::<Rank>(name).is_err());
     });
 }
 
@@ -217,13 +204,13 @@ fn a_group_keeps_its_members_alive_and_lets_go_of_them() {
 fn an_actor_that_keeps_its_own_member_still_ends() {
     with_runtime(quiet(1), |_| {
         let made = {
-            let actor = crate::ranks::Rank::options().name("circle").remote();
+            let actor = Rank::options().name("circle").remote();
             let made = group(std::slice::from_ref(&actor)).unwrap();
             assert_usable(std::slice::from_ref(&actor));
             made
         };
         made.destroy();
-        assert!(maser::get_actor::<crate::ranks::Rank>("circle").is_err());
+        assert!(maser::get_actor::<Rank>("circle").is_err());
     });
 }
 

@@ -5,5 +5,6 @@ mod making;
 mod messages;
 mod mismatches;
 mod numbers;
+mod processes;
 mod ranks;
 mod results;

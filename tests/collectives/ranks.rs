@@ -1,7 +1,7 @@
 //! Actors that are members of a group.
 
 use maser::collective::{self, CollectiveError, Group, Member, ReduceOp};
-use maser::{Actor, Error, Ref, Tensor};
+use maser::{Actor, Array, Error, Isolation, Ref, Tensor};
 use std::time::Duration;
 
 /// One rank.
@@ -68,9 +68,42 @@ impl Rank {
         sums.collect()
     }
 
+    /// The sum of `len` times one, made in the store, and whether it lies there, and elsewhere.
+    pub fn shared_sum(&mut self, len: usize) -> maser::Result<(u64, bool, bool)> {
+        let mut ones = Array::in_store(len)?;
+        ones.fill(1_u64);
+        let ones = Tensor::new(&ones.seal(), &[len])?;
+        let member = self.member.as_ref().unwrap();
+        let sum = member.allreduce(&ones, ReduceOp::Sum)?;
+        let sum = sum.to_array::<u64>()?;
+        Ok((sum.iter().sum(), sum.is_in_store(), sum.is_foreign()))
+    }
+
+    pub fn leave(&mut self) {
+        self.member = None;
+    }
+
     pub fn alive(&self) -> bool {
         true
     }
+
+    pub fn abort(&self) {
+        std::process::abort();
+    }
+
+    /// Objects in the store of its process.
+    pub fn objects(&self) -> u64 {
+        maser::store_usage().map_or(0, |usage| usage.objects)
+    }
+}
+
+/// Actors that are processes of their own, but for the first `here`.
+pub fn processes(count: usize, here: usize) -> Vec<Actor<Rank>> {
+    let place = |at: usize| match at < here {
+        true => Rank::remote(),
+        false => Rank::options().isolation(Isolation::Process).remote(),
+    };
+    (0..count).map(place).collect()
 }
 
 /// Actors on schedulers `0..schedulers` in turn.

@@ -253,9 +253,39 @@ fn reduced(op: ReduceOp, tensors: &[Tensor]) -> Result<Tensor> {
 fn reduced_as<T: Number>(op: ReduceOp, tensors: &[Tensor]) -> Result<Tensor> {
     let arrays = arrays_of::<T>(tensors)?;
     let parts: Vec<&[T]> = arrays.iter().map(|array| &array[..]).collect();
-    let mut whole = vec![T::default(); parts[0].len()];
-    reduce(op, &mut whole, &parts);
-    Tensor::from_vec(whole, tensors[0].shape())
+    let make = |whole: &mut [T]| reduce(op, whole, &parts);
+    made(
+        parts[0].len(),
+        is_for_others(tensors),
+        make,
+        tensors[0].shape(),
+    )
+}
+
+/// Results from this size on lie where other processes can read them, if the parts do.
+const IN_STORE_BYTES: usize = 4096;
+
+fn is_for_others(tensors: &[Tensor]) -> bool {
+    tensors.iter().any(Tensor::is_in_store)
+}
+
+/// A tensor whose elements `make` writes.
+fn made<T: Element + Default>(
+    len: usize,
+    for_others: bool,
+    make: impl FnOnce(&mut [T]),
+    shape: &[usize],
+) -> Result<Tensor> {
+    if for_others && len * size_of::<T>() >= IN_STORE_BYTES {
+        // A store that is full is no reason to fail: who needs it there copies it later.
+        if let Ok(mut whole) = Array::<T>::in_store(len) {
+            make(&mut whole);
+            return Tensor::new(&whole.seal(), shape);
+        }
+    }
+    let mut whole = vec![T::default(); len];
+    make(&mut whole);
+    Tensor::from_vec(whole, shape)
 }
 
 fn gathered(tensors: &[Tensor]) -> Result<Tensor> {
@@ -272,13 +302,18 @@ fn gathered(tensors: &[Tensor]) -> Result<Tensor> {
     })
 }
 
-fn joined<T: Element>(tensors: &[Tensor], shape: &[usize]) -> Result<Tensor> {
+fn joined<T: Element + Default>(tensors: &[Tensor], shape: &[usize]) -> Result<Tensor> {
     let arrays = arrays_of::<T>(tensors)?;
-    let mut whole = Vec::with_capacity(arrays.iter().map(|array| array.len()).sum());
-    for array in &arrays {
-        whole.extend_from_slice(array);
-    }
-    Tensor::from_vec(whole, shape)
+    let make = |whole: &mut [T]| {
+        let mut rest = whole;
+        for array in &arrays {
+            let (part, after) = rest.split_at_mut(array.len());
+            part.copy_from_slice(array);
+            rest = after;
+        }
+    };
+    let len = arrays.iter().map(|array| array.len()).sum();
+    made(len, is_for_others(tensors), make, shape)
 }
 
 /// The elements row by row; those of a view that are not are copied.

@@ -6,12 +6,15 @@
 
 use super::combine::{Naming, combine};
 use super::error::{CollectiveError, Missing, Who};
+use super::hub::Hub;
 use super::operation::{Contribution, Operation};
 use super::round::Round;
 use super::sequence::{Full, Sequence};
 use super::ticket::Ticket;
+use crate::actor::handle::Actor;
 use crate::clock::Clock;
 use crate::error::Error;
+use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +37,13 @@ pub(super) enum Lane {
 }
 
 impl Lane {
+    fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Message { from, to } => Self::Pair(from, to),
+            _ => Self::All,
+        }
+    }
+
     /// The party that `rank` is in it.
     fn party(self, rank: usize) -> usize {
         match self {
@@ -58,6 +68,8 @@ pub(crate) struct GroupCore {
     pub(crate) name: String,
     names: Vec<String>,
     clock: Arc<dyn Clock>,
+    /// The next token of a call of this process; any order.
+    tokens: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -67,6 +79,8 @@ struct State {
     pairs: BTreeMap<Lane, Sequence>,
     /// Set once: nothing is contributed any more.
     over: Option<CollectiveError>,
+    /// The way of members in other processes.
+    hub: Option<Actor<Hub>>,
 }
 
 impl State {
@@ -88,17 +102,29 @@ impl GroupCore {
             name,
             names,
             clock,
+            tokens: AtomicU64::new(0),
             state: Mutex::new(State {
                 members,
                 all,
                 pairs: BTreeMap::new(),
                 over: None,
+                hub: None,
             }),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the way of members in other processes.
+    pub(super) fn open_to_others(&self, hub: Actor<Hub>) {
+        self.lock().hub = Some(hub);
+    }
+
+    /// The way of members in other processes, while the group lasts.
+    pub(super) fn hub(&self) -> Option<Actor<Hub>> {
+        self.lock().hub.clone()
     }
 
     /// How many ranks there are.
@@ -118,17 +144,28 @@ impl GroupCore {
         operation: Operation,
         part: Contribution,
     ) -> Result<Ticket, CollectiveError> {
-        let lane = match operation {
-            Operation::Message { from, to } => Lane::Pair(from, to),
-            _ => Lane::All,
-        };
+        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
+        self.contribute_as(rank, operation, part, token)
+    }
+
+    /// As [`contribute`](Self::contribute), under a token that the caller chose.
+    pub(super) fn contribute_as(
+        self: &Arc<Self>,
+        rank: usize,
+        operation: Operation,
+        part: Contribution,
+        token: u64,
+    ) -> Result<Ticket, CollectiveError> {
+        let lane = Lane::of(operation);
         let now_ns = self.clock.now_ns();
         let (round, full) = {
             let mut state = self.lock();
             if let Some(over) = &state.over {
                 return Err(over.clone());
             }
-            state.lane(lane).give(lane.party(rank), part, now_ns)
+            state
+                .lane(lane)
+                .give(lane.party(rank), (part, token), now_ns)
         };
         self.finish(lane, &round, full);
         Ok(Ticket {
@@ -136,6 +173,7 @@ impl GroupCore {
             round,
             lane,
             rank,
+            token,
             operation,
         })
     }
@@ -163,8 +201,43 @@ impl GroupCore {
     }
 
     /// GP-3.
-    pub(super) fn take_back(&self, lane: Lane, rank: usize, round: &Round) -> bool {
-        self.lock().lane(lane).take_back(lane.party(rank), round)
+    pub(super) fn take_back(&self, lane: Lane, rank: usize, token: u64) -> Option<Arc<Round>> {
+        let mut state = self.lock();
+        state.lane(lane).take_back(lane.party(rank), token)
+    }
+
+    /// Takes back what was contributed under this token, with the error of a call that waited so
+    /// long; none if it is too late for that.
+    pub(super) fn take_back_as(
+        &self,
+        rank: usize,
+        operation: Operation,
+        token: u64,
+        waited: Duration,
+    ) -> Option<CollectiveError> {
+        let lane = Lane::of(operation);
+        let round = self.take_back(lane, rank, token)?;
+        Some(self.timed_out(lane, rank, operation, &round, waited))
+    }
+
+    /// The error of a call of `rank` that waited so long.
+    pub(super) fn timed_out(
+        &self,
+        lane: Lane,
+        rank: usize,
+        operation: Operation,
+        round: &Round,
+        waited: Duration,
+    ) -> CollectiveError {
+        let mut missing = self.missing(lane, round);
+        missing.retain(|one| one.who.rank != rank);
+        CollectiveError::Timeout {
+            group: self.name.clone(),
+            number: round.number,
+            operation: operation.to_string(),
+            waited,
+            missing,
+        }
     }
 
     /// The round for which a sender has to wait that has this many messages under way.
@@ -214,7 +287,7 @@ impl GroupCore {
 
     /// Ends the group for this reason, if it is not over: all that is under way fails with it.
     pub(crate) fn end(&self, reason: CollectiveError) {
-        let (rounds, members) = {
+        let (rounds, held) = {
             let mut state = self.lock();
             if state.over.is_some() {
                 return;
@@ -224,12 +297,13 @@ impl GroupCore {
             for sequence in state.pairs.values_mut() {
                 rounds.extend(sequence.end());
             }
-            (rounds, std::mem::take(&mut state.members))
+            let held = (std::mem::take(&mut state.members), state.hub.take());
+            (rounds, held)
         };
         for round in rounds {
             round.finish(Err(reason.clone()));
         }
-        drop(members);
+        drop(held);
     }
 
     /// As [`end`](Self::end), because somebody closed it.

@@ -1,9 +1,11 @@
 //! `Group`: who made a group, and ends it.
 
 use super::core::{GroupCore, Held};
+use super::hub::Hub;
 use super::member::Member;
 use super::transport::Transport;
 use crate::actor::handle::{Actor, ActorType};
+use crate::config::Isolation;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use std::collections::BTreeMap;
@@ -46,11 +48,24 @@ impl fmt::Debug for Joined {
 impl<A: ActorType> Participant for Actor<A> {
     fn hold(&self, _: Token) -> Joined {
         let actor = self.clone();
+        let name = self.block().display_name();
+        // Also the death of a process from which the actor comes back: without its member.
+        let peer = self.block().remote.as_ref().map(|remote| remote.now().0);
+        let death = {
+            let name = name.clone();
+            move || {
+                let of_process = || {
+                    let death = peer.as_ref()?.death()?;
+                    Some(death.error("a group of actors", Some(name.clone())))
+                };
+                actor.block().death().or_else(of_process)
+            }
+        };
         Joined {
             id: self.block().id,
             held: Held {
-                name: self.block().display_name(),
-                death: Box::new(move || actor.block().death()),
+                name,
+                death: Box::new(death),
             },
         }
     }
@@ -107,6 +122,16 @@ impl GroupOptions {
     pub fn create<P: Participant>(self, members: &[P]) -> Result<Group> {
         let transport = Transport::of_name(self.transport.as_deref().unwrap_or("auto"))?;
         let node = Node::entered("a group of actors")?;
+        if node.runs_inline() && members.len() > 1 {
+            return Err(Error::InvalidArgument {
+                argument: "members",
+                problem: format!(
+                    "{} actors in inline mode, where one runs at a time",
+                    members.len()
+                ),
+                remedy: "use another mode, or a group of one".into(),
+            });
+        }
         let joined: Vec<Joined> = members.iter().map(|one| one.hold(Token(()))).collect();
         check(&joined)?;
         let id = node.random.next_u64();
@@ -127,6 +152,11 @@ impl GroupOptions {
             transport,
             timeout: self.timeout,
         };
+        let hub = Hub::options()
+            .isolation(Isolation::Thread)
+            .scheduler(0)
+            .max_concurrency(u32::MAX >> 1);
+        group.core.open_to_others(hub.remote(id));
         // One may have died before the group was there to be told.
         group.core.check_members();
         Ok(group)

@@ -1,9 +1,12 @@
 //! `Member`: one rank's end of a group.
 
 use super::communicator::{Communicator, HostStream, Spec};
-use super::core::{GroupCore, Lane};
+use super::core::GroupCore;
+use super::elsewhere::Elsewhere;
+use super::hub::Hub;
 use super::operation::{Contribution, Operation, ReduceOp};
 use super::transport::Transport;
+use crate::actor::handle::Actor;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::object::tensor::Tensor;
@@ -12,9 +15,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Messages to one peer that it has not taken, before `send` waits for it.
-const MESSAGES_UNDER_WAY: usize = 16;
 
 /// One rank's end of a [`Group`](super::Group): goes to its actor like any value, and is kept there
 /// for as long as the group lasts.
@@ -27,17 +27,33 @@ const MESSAGES_UNDER_WAY: usize = 16;
 /// this rank has not come yet, and the same call can be made again.
 #[derive(Clone)]
 pub struct Member {
-    core: Arc<GroupCore>,
+    way: Way,
     rank: usize,
     timeout: Option<Duration>,
+}
+
+/// How a member reaches its group.
+#[derive(Clone)]
+enum Way {
+    /// It is in this process.
+    Here(Arc<GroupCore>),
+    /// It is in another one.
+    There(Arc<Elsewhere>),
 }
 
 impl Member {
     pub(super) fn new(core: Arc<GroupCore>, rank: usize, timeout: Option<Duration>) -> Self {
         Self {
-            core,
+            way: Way::Here(core),
             rank,
             timeout,
+        }
+    }
+
+    fn group_name(&self) -> &str {
+        match &self.way {
+            Way::Here(core) => &core.name,
+            Way::There(elsewhere) => &elsewhere.name,
         }
     }
 
@@ -50,7 +66,10 @@ impl Member {
     /// How many members there are.
     #[must_use]
     pub fn world_size(&self) -> usize {
-        self.core.world_size()
+        match &self.way {
+            Way::Here(core) => core.world_size(),
+            Way::There(elsewhere) => elsewhere.world_size,
+        }
     }
 
     /// The same member, which waits for the others no longer than this in each operation.
@@ -125,30 +144,8 @@ impl Member {
     pub fn send(&self, tensor: &Tensor, peer: usize) -> Result<()> {
         self.check_peer(peer)?;
         let (from, to) = (self.rank, peer);
-        let operation = Operation::Message { from, to };
-        let part = Contribution::Part(operation, Some(tensor.clone()));
-        let ticket = self.core.contribute(from, operation, part)?;
-        let lane = Lane::Pair(from, to);
-        while let Some(oldest) = self.core.behind(lane, from, MESSAGES_UNDER_WAY) {
-            let is_taken = || oldest.shared().map(drop);
-            let waited = oldest
-                .gate
-                .wait("room for a message", self.timeout, is_taken);
-            match waited {
-                Ok(Some(())) => {}
-                Ok(None) => {
-                    let error = ticket.timed_out(self.timeout.unwrap_or_default());
-                    if ticket.take_back() {
-                        return Err(error.into());
-                    }
-                }
-                Err(error) => {
-                    ticket.take_back();
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
+        self.perform(Operation::Message { from, to }, Some(tensor))
+            .map(drop)
     }
 
     /// The next tensor that `peer` sent to this rank.
@@ -187,14 +184,26 @@ impl Member {
     fn tensor_of(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<Tensor> {
         match self.perform(operation, tensor)? {
             Some(tensor) => Ok(tensor),
-            None => unreachable!("a barrier alone comes to nothing"),
+            None => unreachable!("a barrier alone comes to nothing, and what is sent"),
         }
     }
 
     fn perform(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<Option<Tensor>> {
+        let core = match &self.way {
+            Way::Here(core) => core,
+            Way::There(elsewhere) => {
+                return elsewhere.perform(self.rank, operation, tensor.cloned(), self.timeout);
+            }
+        };
         let part = Contribution::Part(operation, tensor.cloned());
-        let ticket = self.core.contribute(self.rank, operation, part)?;
-        ticket.wait_or_take_back(self.timeout)
+        let ticket = core.contribute(self.rank, operation, part)?;
+        match operation {
+            Operation::Message { from, .. } if from == self.rank => {
+                ticket.wait_for_room(self.timeout)?;
+                Ok(None)
+            }
+            _ => ticket.wait_or_take_back(self.timeout),
+        }
     }
 }
 
@@ -231,7 +240,7 @@ impl Communicator for Member {
     }
 
     fn world_size(&self) -> usize {
-        self.core.world_size()
+        self.world_size()
     }
 
     fn allreduce(&self, tensor: &Tensor, op: ReduceOp, _: &HostStream) -> Result<Tensor> {
@@ -269,31 +278,61 @@ impl Communicator for Member {
     }
 
     fn destroy(&self) {
-        self.core.close(&format!("rank {} destroyed it", self.rank));
+        let reason = format!("rank {} destroyed it", self.rank);
+        match &self.way {
+            Way::Here(core) => core.close(&reason),
+            Way::There(elsewhere) => elsewhere.close(reason),
+        }
     }
 }
 
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rank {} of {}", self.rank, self.core.name)
+        write!(f, "rank {} of {}", self.rank, self.group_name())
     }
 }
 
+/// A member in the bytes of a value: group, rank, limit, world size and name of the group, and the
+/// way of other processes, while the group lasts.
+type Mark = (
+    u64,
+    usize,
+    Option<Duration>,
+    usize,
+    String,
+    Option<Actor<Hub>>,
+);
+
 impl Serialize for Member {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.core.id, self.rank, self.timeout).serialize(serializer)
+        let (id, hub) = match &self.way {
+            Way::Here(core) => (core.id, core.hub()),
+            Way::There(elsewhere) => (elsewhere.id, elsewhere.hub.clone()),
+        };
+        let name = self.group_name().to_owned();
+        let mark: Mark = (id, self.rank, self.timeout, self.world_size(), name, hub);
+        mark.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (id, rank, timeout) = <(u64, usize, Option<Duration>)>::deserialize(deserializer)?;
-        let node = Node::current("a member of a group").map_err(D::Error::custom)?;
-        match node.collectives.find(id) {
-            Some(core) if rank < core.world_size() => Ok(Self::new(core, rank, timeout)),
-            _ => Err(D::Error::custom(
-                "a member of a group that is not in this process",
-            )),
+        let (id, rank, timeout, world_size, name, hub) = Mark::deserialize(deserializer)?;
+        if rank >= world_size {
+            return Err(D::Error::custom(
+                "a member whose rank its group does not have",
+            ));
         }
+        let node = Node::current("a member of a group").map_err(D::Error::custom)?;
+        let way = match node.collectives.find(id) {
+            Some(core) if core.world_size() == world_size => Way::Here(core),
+            _ => Way::There(Arc::new(Elsewhere {
+                id,
+                name,
+                world_size,
+                hub,
+            })),
+        };
+        Ok(Self { way, rank, timeout })
     }
 }

@@ -54,8 +54,10 @@
 mod combine;
 mod communicator;
 pub(crate) mod core;
+mod elsewhere;
 mod error;
 mod group;
+pub(crate) mod hub;
 mod member;
 mod operation;
 mod reduce;

@@ -7,7 +7,7 @@
 //! - GP-4 a round is done once and stays so; every rank takes its result when it likes, also more
 //!   than once.
 
-use super::combine::{self, Outcome, Shared};
+use super::combine::{self, Outcome};
 use super::operation::Contribution;
 use crate::executor::gate::Gate;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,8 @@ pub(super) struct Round {
 }
 
 struct Inner {
-    given: Vec<Option<Contribution>>,
+    /// By party, with the token of the call.
+    given: Vec<Option<(Contribution, u64)>>,
     arrived: usize,
     outcome: Option<Outcome>,
     wakers: Vec<Waker>,
@@ -48,25 +49,44 @@ impl Round {
     }
 
     /// All that was given, if `rank` was the last to come: it is the caller's to finish the round.
-    pub(super) fn give(&self, rank: usize, part: Contribution) -> Option<Vec<Contribution>> {
+    pub(super) fn give(
+        &self,
+        rank: usize,
+        part: Contribution,
+        token: u64,
+    ) -> Option<Vec<Contribution>> {
         let mut inner = self.lock();
         inner.arrived += usize::from(inner.given[rank].is_none());
-        inner.given[rank] = Some(part);
-        (inner.arrived == inner.given.len())
-            .then(|| inner.given.iter_mut().filter_map(Option::take).collect())
+        inner.given[rank] = Some((part, token));
+        (inner.arrived == inner.given.len()).then(|| {
+            let given = inner.given.iter_mut().filter_map(Option::take);
+            given.map(|(part, _)| part).collect()
+        })
     }
 
-    /// Takes back what `rank` gave, if somebody is still missing.
-    pub(super) fn withdraw(&self, rank: usize) -> bool {
-        let mut inner = self.lock();
-        let may = inner.outcome.is_none()
-            && inner.arrived < inner.given.len()
-            && inner.given[rank].is_some();
-        if may {
-            inner.given[rank] = None;
+    /// Takes back what `rank` gave under this token, if somebody is still missing.
+    pub(super) fn withdraw(&self, rank: usize, token: u64) -> bool {
+        let (taken, wakers) = {
+            let mut inner = self.lock();
+            let is_given = matches!(&inner.given[rank], Some((_, given)) if *given == token);
+            if !is_given || inner.outcome.is_some() || inner.arrived == inner.given.len() {
+                return false;
+            }
             inner.arrived -= 1;
+            (inner.given[rank].take(), std::mem::take(&mut inner.wakers))
+        };
+        drop(taken);
+        for waker in wakers {
+            waker.wake();
         }
-        may
+        true
+    }
+
+    /// Whether `rank` gave nothing under this token, or took it back, and nothing came of it.
+    pub(super) fn is_withdrawn(&self, rank: usize, token: u64) -> bool {
+        let inner = self.lock();
+        let is_given = matches!(&inner.given[rank], Some((_, given)) if *given == token);
+        inner.outcome.is_none() && inner.arrived < inner.given.len() && !is_given
     }
 
     /// GP-4.
@@ -90,12 +110,12 @@ impl Round {
         Some(outcome.map(|shared| shared.of(rank)))
     }
 
-    /// As it is shared by the ranks.
-    pub(super) fn shared(&self) -> Option<Result<Shared, super::CollectiveError>> {
-        self.lock().outcome.clone()
+    /// Whether it is done.
+    pub(super) fn is_done(&self) -> bool {
+        self.lock().outcome.is_some()
     }
 
-    /// Calls `waker` when it is done; false if it is.
+    /// Calls `waker` when it is done, or when a part is taken back; false if it is done.
     pub(super) fn wake_when_done(&self, waker: &Waker) -> bool {
         let mut inner = self.lock();
         if inner.outcome.is_some() {

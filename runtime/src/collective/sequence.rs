@@ -43,7 +43,7 @@ impl Sequence {
     pub(super) fn give(
         &mut self,
         party: usize,
-        part: Contribution,
+        (part, token): (Contribution, u64),
         now_ns: u64,
     ) -> (Arc<Round>, Full) {
         let number = self.next[party];
@@ -56,7 +56,7 @@ impl Sequence {
                 .push_back(Arc::new(Round::new(number, self.next.len())));
         }
         let round = self.open[at].clone();
-        let full = round.give(party, part);
+        let full = round.give(party, part, token);
         if full.is_some() {
             assert_eq!(at, 0, "GP-2: a round is full before the one ahead of it");
             self.open.pop_front();
@@ -66,14 +66,15 @@ impl Sequence {
     }
 
     /// GP-3.
-    pub(super) fn take_back(&mut self, party: usize, round: &Round) -> bool {
-        let is_last = self.next[party] == round.number + 1;
-        let is_open = round.number >= self.first;
-        let taken = is_last && is_open && round.withdraw(party);
-        if taken {
-            self.next[party] -= 1;
+    pub(super) fn take_back(&mut self, party: usize, token: u64) -> Option<Arc<Round>> {
+        let last = self.next[party].checked_sub(1)?;
+        let at = usize::try_from(last.checked_sub(self.first)?).ok()?;
+        let round = self.open.get(at)?.clone();
+        if !round.withdraw(party, token) {
+            return None;
         }
-        taken
+        self.next[party] = last;
+        Some(round)
     }
 
     /// How many rounds `party` is ahead of the first that is not full.

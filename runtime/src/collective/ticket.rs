@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+/// Messages to one peer that it has not taken, before `send` waits for it.
+pub(super) const MESSAGES_UNDER_WAY: usize = 16;
+
 /// What [`GroupCore::contribute`] gives: the way to the result.
 ///
 /// Dropping it takes nothing back: the operation goes on without a reader on this rank.
@@ -22,6 +25,7 @@ pub(crate) struct Ticket {
     pub(super) round: Arc<Round>,
     pub(super) lane: Lane,
     pub(super) rank: usize,
+    pub(super) token: u64,
     pub(super) operation: Operation,
 }
 
@@ -40,7 +44,14 @@ impl Ticket {
     /// Takes the part back, as if this rank had not come yet. False if it is too late for that: then
     /// the result is there or about to be; or if the rank has begun a later operation.
     pub(crate) fn take_back(&self) -> bool {
-        self.core.take_back(self.lane, self.rank, &self.round)
+        let taken = self.core.take_back(self.lane, self.rank, self.token);
+        taken.is_some()
+    }
+
+    /// Whether the part was taken back.
+    pub(super) fn is_taken_back(&self) -> bool {
+        let party = GroupCore::party(self.lane, self.rank);
+        self.round.is_withdrawn(party, self.token)
     }
 
     /// Waits for the result; blocks the task and not its core. After a timeout it can be waited for
@@ -63,7 +74,7 @@ impl Ticket {
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn wait_or_take_back(self, limit: Option<Duration>) -> Result<Option<Tensor>> {
+    pub(crate) fn wait_or_take_back(&self, limit: Option<Duration>) -> Result<Option<Tensor>> {
         let waited = self.wait(limit);
         match &waited {
             Err(Error::Collective(error))
@@ -82,26 +93,66 @@ impl Ticket {
         }
     }
 
-    pub(super) fn timed_out(&self, waited: Duration) -> CollectiveError {
-        CollectiveError::Timeout {
-            group: self.core.name.clone(),
-            number: self.round.number,
-            operation: self.operation.to_string(),
-            waited,
-            missing: self.core.missing(self.lane, &self.round),
+    /// Waits until the receiver of this message has few enough to take; else takes it back.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub(super) fn wait_for_room(&self, limit: Option<Duration>) -> Result<()> {
+        while let Some(oldest) = self.core.behind(self.lane, self.rank, MESSAGES_UNDER_WAY) {
+            let is_taken = || oldest.is_done().then_some(());
+            let error = match oldest.gate.wait("room for a message", limit, is_taken) {
+                Ok(Some(())) => continue,
+                Ok(None) => Error::from(self.timed_out(limit.unwrap_or_default())),
+                Err(error) => error,
+            };
+            // Received already: then there is room.
+            if self.take_back() || !error.is_timeout() {
+                return Err(error);
+            }
         }
+        match self.try_outcome() {
+            Some(Err(error)) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn timed_out(&self, waited: Duration) -> CollectiveError {
+        let Self {
+            lane,
+            rank,
+            operation,
+            ..
+        } = *self;
+        self.core
+            .timed_out(lane, rank, operation, &self.round, waited)
     }
 }
 
+/// The result; none if the part was taken back.
 impl Future for Ticket {
-    type Output = Taken;
+    type Output = Option<Taken>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Taken> {
-        if !self.round.wake_when_done(context.waker())
-            && let Some(taken) = self.try_outcome()
-        {
-            return Poll::Ready(taken);
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.round.wake_when_done(context.waker()) {
+            return Poll::Ready(self.try_outcome());
+        }
+        if self.is_taken_back() {
+            return Poll::Ready(None);
         }
         Poll::Pending
+    }
+}
+
+/// The end of a round, whatever came of it.
+pub(super) struct RoundDone(pub(super) Arc<Round>);
+
+impl Future for RoundDone {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.0.wake_when_done(context.waker()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }

@@ -440,6 +440,7 @@ impl Watch {
             node.workers.is_gone(&node, peer.slot);
             // Before what went with it is missed.
             node.graphs.peer_is_gone(peer);
+            node.collectives.actor_died();
             estate::is_dead(&node.bulk, peer);
             for index in 0..node.schedulers().len() {
                 let peer = peer.clone();
