@@ -250,6 +250,12 @@ impl From<StoreError> for Error {
     }
 }
 
+impl From<Arc<CollectiveError>> for Error {
+    fn from(error: Arc<CollectiveError>) -> Self {
+        Self::Collective(error)
+    }
+}
+
 impl From<CollectiveError> for Error {
     fn from(error: CollectiveError) -> Self {
         Self::Collective(Arc::new(error))

@@ -14,10 +14,10 @@ use maser_shm::tensor::{Bool, Complex, DType, Element};
 use std::sync::Arc;
 
 /// What an operation came to, for all ranks.
-pub(super) type Outcome = std::result::Result<Shared, CollectiveError>;
+pub(super) type Outcome = std::result::Result<Shared, Arc<CollectiveError>>;
 
 /// What it came to for one of them.
-pub(super) type Taken = std::result::Result<Option<Tensor>, CollectiveError>;
+pub(super) type Taken = std::result::Result<Option<Tensor>, Arc<CollectiveError>>;
 
 /// A result before each rank has taken its own.
 #[derive(Clone, Debug)]
@@ -48,25 +48,30 @@ pub(super) struct Naming<'a> {
 }
 
 impl Naming<'_> {
-    fn mismatch(&self, given: &[Contribution], other: usize) -> CollectiveError {
-        CollectiveError::Mismatch {
+    fn mismatch(&self, given: &[Contribution], other: usize) -> Arc<CollectiveError> {
+        Arc::new(CollectiveError::Mismatch {
             group: self.group.to_owned(),
             number: self.number,
             one: (self.who)(0),
             one_gave: given[0].text(),
             other: (self.who)(other),
             other_gave: given[other].text(),
-        }
+        })
     }
 
-    fn impossible(&self, part: &Contribution, problem: String, remedy: &str) -> CollectiveError {
-        CollectiveError::Impossible {
+    fn impossible(
+        &self,
+        part: &Contribution,
+        problem: String,
+        remedy: &str,
+    ) -> Arc<CollectiveError> {
+        Arc::new(CollectiveError::Impossible {
             group: self.group.to_owned(),
             number: self.number,
             operation: part.text(),
             problem,
             remedy: remedy.to_owned(),
-        }
+        })
     }
 }
 
@@ -79,7 +84,7 @@ pub(super) fn combine(given: Vec<Contribution>, naming: &Naming<'_>) -> Outcome 
         divisible(&first, &tensors, naming)?;
     }
     perform(operation, &tensors).map_err(|error| match error {
-        Error::Collective(error) => (*error).clone(),
+        Error::Collective(error) => error,
         other => naming.impossible(&first, other.to_string(), "see the cause"),
     })
 }
@@ -95,15 +100,15 @@ fn tensor_of(part: Contribution) -> Option<Tensor> {
 fn agreed(
     given: &[Contribution],
     naming: &Naming<'_>,
-) -> std::result::Result<Operation, CollectiveError> {
+) -> std::result::Result<Operation, Arc<CollectiveError>> {
     for (rank, part) in given.iter().enumerate() {
         if let Contribution::Failed(reason) = part {
-            return Err(CollectiveError::MemberFailed {
+            return Err(Arc::new(CollectiveError::MemberFailed {
                 group: naming.group.to_owned(),
                 number: naming.number,
                 who: (naming.who)(rank),
                 reason: reason.clone(),
-            });
+            }));
         }
     }
     let Contribution::Part(operation, model) = &given[0] else {
@@ -154,7 +159,7 @@ fn divisible(
     first: &Contribution,
     tensors: &[Tensor],
     naming: &Naming<'_>,
-) -> std::result::Result<(), CollectiveError> {
+) -> std::result::Result<(), Arc<CollectiveError>> {
     let world_size = tensors.len();
     match tensors[0].shape().first() {
         Some(rows) if rows.is_multiple_of(world_size) => Ok(()),

@@ -78,7 +78,7 @@ struct State {
     all: Sequence,
     pairs: BTreeMap<Lane, Sequence>,
     /// Set once: nothing is contributed any more.
-    over: Option<CollectiveError>,
+    over: Option<Arc<CollectiveError>>,
     /// The way of members in other processes.
     hub: Option<Actor<Hub>>,
 }
@@ -143,7 +143,7 @@ impl GroupCore {
         rank: usize,
         operation: Operation,
         part: Contribution,
-    ) -> Result<Ticket, CollectiveError> {
+    ) -> Result<Ticket, Arc<CollectiveError>> {
         let token = self.tokens.fetch_add(1, Ordering::Relaxed);
         self.contribute_as(rank, operation, part, token)
     }
@@ -155,7 +155,7 @@ impl GroupCore {
         operation: Operation,
         part: Contribution,
         token: u64,
-    ) -> Result<Ticket, CollectiveError> {
+    ) -> Result<Ticket, Arc<CollectiveError>> {
         let lane = Lane::of(operation);
         let now_ns = self.clock.now_ns();
         let (round, full) = {
@@ -287,18 +287,19 @@ impl GroupCore {
 
     /// Ends the group for this reason, if it is not over: all that is under way fails with it.
     pub(crate) fn end(&self, reason: CollectiveError) {
-        let (rounds, held) = {
+        let (rounds, held, reason) = {
             let mut state = self.lock();
             if state.over.is_some() {
                 return;
             }
+            let reason = Arc::new(reason);
             state.over = Some(reason.clone());
             let mut rounds: Vec<_> = state.all.end().collect();
             for sequence in state.pairs.values_mut() {
                 rounds.extend(sequence.end());
             }
             let held = (std::mem::take(&mut state.members), state.hub.take());
-            (rounds, held)
+            (rounds, held, reason)
         };
         for round in rounds {
             round.finish(Err(reason.clone()));

@@ -2,10 +2,6 @@
 //!
 //! Its calls are those of any actor, so order, cancellation and death are what they always are, and
 //! tensors travel by name. It lives on the first scheduler of the process that made the group.
-#![allow(
-    unsafe_code,
-    reason = "what the macro writes: sections of a table that the linker makes"
-)]
 
 use super::core::{GroupCore, Lane};
 use super::error::CollectiveError;
@@ -29,12 +25,18 @@ pub enum Reply {
     TakenBack,
 }
 
+impl Reply {
+    fn failed(error: &CollectiveError) -> Self {
+        Self::Failed(error.clone())
+    }
+}
+
 /// See the module's page.
 pub struct Hub {
     core: Arc<GroupCore>,
 }
 
-#[crate::actor]
+#[maser::actor]
 impl Hub {
     /// For the group with this number.
     pub fn new(id: u64) -> Result<Self> {
@@ -60,7 +62,7 @@ impl Hub {
         let part = Contribution::Part(operation, tensor);
         let ticket = match self.core.contribute_as(rank, operation, part, token) {
             Ok(ticket) => ticket,
-            Err(error) => return Reply::Failed(error),
+            Err(error) => return Reply::failed(&error),
         };
         match operation {
             Operation::Message { from, to } if rank == from => {
@@ -71,13 +73,13 @@ impl Hub {
                     RoundDone(oldest).await;
                 }
                 match ticket.try_outcome() {
-                    Some(Err(error)) => Reply::Failed(error),
+                    Some(Err(error)) => Reply::failed(&error),
                     _ => Reply::Done(None),
                 }
             }
             _ => match ticket.await {
                 Some(Ok(tensor)) => Reply::Done(tensor),
-                Some(Err(error)) => Reply::Failed(error),
+                Some(Err(error)) => Reply::failed(&error),
                 None => Reply::TakenBack,
             },
         }
