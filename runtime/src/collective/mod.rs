@@ -57,6 +57,10 @@ pub(crate) mod core;
 mod elsewhere;
 mod error;
 mod group;
+#[allow(
+    unsafe_code,
+    reason = "what the macro of an actor writes: a table that the linker makes"
+)]
 pub(crate) mod hub;
 mod member;
 mod operation;
