@@ -22,12 +22,14 @@
 //! | [`transports`] | how values of nodes travel, and what cannot be |
 //! | [`deadlocks`] | orders that would wait in a circle |
 //! | [`random`] | random graphs beside a sequential evaluation |
+//! | [`complaints`] | what users of compiled graphs elsewhere met |
 //! | [`seed_000`] | the programs of the quickstart |
 //! | [`seed_001`] | the programs of the troubleshooting page that need no GPU |
 
 mod actors;
 mod async_steps;
 mod callers;
+mod complaints;
 mod deadlocks;
 mod deaths;
 mod drawings;
