@@ -3,6 +3,8 @@
 //! Every variant says what was awaited or wrong, from whom, and what to do. Values are cheap to
 //! clone: one failed task is reported to every `get` and to every task it feeds.
 
+mod conversions;
+
 pub(crate) use crate::fault::{Fault, Outcome};
 
 use crate::collective::CollectiveError;
@@ -239,33 +241,6 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
-}
-
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Full(full) => Self::StoreFull(Arc::new(*full)),
-            other => Self::Store(Arc::new(other)),
-        }
-    }
-}
-
-impl From<Arc<CollectiveError>> for Error {
-    fn from(error: Arc<CollectiveError>) -> Self {
-        Self::Collective(error)
-    }
-}
-
-impl From<CollectiveError> for Error {
-    fn from(error: CollectiveError) -> Self {
-        Self::Collective(Arc::new(error))
-    }
-}
-
-impl From<TensorError> for Error {
-    fn from(error: TensorError) -> Self {
-        Self::Tensor(Arc::new(error))
-    }
 }
 
 /// One function that an error passed through.
