@@ -2,6 +2,7 @@
 
 mod actor;
 mod channel;
+mod collective;
 mod floor;
 mod graph;
 mod object;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Row> {
         runtime::ROWS,
         process::ROWS,
         store::ROWS,
+        collective::ROWS,
     ]
     .concat()
 }
