@@ -1,6 +1,7 @@
 //! Groups of actors, and what they do together.
 
 mod endings;
+mod large;
 mod making;
 mod messages;
 mod mismatches;

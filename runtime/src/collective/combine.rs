@@ -4,13 +4,10 @@
 //!   depends on nothing else: not on who came last, not on how the elements were divided up.
 
 use super::error::{CollectiveError, Who};
-use super::operation::{Contribution, Operation, ReduceOp};
-use super::reduce::{Number, reduce};
-use crate::error::{Error, Result};
-use crate::object::array::Array;
+use super::make::{Made, perform};
+use super::operation::{Contribution, Operation};
 use crate::object::tensor::Tensor;
-use maser_shm::tensor::dtype::{bf16, f16};
-use maser_shm::tensor::{Bool, Complex, DType, Element};
+use maser_shm::tensor::DType;
 use std::sync::Arc;
 
 /// What an operation came to, for all ranks.
@@ -75,18 +72,19 @@ impl Naming<'_> {
     }
 }
 
-/// What `given`, by rank, comes to.
-pub(super) fn combine(given: Vec<Contribution>, naming: &Naming<'_>) -> Outcome {
+/// What `given`, by rank, comes to, or the work that is left to do.
+pub(super) fn combine(
+    given: Vec<Contribution>,
+    naming: &Naming<'_>,
+) -> std::result::Result<Made, Arc<CollectiveError>> {
     let operation = agreed(&given, naming)?;
     let first = given[0].clone();
     let tensors: Vec<Tensor> = given.into_iter().filter_map(tensor_of).collect();
     if let Operation::ReduceScatter(_) = operation {
         divisible(&first, &tensors, naming)?;
     }
-    perform(operation, &tensors).map_err(|error| match error {
-        Error::Collective(error) => error,
-        other => naming.impossible(&first, other.to_string(), "see the cause"),
-    })
+    perform(operation, &tensors)
+        .map_err(|error| naming.impossible(&first, error.to_string(), "see the cause"))
 }
 
 fn tensor_of(part: Contribution) -> Option<Tensor> {
@@ -174,157 +172,4 @@ fn divisible(
             "use allreduce",
         )),
     }
-}
-
-/// Calls the function with the type of the elements.
-macro_rules! for_type {
-    ($dtype:expr, $name:ident => $call:expr, else $other:expr) => {
-        match $dtype {
-            DType::U8 => {
-                type $name = u8;
-                $call
-            }
-            DType::I8 => {
-                type $name = i8;
-                $call
-            }
-            DType::U16 => {
-                type $name = u16;
-                $call
-            }
-            DType::I16 => {
-                type $name = i16;
-                $call
-            }
-            DType::U32 => {
-                type $name = u32;
-                $call
-            }
-            DType::I32 => {
-                type $name = i32;
-                $call
-            }
-            DType::U64 => {
-                type $name = u64;
-                $call
-            }
-            DType::I64 => {
-                type $name = i64;
-                $call
-            }
-            DType::F16 => {
-                type $name = f16;
-                $call
-            }
-            DType::Bf16 => {
-                type $name = bf16;
-                $call
-            }
-            DType::F32 => {
-                type $name = f32;
-                $call
-            }
-            DType::F64 => {
-                type $name = f64;
-                $call
-            }
-            _ => $other,
-        }
-    };
-}
-
-fn perform(operation: Operation, tensors: &[Tensor]) -> Result<Shared> {
-    match operation {
-        Operation::Barrier => Ok(Shared::Nothing),
-        Operation::Broadcast { .. } | Operation::Message { .. } => {
-            Ok(Shared::Same(tensors[0].clone()))
-        }
-        Operation::Allgather => gathered(tensors).map(Shared::Same),
-        Operation::Allreduce(op) => reduced(op, tensors).map(Shared::Same),
-        Operation::ReduceScatter(op) => {
-            let whole = reduced(op, tensors)?;
-            let rows = whole.shape()[0] / tensors.len();
-            let parts =
-                (0..tensors.len()).map(|rank| whole.slice(0, rank * rows..(rank + 1) * rows, 1));
-            Ok(Shared::Parts(parts.collect::<Result<_>>()?))
-        }
-    }
-}
-
-fn reduced(op: ReduceOp, tensors: &[Tensor]) -> Result<Tensor> {
-    for_type!(tensors[0].dtype(), T => reduced_as::<T>(op, tensors), else unreachable!("refused before"))
-}
-
-fn reduced_as<T: Number>(op: ReduceOp, tensors: &[Tensor]) -> Result<Tensor> {
-    let arrays = arrays_of::<T>(tensors)?;
-    let parts: Vec<&[T]> = arrays.iter().map(|array| &array[..]).collect();
-    let make = |whole: &mut [T]| reduce(op, whole, &parts);
-    made(
-        parts[0].len(),
-        is_for_others(tensors),
-        make,
-        tensors[0].shape(),
-    )
-}
-
-/// Results from this size on lie where other processes can read them, if the parts do.
-const IN_STORE_BYTES: usize = 4096;
-
-fn is_for_others(tensors: &[Tensor]) -> bool {
-    tensors.iter().any(Tensor::is_in_store)
-}
-
-/// A tensor whose elements `make` writes.
-fn made<T: Element + Default>(
-    len: usize,
-    for_others: bool,
-    make: impl FnOnce(&mut [T]),
-    shape: &[usize],
-) -> Result<Tensor> {
-    if for_others && len * size_of::<T>() >= IN_STORE_BYTES {
-        // A store that is full is no reason to fail: who needs it there copies it later.
-        if let Ok(mut whole) = Array::<T>::in_store(len) {
-            make(&mut whole);
-            return Tensor::new(&whole.seal(), shape);
-        }
-    }
-    let mut whole = vec![T::default(); len];
-    make(&mut whole);
-    Tensor::from_vec(whole, shape)
-}
-
-fn gathered(tensors: &[Tensor]) -> Result<Tensor> {
-    let mut shape = tensors[0].shape().to_vec();
-    match shape.first_mut() {
-        Some(rows) => *rows *= tensors.len(),
-        None => shape.push(tensors.len()),
-    }
-    let dtype = tensors[0].dtype();
-    for_type!(dtype, T => joined::<T>(tensors, &shape), else match dtype {
-        DType::C64 => joined::<Complex<f32>>(tensors, &shape),
-        DType::C128 => joined::<Complex<f64>>(tensors, &shape),
-        _ => joined::<Bool>(tensors, &shape),
-    })
-}
-
-fn joined<T: Element + Default>(tensors: &[Tensor], shape: &[usize]) -> Result<Tensor> {
-    let arrays = arrays_of::<T>(tensors)?;
-    let make = |whole: &mut [T]| {
-        let mut rest = whole;
-        for array in &arrays {
-            let (part, after) = rest.split_at_mut(array.len());
-            part.copy_from_slice(array);
-            rest = after;
-        }
-    };
-    let len = arrays.iter().map(|array| array.len()).sum();
-    made(len, is_for_others(tensors), make, shape)
-}
-
-/// The elements row by row; those of a view that are not are copied.
-fn arrays_of<T: Element>(tensors: &[Tensor]) -> Result<Vec<Array<T>>> {
-    let arrays = tensors
-        .iter()
-        .map(|tensor| tensor.to_contiguous()?.to_array());
-    arrays.collect()
 }

@@ -7,6 +7,7 @@
 use super::combine::{Naming, combine};
 use super::error::{CollectiveError, Missing, Who};
 use super::hub::Hub;
+use super::make::Made;
 use super::operation::{Contribution, Operation};
 use super::round::Round;
 use super::sequence::{Full, Sequence};
@@ -185,7 +186,11 @@ impl GroupCore {
             number: round.number,
             who: &|party| self.who(lane.rank(party)),
         };
-        round.finish(combine(given, &naming));
+        match combine(given, &naming) {
+            Ok(Made::Done(shared)) => round.finish(Ok(shared)),
+            Ok(Made::Left(work)) => round.share(work),
+            Err(error) => round.finish(Err(error)),
+        }
     }
 
     pub(super) fn who(&self, rank: usize) -> Who {

@@ -30,6 +30,7 @@
 //! | `sequence`, `round` | operations by number; one operation |
 //! | `ticket` | a rank's part in an operation that is under way |
 //! | `combine` | do the parts fit together, and what do they come to |
+//! | `make`, `work` | results by the types of their elements; large ones, made in pieces |
 //! | `reduce` | elements of several arrays made one, in vector registers |
 //! | `error` | what can go wrong, by rank |
 //! | `transport` | names of transports |
@@ -62,6 +63,7 @@ mod group;
     reason = "what the macro of an actor writes: a table that the linker makes"
 )]
 pub(crate) mod hub;
+mod make;
 mod member;
 mod operation;
 mod reduce;
@@ -70,6 +72,7 @@ mod round;
 mod sequence;
 pub(crate) mod ticket;
 mod transport;
+mod work;
 
 pub use communicator::{Communicator, HostStream, Spec};
 pub use error::{CollectiveError, Missing, Who};

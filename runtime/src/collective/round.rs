@@ -1,7 +1,7 @@
 //! One operation of a group: what the ranks gave, and what came of it.
 //!
 //! ```text
-//! gathering --(the last rank has come)--> working --(whoever came last is done)--> done
+//! gathering --(the last rank has come)--> working --(the last piece is made)--> done
 //! ```
 //!
 //! - GP-4 a round is done once and stays so; every rank takes its result when it likes, also more
@@ -9,14 +9,19 @@
 
 use super::combine::{self, Outcome};
 use super::operation::Contribution;
+use super::work::{Step, Work};
 use crate::executor::gate::Gate;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use maser_shm::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 /// See the module's page.
 pub(super) struct Round {
     /// Of the operation, from 0.
     pub(super) number: u64,
+    /// There is an outcome, or work to help with: for those who look without the lock. Release, and
+    /// whoever sees it asks under the lock.
+    news: AtomicBool,
     inner: Mutex<Inner>,
     /// Where those wait who are blocked.
     pub(super) gate: Gate,
@@ -26,6 +31,8 @@ struct Inner {
     /// By party, with the token of the call.
     given: Vec<Option<(Contribution, u64)>>,
     arrived: usize,
+    /// What is left to do of a large result.
+    work: Option<Arc<dyn Work>>,
     outcome: Option<Outcome>,
     wakers: Vec<Waker>,
 }
@@ -34,9 +41,11 @@ impl Round {
     pub(super) fn new(number: u64, world_size: usize) -> Self {
         Self {
             number,
+            news: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 given: (0..world_size).map(|_| None).collect(),
                 arrived: 0,
+                work: None,
                 outcome: None,
                 wakers: Vec::new(),
             }),
@@ -94,14 +103,51 @@ impl Round {
         let (dropped, wakers) = {
             let mut inner = self.lock();
             inner.outcome.get_or_insert(outcome);
-            let dropped: Vec<_> = inner.given.iter_mut().map(Option::take).collect();
-            (dropped, std::mem::take(&mut inner.wakers))
+            let given: Vec<_> = inner.given.iter_mut().map(Option::take).collect();
+            (
+                (given, inner.work.take()),
+                std::mem::take(&mut inner.wakers),
+            )
         };
         drop(dropped);
+        self.news.store(true, Ordering::Release);
         self.gate.notify_all();
         for waker in wakers {
             waker.wake();
         }
+    }
+
+    /// All have come, and this is to be done: by the caller, and by those who wait.
+    pub(super) fn share(&self, work: Arc<dyn Work>) {
+        self.lock().work = Some(work);
+        self.news.store(true, Ordering::Release);
+        self.gate.notify_all();
+        self.help();
+    }
+
+    /// Does pieces of the work until all are claimed; whoever does the last one finishes the round.
+    fn help(&self) {
+        let work = self.lock().work.clone();
+        let Some(work) = work else { return };
+        loop {
+            match work.step() {
+                Step::Done => {}
+                Step::Last(shared) => return self.finish(Ok(shared)),
+                Step::Nothing => return,
+            }
+        }
+    }
+
+    /// As [`outcome`](Self::outcome), after helping with what is left to do.
+    pub(super) fn outcome_with_help(&self, rank: usize) -> Option<combine::Taken> {
+        self.help();
+        self.outcome(rank)
+    }
+
+    /// Whether it is worth while to look for the outcome.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire)
     }
 
     /// What `rank` has of it, once it is done.

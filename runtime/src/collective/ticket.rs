@@ -6,7 +6,9 @@ use super::error::CollectiveError;
 use super::operation::Operation;
 use super::round::Round;
 use crate::error::{Error, Result};
+use crate::executor::local::Local;
 use crate::object::tensor::Tensor;
+use maser_shm::sync::hint::spin_loop;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -60,13 +62,28 @@ impl Ticket {
     /// # Errors
     /// [`CollectiveError`]; [`Error::Cancelled`], [`Error::ShutDown`], as for `get`.
     pub(crate) fn wait(&self, limit: Option<Duration>) -> Result<Option<Tensor>> {
-        let found = self
-            .round
-            .gate
-            .wait("an operation of a group", limit, || self.try_outcome())?;
+        let party = GroupCore::party(self.lane, self.rank);
+        self.spin();
+        let found = self.round.gate.wait("an operation of a group", limit, || {
+            self.round.outcome_with_help(party)
+        })?;
         match found {
             Some(taken) => taken.map_err(Error::from),
             None => Err(Error::from(self.timed_out(limit.unwrap_or_default()))),
+        }
+    }
+
+    /// Looks for the outcome for as long as the idle policy says, while this scheduler has nothing
+    /// else to do: the others are mostly near.
+    fn spin(&self) {
+        let Some(local) = Local::entered() else {
+            return;
+        };
+        for _ in 0..local.node.idle.spin_looks() {
+            if self.round.has_news() || local.has_work() {
+                return;
+            }
+            spin_loop();
         }
     }
 

@@ -55,6 +55,15 @@ impl<T: Element> Array<T> {
         })
     }
 
+    /// As [`in_store`](Self::in_store), at once or not at all.
+    pub(crate) fn try_in_store(len: usize) -> Result<ArrayMut<T>> {
+        let object = store::try_create::<T>(len)?;
+        Ok(ArrayMut {
+            object,
+            elements: PhantomData,
+        })
+    }
+
     /// A copy of `elements` in the store.
     ///
     /// # Errors

@@ -24,6 +24,12 @@ pub(super) fn create<T: Element>(len: usize) -> Result<ObjectMut> {
     waiting_for_room(&node, bytes, || node.bulk.create(bytes))
 }
 
+/// As [`create`], at once or not at all.
+pub(super) fn try_create<T: Element>(len: usize) -> Result<ObjectMut> {
+    let node = Node::current("an array in the store")?;
+    node.bulk.create(len.saturating_mul(size_of::<T>()))
+}
+
 /// What `attempt` gives that needs so many bytes of the store (AW-1).
 pub(super) fn waiting_for_room<R>(
     node: &Arc<Node>,
