@@ -266,8 +266,12 @@ fn capacity_is_counted_across_all_who_submit() {
         assert_eq!(told(&theirs).to_string(), error.to_string());
         let error = graph.execute(4).unwrap_err();
         let theirs = other.run().remote(4).get().unwrap_err();
-        assert!(matches!(told(&theirs), Error::Timeout { .. }), "{theirs}");
-        assert_eq!(told(&theirs).to_string(), error.to_string());
+        // At home it is known as well who holds the runs up.
+        let common = "a place for a run (3 in flight) from a graph";
+        for error in [&error, told(&theirs)] {
+            assert!(matches!(error, Error::Timeout { .. }), "{error}");
+            assert!(error.to_string().contains(common), "{error}");
+        }
         // A result in another process can be late, and is asked for again.
         let late = other.kept().remote(0, 1).get().unwrap_err();
         assert!(matches!(told(&late), Error::Timeout { .. }), "{late}");

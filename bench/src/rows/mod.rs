@@ -5,6 +5,7 @@ mod channel;
 mod collective;
 mod floor;
 mod graph;
+mod graph_idle;
 mod object;
 mod process;
 mod runtime;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Row> {
         floor::ROWS,
         channel::ROWS,
         graph::ROWS,
+        graph_idle::ROWS,
         actor::ROWS,
         task::ROWS,
         object::ROWS,

@@ -1,55 +1,58 @@
 //! The door of a graph: an actor of the graph's process that other processes call (GH-1, GH-2).
 
-use super::coded::{Coded, INPUTS};
+use super::coded::{Coded, Erased, INPUTS};
 use super::errand;
-use super::portable::{Pending, PortableInputs, PortableOutputs};
+use super::portable::{Given, GivenKind, PortableInputs, PortableOutputs};
 use crate::actor::handle::{Actor, actor_id};
 use crate::error::{Error, Fault, Result};
 use crate::executor::local::Local;
 use crate::graph::compiled::CompiledGraph;
 use crate::object::reference::{Promise, Ref};
+use crate::pause::yield_now;
 use crate::worker::wire_error;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::any::Any;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Calls of a door that may wait at once: none is to stand before a teardown.
 pub(crate) const CALLS_MAX: u32 = 1 << 24;
 
-/// The refs of a run, once it is accepted.
-type Submitted = Pin<Box<dyn Future<Output = Result<Vec<Ref<Coded>>>> + Send>>;
+/// Turns of the loop that an answer waits for the results: less than asking for them costs.
+const TURNS: usize = 8;
 
 /// A graph of any types.
 pub(crate) trait AnyGraph: Send + Sync {
-    /// Submits a run; waits for a place if told to.
-    fn submit(self: Arc<Self>, waits: bool, inputs: Coded, types: u64) -> Submitted;
+    /// Submits a run; waits for a place if told to. Gives what its outputs give.
+    fn submit(&self, waits: bool, inputs: Coded, types: u64) -> Result<Vec<Ref<Coded>>>;
     fn free_capacity(&self) -> usize;
     fn teardown(&self) -> Result<()>;
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 impl<I: PortableInputs, O: PortableOutputs> AnyGraph for CompiledGraph<I, O> {
-    fn submit(self: Arc<Self>, waits: bool, inputs: Coded, types: u64) -> Submitted {
-        Box::pin(async move {
-            let values = inputs
-                .downcast::<I::Values>()
-                .map(Arc::try_unwrap)
-                .map_err(wrong_inputs)?
-                .map_err(|_| wrong_inputs("it is shared".into()))?;
-            let refs = match waits {
-                true => self.execute_given_async(Ok(values)).await?,
-                false => self.try_execute_given(Ok(values))?,
-            };
-            let mut given = Vec::new();
-            O::pending(refs, &mut |Pending(result)| {
-                given.push(promised(types, given.len() as u32, result));
-            });
-            Ok(given)
-        })
+    fn submit(&self, waits: bool, inputs: Coded, types: u64) -> Result<Vec<Ref<Coded>>> {
+        let values = inputs
+            .downcast::<I::Values>()
+            .map(Arc::try_unwrap)
+            .map_err(wrong_inputs)?
+            .map_err(|_| wrong_inputs("it is shared".into()))?;
+        let refs = match waits {
+            true => self.execute_given(Ok(values), None)?,
+            false => self.try_execute_given(Ok(values))?,
+        };
+        for _ in 0..TURNS {
+            if O::are_ready(&refs) {
+                break;
+            }
+            yield_now();
+        }
+        let mut given = Vec::new();
+        O::give(refs, &mut |Given(result)| {
+            given.push(promised(types, given.len() as u32, result));
+        });
+        Ok(given)
     }
     fn free_capacity(&self) -> usize {
         Self::free_capacity(self)
@@ -71,17 +74,18 @@ fn wrong_inputs(problem: String) -> Error {
 }
 
 /// GH-3.
-fn promised(
-    types: u64,
-    at: u32,
-    result: impl Future<Output = Result<super::coded::Erased>> + Send + 'static,
-) -> Ref<Coded> {
-    let (promise, given) = Promise::new();
-    let future = async move {
-        let outcome = result.await.map(|value| Coded::new(types, at, value));
-        promise.fulfil(outcome.map_err(Fault::new));
+fn promised(types: u64, at: u32, result: GivenKind) -> Ref<Coded> {
+    let coded = move |result: Result<Erased>| {
+        let coded = result.map(|value| Coded::new(types, at, value));
+        coded.map_err(Fault::new)
     };
+    let later = match result {
+        GivenKind::Here(result) => return Ref::done(coded(result)),
+        GivenKind::Later(later) => later,
+    };
+    let (promise, given) = Promise::new();
     if let Some(local) = Local::current() {
+        let future = async move { promise.fulfil(coded(later.await)) };
         errand::drive(&local.node, local.shared.index, future);
     }
     given
@@ -184,13 +188,13 @@ impl Door {
     }
 
     /// A run of a graph whose types have this name, and whether it waits for a place.
-    pub(crate) async fn submit(
+    pub(crate) fn submit(
         &self,
         waits: bool,
         types: u64,
         inputs: Coded,
     ) -> Verdict<Vec<Ref<Coded>>> {
-        Verdict::of(self.graph.clone().submit(waits, inputs, types).await)
+        Verdict::of(self.graph.submit(waits, inputs, types))
     }
 
     pub(crate) fn free_capacity(&self) -> usize {

@@ -50,6 +50,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How the name of every type of graphs' handles begins.
+pub(crate) const TYPE_NAME: &str = concat!(module_path!(), "::GraphHandle<");
+
 /// A compiled graph that may be cloned, and passed to tasks and methods wherever they run.
 ///
 /// In the process of the graph it is as fast as the graph itself. In another process a run costs about
@@ -177,10 +180,15 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
     fn wire(&self) -> (Actor<Door>, Terms) {
         match &self.0 {
             Place::Here(graph) => {
-                let door = Door::options()
+                // Where a part of the graph runs, so that a run changes threads less.
+                let homes = &graph.core().homes;
+                let mut options = Door::options()
                     .isolation(Isolation::Thread)
-                    .max_concurrency(door::CALLS_MAX)
-                    .remote(Inside(graph.clone()));
+                    .max_concurrency(door::CALLS_MAX);
+                if let Some(home) = homes.first() {
+                    options = options.scheduler(*home);
+                }
+                let door = options.remote(Inside(graph.clone()));
                 door::is_of(&door, graph);
                 (door, Terms::of(graph))
             }

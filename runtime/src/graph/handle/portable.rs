@@ -22,9 +22,14 @@ use std::sync::Arc;
 pub trait PortableInputs: InputNodes<Values: crate::Value> {}
 impl<I: InputNodes<Values: crate::Value>> PortableInputs for I {}
 
-/// A result on its way.
+/// A result of a run.
 #[doc(hidden)]
-pub struct Pending(pub(crate) Pin<Box<dyn Future<Output = Result<Erased>> + Send>>);
+pub struct Given(pub(crate) GivenKind);
+
+pub(crate) enum GivenKind {
+    Here(Result<Erased>),
+    Later(Pin<Box<dyn Future<Output = Result<Erased>> + Send>>),
+}
 
 /// The outputs of a handle in another process while they are put together.
 #[doc(hidden)]
@@ -52,26 +57,33 @@ pub trait PortableOutputs: OutputNodes {
     /// How the values of the output at `at` travel.
     #[doc(hidden)]
     fn value_fns(at: u32) -> Option<ValueFns>;
-    /// The results of a run, each to be awaited.
+    /// Whether all results of a run are there.
     #[doc(hidden)]
-    fn pending(refs: Self::GraphRefs, each: &mut dyn FnMut(Pending));
+    fn are_ready(refs: &Self::GraphRefs) -> bool;
+    /// The results of a run, one after the other.
+    #[doc(hidden)]
+    fn give(refs: Self::GraphRefs, each: &mut dyn FnMut(Given));
     #[doc(hidden)]
     fn far(outs: &mut FarOuts) -> Self::Outs;
 }
 
-fn pending<T: GraphValue>(result: GraphRef<T>) -> Pending {
-    Pending(Box::pin(async move {
-        let value: Erased = Arc::new(result.await?);
-        Ok(value)
-    }))
+fn given<T: GraphValue>(result: GraphRef<T>) -> Given {
+    let erased = |value: T| Arc::new(value) as Erased;
+    Given(match result.is_ready() {
+        true => GivenKind::Here(result.take().map(erased)),
+        false => GivenKind::Later(Box::pin(async move { result.await.map(erased) })),
+    })
 }
 
 impl<T: GraphValue + crate::Value> PortableOutputs for Node<T> {
     fn value_fns(at: u32) -> Option<ValueFns> {
         (at == 0).then(ValueFns::of::<T>)
     }
-    fn pending(result: GraphRef<T>, each: &mut dyn FnMut(Pending)) {
-        each(pending(result));
+    fn are_ready(result: &GraphRef<T>) -> bool {
+        result.is_ready()
+    }
+    fn give(result: GraphRef<T>, each: &mut dyn FnMut(Given)) {
+        each(given(result));
     }
     fn far(outs: &mut FarOuts) -> OutputBox<T> {
         outs.next()
@@ -84,8 +96,11 @@ macro_rules! outputs {
             fn value_fns(at: u32) -> Option<ValueFns> {
                 [$(ValueFns::of::<$name>()),*].get(at as usize).copied()
             }
-            fn pending(refs: Self::GraphRefs, each: &mut dyn FnMut(Pending)) {
-                $(each(pending(refs.$at));)*
+            fn are_ready(refs: &Self::GraphRefs) -> bool {
+                true $(&& refs.$at.is_ready())*
+            }
+            fn give(refs: Self::GraphRefs, each: &mut dyn FnMut(Given)) {
+                $(each(given(refs.$at));)*
             }
             fn far(outs: &mut FarOuts) -> Self::Outs {
                 ($(outs.next::<$name>(),)*)
@@ -107,8 +122,11 @@ impl<T: GraphValue + crate::Value> PortableOutputs for Vec<Node<T>> {
     fn value_fns(_: u32) -> Option<ValueFns> {
         Some(ValueFns::of::<T>())
     }
-    fn pending(refs: Vec<GraphRef<T>>, each: &mut dyn FnMut(Pending)) {
-        refs.into_iter().for_each(|result| each(pending(result)));
+    fn are_ready(refs: &Vec<GraphRef<T>>) -> bool {
+        refs.iter().all(GraphRef::is_ready)
+    }
+    fn give(refs: Vec<GraphRef<T>>, each: &mut dyn FnMut(Given)) {
+        refs.into_iter().for_each(|result| each(given(result)));
     }
     fn far(outs: &mut FarOuts) -> Self::Outs {
         (0..outs.count).map(|_| outs.next()).collect()
@@ -119,8 +137,11 @@ impl<T: GraphValue + crate::Value, const N: usize> PortableOutputs for [Node<T>;
     fn value_fns(at: u32) -> Option<ValueFns> {
         ((at as usize) < N).then(ValueFns::of::<T>)
     }
-    fn pending(refs: [GraphRef<T>; N], each: &mut dyn FnMut(Pending)) {
-        refs.into_iter().for_each(|result| each(pending(result)));
+    fn are_ready(refs: &[GraphRef<T>; N]) -> bool {
+        refs.iter().all(GraphRef::is_ready)
+    }
+    fn give(refs: [GraphRef<T>; N], each: &mut dyn FnMut(Given)) {
+        refs.into_iter().for_each(|result| each(given(result)));
     }
     fn far(outs: &mut FarOuts) -> Self::Outs {
         std::array::from_fn(|_| outs.next())

@@ -9,6 +9,7 @@ use crate::actor::handle;
 use crate::error::{Error, Result};
 use crate::graph::build::{Action, Elsewhere, NodeDef};
 use crate::graph::core::Core;
+use crate::graph::handle as shared;
 use crate::graph::observe::progress::Progress;
 use crate::graph::plan::Plan;
 use crate::graph::rendezvous::Token;
@@ -221,8 +222,9 @@ impl Draft<'_> {
             node,
             problem: format!("{actor} is in another process, and this one is a worker"),
             remedy:
-                "compile it in the driver, which has links to all processes, or in a worker with \
-                     actors of this very worker; ordinary calls reach every actor"
+                "compile it in the driver, which has links to all processes, and send its handle here \
+                     (`CompiledGraph::into_handle`), or compile it over actors of this very worker; \
+                     ordinary calls reach every actor"
                     .into(),
         })
     }
@@ -241,6 +243,7 @@ impl Draft<'_> {
                 let what = match name {
                     name if name.contains(reference::TYPE_NAME) => "a ref",
                     name if name.contains(handle::TYPE_NAME) => "an actor's handle",
+                    name if name.contains(shared::TYPE_NAME) => "a graph's handle",
                     _ => continue,
                 };
                 return Err(Error::Graph {
