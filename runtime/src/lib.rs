@@ -78,6 +78,7 @@ pub use crate::error_log::ErrorEvent;
 pub use crate::graph::bind::{IntoNode, Source};
 pub use crate::graph::build::{Graph, Node};
 pub use crate::graph::compiled::CompiledGraph;
+pub use crate::graph::fetch::{Fetch, FetchAll, get_graph, get_graph_timeout};
 pub use crate::graph::future::{BorrowedGraphRefFuture, GraphRefFuture};
 pub use crate::graph::given::{IntoInput, IntoInputs};
 pub use crate::graph::handle::GraphHandle;
@@ -86,7 +87,7 @@ pub use crate::graph::inputs::InputNodes;
 pub use crate::graph::observe::stalls::{Since, StallReport, StalledRun, StalledStep, StepWait};
 pub use crate::graph::options::CompileOptions;
 pub use crate::graph::outputs::OutputNodes;
-pub use crate::graph::reference::{GraphRef, get_graph};
+pub use crate::graph::reference::GraphRef;
 pub use crate::graph::schedule::{
     ActorSchedule, ChannelKind, EdgeEnd, GroupKind, Operation, OperationGroup, OperationKind,
     Schedule, ScheduledEdge,
@@ -98,11 +99,14 @@ pub use crate::object::array::{Array, ArrayMut};
 pub use crate::object::bytes::Bytes;
 pub use crate::object::codec;
 pub use crate::object::future::RefFuture;
+pub use crate::object::ready::{Ready, Waitable};
 pub use crate::object::reference::Ref;
-pub use crate::object::select::{Waited, get, get_timeout, put, wait};
+pub use crate::object::select::{get, get_timeout, put};
 pub use crate::object::shelved::Shelved;
 pub use crate::object::store::{store_holders, store_usage};
 pub use crate::object::tensor::{Tensor, TensorView};
+pub use crate::object::wait::{Waited, select, select_timeout, wait};
+pub use crate::object::wait_future::{select_async, wait_async};
 pub use crate::pause::{sleep, yield_now};
 pub use crate::runtime::{Maser, error_info, init, run};
 pub use crate::task::args::{IntoArg, IntoArgRef};

@@ -191,7 +191,7 @@ fn wait_refuses_arguments_that_make_no_sense() {
             1,
             &["ref 2", "twice"],
         );
-        let (ready, rest) = maser::wait::<i32>(&[], 1, None)?;
+        let (ready, rest) = maser::wait::<Ref<i32>>(&[], 1, None)?;
         assert!(ready.is_empty() && rest.is_empty());
         Ok(())
     });

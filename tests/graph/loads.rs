@@ -214,7 +214,7 @@ fn a_blocked_graph_keeps_no_other_graph_of_its_schedulers_waiting() {
         drop(closed);
         assert_eq!(
             (get_graph(&refs[0])?, get_graph(&refs[1])?),
-            (vec![1; 2], vec![2; 2])
+            ([1; 2], [2; 2])
         );
         Ok(())
     });

@@ -5,6 +5,7 @@
 //! | [`written`] | what `compile` refuses, and how it says so |
 //! | [`shapes`] | inputs, outputs, constants, fan-out, diamonds, tasks as nodes |
 //! | [`order`] | the order of an actor's steps, several graphs and plain calls on one actor |
+//! | [`readiness`] | which of several results is there, and several at once |
 //! | [`results`] | get in any order, again, after timeouts; dropped and held refs |
 //! | [`limits`] | runs in flight, results kept, timeouts and where they are set |
 //! | [`passed_on`] | results as arguments of tasks, methods and other graphs |
@@ -40,6 +41,7 @@ mod loads;
 mod order;
 mod passed_on;
 mod random;
+mod readiness;
 mod results;
 mod schedule;
 mod seed_000;

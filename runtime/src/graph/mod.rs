@@ -22,6 +22,7 @@
 //! | `refusals` | why it takes no run |
 //! | `core` | the part of a compiled graph that is the same for all types: limits, lock, end |
 //! | `driver` | the end that submits runs and keeps their results |
+//! | `wait_result` | how a task or thread waits for a result |
 //! | `waiters` | who waits for results |
 //! | `late`, `submit_late` | runs whose inputs are not there yet |
 //! | `parcel` | the inputs of a run on their way |
@@ -38,6 +39,7 @@
 //! | `reference` | `GraphRef<T>` |
 //! | `handle` | `GraphHandle`, which other processes may have |
 //! | `future` | `GraphRef<T>: IntoFuture` |
+//! | `fetch` | `get_graph`: several results at once; readiness |
 //! | `forward` | results that go on as refs and arguments |
 //! | `remote` | what of a graph runs in other processes |
 //! | `registry` | the graphs of a node, for death and shutdown |
@@ -54,6 +56,7 @@ pub(crate) mod compiled;
 pub(crate) mod core;
 pub(crate) mod crew;
 pub(crate) mod driver;
+pub(crate) mod fetch;
 pub(crate) mod forward;
 pub(crate) mod future;
 pub(crate) mod given;
@@ -83,4 +86,5 @@ pub(crate) mod submit;
 pub(crate) mod submit_late;
 pub(crate) mod transport;
 pub mod view;
+pub(crate) mod wait_result;
 pub(crate) mod waiters;

@@ -25,7 +25,8 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 use std::time::Duration;
 
-const GET_KNOB: &str = "CompileOptions::get_timeout, MASER_CGRAPH_GET_TIMEOUT or get_timeout(..)";
+pub(super) const GET_KNOB: &str =
+    "CompileOptions::get_timeout, MASER_CGRAPH_GET_TIMEOUT or get_timeout(..)";
 
 /// One result of one run. Refs of one graph may be asked in any order, again after a timeout, and
 /// any number of times; a held one stalls no run.
@@ -279,12 +280,4 @@ impl<T: GraphValue> fmt::Debug for GraphRef<T> {
         let of = std::any::type_name::<T>();
         write!(f, "{self} of {of}, {state}")
     }
-}
-
-/// Waits for the results of all `refs`, in their order.
-///
-/// # Errors
-/// The first error in order; see [`GraphRef::get`].
-pub fn get_graph<T: GraphValue>(refs: &[GraphRef<T>]) -> Result<Vec<T>> {
-    refs.iter().map(GraphRef::get).collect()
 }

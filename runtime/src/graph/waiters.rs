@@ -57,6 +57,10 @@ pub(crate) struct Polls<'a> {
 }
 
 impl Polls<'_> {
+    pub(crate) fn are_of(&self, core: &Core) -> bool {
+        std::ptr::eq(self.core, core)
+    }
+
     /// Looks, registers, looks again.
     pub(crate) fn poll_until<R>(
         &mut self,

@@ -3,7 +3,9 @@
 //! | file | holds |
 //! |---|---|
 //! | `reference` | `Ref<T>`: get, take, read, clone, drop |
-//! | `select` | `put`, `get` of many, `wait` |
+//! | `select` | `put`, `get` of many |
+//! | `ready` | what can be waited for |
+//! | `wait`, `wait_future` | `wait` and `select` |
 //! | `future` | `Ref<T>: IntoFuture` for any executor |
 //! | `codec` | refs and handles inside values |
 //! | `array`, `bytes` | numbers that are shared without being copied |
@@ -22,6 +24,7 @@ pub(crate) mod bytes;
 pub mod codec;
 pub(crate) mod future;
 mod number;
+pub(crate) mod ready;
 pub(crate) mod reference;
 pub(crate) mod scope;
 pub(crate) mod select;
@@ -29,4 +32,6 @@ pub(crate) mod shelved;
 pub(crate) mod store;
 pub(crate) mod tensor;
 mod tensor_text;
+pub(crate) mod wait;
+pub(crate) mod wait_future;
 pub(crate) mod when_done;
