@@ -9,6 +9,7 @@ pub(crate) use crate::fault::{Fault, Outcome};
 
 use crate::collective::CollectiveError;
 use crate::config::ConfigError;
+use crate::graph::record::error::RecordError;
 use maser_shm::store::{StoreError, StoreFull};
 use maser_shm::tensor::TensorError;
 use std::any::Any;
@@ -231,6 +232,9 @@ pub enum Error {
     /// An operation of a group failed.
     #[error(transparent)]
     Collective(Arc<CollectiveError>),
+    /// A graph cannot be recorded or replayed.
+    #[error(transparent)]
+    Record(Arc<RecordError>),
     /// A graph cannot be compiled or run as it was written.
     #[error("graph node {node}: {problem}; {remedy}")]
     Graph {

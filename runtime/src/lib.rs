@@ -87,6 +87,11 @@ pub use crate::graph::inputs::InputNodes;
 pub use crate::graph::observe::stalls::{Since, StallReport, StalledRun, StalledStep, StepWait};
 pub use crate::graph::options::CompileOptions;
 pub use crate::graph::outputs::OutputNodes;
+pub use crate::graph::record::entry::Given;
+pub use crate::graph::record::error::RecordError;
+pub use crate::graph::record::recording::Recording;
+pub use crate::graph::record::report::{Difference, ReplayReport};
+pub use crate::graph::record::{Record, Recorded, Speed};
 pub use crate::graph::reference::GraphRef;
 pub use crate::graph::schedule::{
     ActorSchedule, ChannelKind, EdgeEnd, GroupKind, Operation, OperationGroup, OperationKind,

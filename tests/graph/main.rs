@@ -22,6 +22,7 @@
 //! | [`drawings`] | what graphs look like, before and after they are compiled |
 //! | [`transports`] | how values of nodes travel, and what cannot be |
 //! | [`deadlocks`] | orders that would wait in a circle |
+//! | [`record`] | runs that are recorded, and replayed |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`complaints`] | what users of compiled graphs elsewhere met |
 //! | [`seed_000`] | the programs of the quickstart |
@@ -42,6 +43,7 @@ mod order;
 mod passed_on;
 mod random;
 mod readiness;
+mod record;
 mod results;
 mod schedule;
 mod seed_000;

@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::collective::CollectiveError;
+use crate::graph::record::error::RecordError;
 use maser_shm::store::StoreError;
 use maser_shm::tensor::TensorError;
 use std::sync::Arc;
@@ -24,6 +25,12 @@ impl From<Arc<CollectiveError>> for Error {
 impl From<CollectiveError> for Error {
     fn from(error: CollectiveError) -> Self {
         Self::Collective(Arc::new(error))
+    }
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        Self::Record(Arc::new(error))
     }
 }
 

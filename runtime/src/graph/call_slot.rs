@@ -39,7 +39,7 @@ struct SubmitSlot<V, T> {
 
 impl<I: InputNodes, T: GraphValue> SubmitRun<I> for SubmitSlot<I::Values, T> {
     #[inline]
-    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused) {
+    fn submit(&mut self, _: u64, parcel: Parcel<I>, refused: &mut Refused) {
         // SAFETY: DR-1, the callers hold the lock.
         let ring = unsafe { &mut *self.end.ring.get() };
         // There is a slot for every run that may be in flight; a closed ring is a graph that ends.

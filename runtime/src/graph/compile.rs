@@ -8,6 +8,8 @@ use super::layout::Layout;
 use super::options::{CompileOptions, limits_of};
 use super::outputs::OutputNodes;
 use super::plan::{check, lay_out};
+use super::record::control::{Driven, watched};
+use super::record::watch::watched_submit;
 use super::registry::shut_down;
 use super::remote::draft::peers;
 use super::remote::wiring::Wiring;
@@ -85,6 +87,11 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             limits.max_inflight,
             O::IS_ONE,
         )?;
+        let hooks = options.record.as_ref().map(|record| {
+            let now_ns = host.clock.now_ns();
+            watched(record, (&self.nodes, &plan, &outputs), now_ns)
+        });
+        let hooks = hooks.transpose()?;
         let mut layout = Layout::new(
             &self.nodes,
             &plan,
@@ -93,7 +100,12 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             limits.max_inflight,
             wiring,
         );
+        layout.watch(hooks.as_ref());
         let (submit, outs) = layout.connect::<I, O>(&self.outputs);
+        let submit = match &hooks {
+            Some(hooks) => watched_submit(hooks, &host, submit),
+            None => submit,
+        };
         let is_call_slot = layout.is_call_slot();
         layout.signal(&tokens);
         layout.install(&host);
@@ -121,6 +133,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
                 pairs,
                 is_call_slot,
             },
+            hooks: hooks.map(Driven),
         })
     }
 }

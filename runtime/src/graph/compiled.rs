@@ -8,6 +8,7 @@ use super::core::Core;
 use super::inputs::InputNodes;
 use super::outputs::OutputNodes;
 use super::parcel::SubmitRun;
+use super::record::control::Driven;
 use super::results::Refused;
 use super::schedule::Shape;
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub struct CompiledGraph<I: InputNodes, O: OutputNodes> {
     pub(super) teardown_timeout: Option<Duration>,
     /// Holds the handles of the actors.
     pub(super) shape: Shape,
+    /// Of a graph that can be recorded.
+    pub(super) hooks: Option<Driven>,
 }
 
 // SAFETY: DR-1, `submit` is used under the core's lock alone; values are `Send`.

@@ -155,6 +155,17 @@ pub trait InputNodes: Sized + 'static {
     fn slots(slots: &[&(dyn Any + Send)]) -> Self::Slots;
     #[doc(hidden)]
     fn fill(slots: &Self::Slots, values: Self::Values);
+    /// Shows each value, in its order.
+    #[doc(hidden)]
+    fn show(values: &Self::Values, to: &mut dyn FnMut(&dyn Any));
+    /// Values that `next` puts, in their order, into an `Option` of each type; false ends it.
+    #[doc(hidden)]
+    fn read(next: &mut dyn FnMut(&mut dyn Any) -> bool) -> Option<Self::Values>;
+}
+
+fn read_one<T: GraphValue>(next: &mut dyn FnMut(&mut dyn Any) -> bool) -> Option<T> {
+    let mut slot: Option<T> = None;
+    next(&mut slot).then_some(slot).flatten()
 }
 
 fn ports_of<T: GraphValue>(
@@ -223,6 +234,12 @@ impl<T: GraphValue> InputNodes for Node<T> {
     fn fill(slot: &SlotOf<T>, value: T) {
         slot.0.set(Ok(value));
     }
+    fn show(value: &T, to: &mut dyn FnMut(&dyn Any)) {
+        to(value);
+    }
+    fn read(next: &mut dyn FnMut(&mut dyn Any) -> bool) -> Option<T> {
+        read_one(next)
+    }
 }
 
 /// An opaque slot.
@@ -280,6 +297,14 @@ macro_rules! inputs {
             #[allow(unused_variables, reason = "the empty tuple has no inputs")]
             fn fill(slots: &Self::Slots, values: Self::Values) {
                 $(slots.$at.0.set(Ok(values.$at));)*
+            }
+            #[allow(unused_variables, reason = "the empty tuple has no inputs")]
+            fn show(values: &Self::Values, to: &mut dyn FnMut(&dyn Any)) {
+                $(to(&values.$at);)*
+            }
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple has no inputs")]
+            fn read(next: &mut dyn FnMut(&mut dyn Any) -> bool) -> Option<Self::Values> {
+                Some(($(read_one::<$name>(next)?,)*))
             }
         }
     };

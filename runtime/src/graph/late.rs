@@ -80,15 +80,14 @@ enum Next<I: InputNodes> {
 struct Behind<I: InputNodes>(Arc<Late<I>>);
 
 impl<I: InputNodes> SubmitRun<I> for Behind<I> {
-    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused) {
-        let run = self.0.core.submitted();
+    fn submit(&mut self, run: u64, parcel: Parcel<I>, refused: &mut Refused) {
         // SAFETY: DR-1, the callers hold the lock.
         let state = unsafe { &mut *self.0.state.get() };
         if state.is_draining || !state.queue.is_empty() {
             let inputs = Inputs::Here(parcel);
             state.queue.push_back(Queued { run, inputs });
         } else {
-            state.submit.submit(parcel, refused);
+            state.submit.submit(run, parcel, refused);
         }
     }
 
@@ -106,7 +105,7 @@ impl<I: InputNodes> SubmitRun<I> for Behind<I> {
 struct Nowhere;
 
 impl<I: InputNodes> SubmitRun<I> for Nowhere {
-    fn submit(&mut self, _: Parcel<I>, _: &mut Refused) {
+    fn submit(&mut self, _: u64, _: Parcel<I>, _: &mut Refused) {
         unreachable!("it stands for another one under the lock alone");
     }
 }
@@ -210,7 +209,7 @@ impl<I: InputNodes> Late<I> {
         }
         while let Some(Queued { run, inputs }) = state.queue.pop_front() {
             match inputs {
-                Inputs::Here(parcel) => state.submit.submit(parcel, refused),
+                Inputs::Here(parcel) => state.submit.submit(run, parcel, refused),
                 Inputs::Later(later) if are_there(&later) => {
                     state.is_draining = true;
                     state.beginning = Some(run);
@@ -241,7 +240,7 @@ impl<I: InputNodes> Late<I> {
             // SAFETY: DR-1, under the lock.
             Ok(parcel) => unsafe { &mut *self.state.get() }
                 .submit
-                .submit(parcel, refused),
+                .submit(run, parcel, refused),
             Err(Why(fault)) => {
                 for output in self.outputs.iter().filter_map(Weak::upgrade) {
                     output.fail(run, Why(fault.clone()), refused);

@@ -11,6 +11,8 @@ use super::outputs::{
 };
 use super::parcel::{Parcel, SubmitEdges, SubmitRun};
 use super::plan::Plan;
+use super::record::hooks::Hooks;
+use super::record::watch::Watch;
 use super::remote::bell::Bell;
 use super::remote::draft::codec_of;
 use super::remote::edge::EdgeSender;
@@ -55,6 +57,8 @@ pub(crate) struct Layout<'a> {
     wiring: Wiring,
     /// How far each segment is.
     progress: Vec<Progress>,
+    /// Of a graph that can be recorded.
+    hooks: Option<Arc<Hooks>>,
 }
 
 impl<'a> Layout<'a> {
@@ -85,9 +89,21 @@ impl<'a> Layout<'a> {
             signals: plan.members.iter().map(|_| Vec::new()).collect(),
             wiring,
             progress,
+            hooks: None,
         };
         layout.make_slots(outputs);
         layout
+    }
+
+    /// Steps, and edges from other processes, say what was given.
+    pub(crate) fn watch(&mut self, hooks: Option<&Arc<Hooks>>) {
+        self.hooks = hooks.cloned();
+    }
+
+    /// What watches a node.
+    fn watch_of(&self, node: usize) -> Option<Watch> {
+        let hooks = self.hooks.as_ref().filter(|hooks| hooks.claim(node));
+        hooks.map(|hooks| Watch::new(hooks, node))
     }
 
     /// Whether a segment runs in another process.
@@ -196,7 +212,10 @@ impl<'a> Layout<'a> {
             }
             let out = (nodes[index].value.clone_slot)(&*self.slots[&(segment, index)]);
             let step = make(&mut |read| self.read(segment, read), &*out);
-            self.steps[index] = Some(step);
+            self.steps[index] = Some(match self.watch_of(index) {
+                Some(watch) => watch.step(step, out, nodes[index].value.show),
+                None => step,
+            });
         }
     }
 
@@ -212,6 +231,10 @@ impl<'a> Layout<'a> {
                 if let Some(edge) = self.wiring.receiver(index, reader) {
                     let to = &*self.slots[&(reader, index)];
                     let port = (value.from_elsewhere)(edge, self.codec(index), to);
+                    let port = match self.watch_of(index) {
+                        Some(watch) => watch.port(port, (value.clone_slot)(to), value.show),
+                        None => port,
+                    };
                     self.in_ports[reader].push(port);
                 }
                 continue;
@@ -352,7 +375,7 @@ impl Wire for Layout<'_> {
     fn far_output(&mut self, output: OutputId) -> Option<FarOutput> {
         let node = output.0.index;
         let edge = self.wiring.output(node)?;
-        Some(FarOutput(edge, self.codec(node)))
+        Some(FarOutput(edge, self.codec(node), self.watch_of(node)))
     }
     fn slot(&mut self, output: OutputId) -> (Box<dyn Any + Send>, bool) {
         self.read(self.plan.segment[output.0.index], output.0.index)
@@ -390,8 +413,8 @@ struct Submit<I: InputNodes> {
 
 impl<I: InputNodes> SubmitRun<I> for Submit<I> {
     #[inline]
-    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused) {
-        self.edges.submit(parcel, refused);
+    fn submit(&mut self, run: u64, parcel: Parcel<I>, refused: &mut Refused) {
+        self.edges.submit(run, parcel, refused);
         for (sender, target) in &mut self.ticks {
             // As deep as there may be runs in flight, so never full.
             let _sent = sender.try_send(());

@@ -42,6 +42,7 @@
 //! | `fetch` | `get_graph`: several results at once; readiness |
 //! | `forward` | results that go on as refs and arguments |
 //! | `remote` | what of a graph runs in other processes |
+//! | `record` | recordings of runs, and the same runs again |
 //! | `registry` | the graphs of a node, for death and shutdown |
 //! | `view` | drawings |
 //! | `observe` | what one can see of a running graph |
@@ -69,6 +70,7 @@ pub(crate) mod options;
 pub(crate) mod outputs;
 pub(crate) mod parcel;
 pub(crate) mod plan;
+pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod refusals;
 pub(crate) mod registry;

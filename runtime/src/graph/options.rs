@@ -1,6 +1,7 @@
 //! What `compile_with` takes, and the limits of a graph that come of it.
 
 use super::core::Limits;
+use super::record::Record;
 use crate::config::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT, Timeout};
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -21,6 +22,8 @@ pub struct CompileOptions {
     /// Whether READs of synchronous pairs are moved up before the COMPUTEs of their actor, so that a
     /// writer waits only until the reader has used the value of the run before.
     pub overlap_communication: Option<bool>,
+    /// Whether its runs can be recorded and replayed; `None` is no, and costs nothing.
+    pub record: Option<Record>,
 }
 
 /// The limits of a graph with so many outputs.

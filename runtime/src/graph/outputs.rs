@@ -5,6 +5,7 @@ use super::core::Core;
 use super::driver::{AnyOutput, Output};
 use super::inputs::InputNodes;
 use super::parcel::SubmitRun;
+use super::record::watch::Watch;
 use super::reference::GraphRef;
 use super::remote::edge::EdgeReceiver;
 use super::remote::ports::{self, NodeCodec};
@@ -34,7 +35,11 @@ pub trait Wire {
 
 /// An opaque edge.
 #[doc(hidden)]
-pub struct FarOutput(pub(crate) EdgeReceiver, pub(crate) NodeCodec);
+pub struct FarOutput(
+    pub(crate) EdgeReceiver,
+    pub(crate) NodeCodec,
+    pub(crate) Option<Watch>,
+);
 
 /// An opaque position.
 #[doc(hidden)]
@@ -94,6 +99,9 @@ pub trait OutputNodes: 'static {
     }
     #[doc(hidden)]
     fn graph_refs(outs: &Self::Outs, run: u64) -> Self::GraphRefs;
+    /// The number of their run.
+    #[doc(hidden)]
+    fn run_of(refs: &Self::GraphRefs) -> u64;
     #[doc(hidden)]
     fn visit_outs(outs: &Self::Outs, visit: &mut dyn FnMut(&dyn AnyOutput));
 }
@@ -111,8 +119,12 @@ fn find_ref<T: GraphValue>(find: &dyn Fn(OutputId) -> Box<dyn Any>, node: &Node<
 
 fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> {
     let id = OutputId(node.id);
-    if let Some(FarOutput(edge, codec)) = wire.far_output(id) {
+    if let Some(FarOutput(edge, codec, watch)) = wire.far_output(id) {
         let arrivals = ports::arrivals(edge, codec);
+        let arrivals = match watch {
+            Some(watch) => watch.arrivals(arrivals),
+            None => arrivals,
+        };
         return OutputBox(Output::new(wire.core().0, arrivals));
     }
     let (slot, last) = wire.slot(id);
@@ -193,6 +205,9 @@ impl<T: GraphValue> OutputNodes for Node<T> {
     fn graph_refs(outs: &OutputBox<T>, run: u64) -> GraphRef<T> {
         GraphRef::new(&outs.0, run)
     }
+    fn run_of(refs: &GraphRef<T>) -> u64 {
+        refs.run()
+    }
     fn visit_outs(outs: &OutputBox<T>, visit: &mut dyn FnMut(&dyn AnyOutput)) {
         visit(&*outs.0);
     }
@@ -216,6 +231,9 @@ macro_rules! outputs {
             #[inline(always)]
             fn graph_refs(outs: &Self::Outs, run: u64) -> Self::GraphRefs {
                 ($(GraphRef::new(&outs.$at.0, run),)*)
+            }
+            fn run_of(refs: &Self::GraphRefs) -> u64 {
+                refs.0.run()
             }
             fn visit_outs(outs: &Self::Outs, visit: &mut dyn FnMut(&dyn AnyOutput)) {
                 $(visit(&*outs.$at.0);)*
@@ -249,6 +267,9 @@ impl<T: GraphValue> OutputNodes for Vec<Node<T>> {
     fn graph_refs(outs: &Self::Outs, run: u64) -> Vec<GraphRef<T>> {
         outs.iter().map(|out| GraphRef::new(&out.0, run)).collect()
     }
+    fn run_of(refs: &Self::GraphRefs) -> u64 {
+        refs.first().map_or(u64::MAX, GraphRef::run)
+    }
     fn visit_outs(outs: &Self::Outs, visit: &mut dyn FnMut(&dyn AnyOutput)) {
         outs.iter().for_each(|out| visit(&*out.0));
     }
@@ -269,6 +290,9 @@ impl<T: GraphValue, const N: usize> OutputNodes for [Node<T>; N] {
     }
     fn graph_refs(outs: &Self::Outs, run: u64) -> [GraphRef<T>; N] {
         std::array::from_fn(|at| GraphRef::new(&outs[at].0, run))
+    }
+    fn run_of(refs: &Self::GraphRefs) -> u64 {
+        refs.first().map_or(u64::MAX, GraphRef::run)
     }
     fn visit_outs(outs: &Self::Outs, visit: &mut dyn FnMut(&dyn AnyOutput)) {
         outs.iter().for_each(|out| visit(&*out.0));

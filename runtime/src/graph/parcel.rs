@@ -17,8 +17,8 @@ pub struct Parcel<I: InputNodes> {
 #[doc(hidden)]
 pub trait SubmitRun<I: InputNodes>: Send {
     /// There is a place for every run that may be in flight; what a graph that ends does not take
-    /// is refused.
-    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused);
+    /// is refused. `run` is the run's number.
+    fn submit(&mut self, run: u64, parcel: Parcel<I>, refused: &mut Refused);
     /// How many copies of each input a run needs; `None` if it needs none.
     fn fan_out(&self) -> Option<Box<[usize]>> {
         None
@@ -47,7 +47,7 @@ impl<I: InputNodes> SubmitEdges<I> {
 
 impl<I: InputNodes> SubmitRun<I> for SubmitEdges<I> {
     #[inline]
-    fn submit(&mut self, parcel: Parcel<I>, refused: &mut Refused) {
+    fn submit(&mut self, _: u64, parcel: Parcel<I>, refused: &mut Refused) {
         match parcel.copies {
             None => I::send(&mut self.ports, parcel.values, refused),
             Some(mut copies) => {

@@ -111,6 +111,19 @@ impl<T> Drop for Slot<T> {
     }
 }
 
+impl<T: 'static> Slot<T> {
+    /// Shows what lies in it, if anything does.
+    fn show(&self, to: &mut dyn FnMut(Result<&dyn Any, &Fault>)) {
+        // SAFETY: SL-1.
+        if let Some(outcome) = unsafe { &*self.0.get() } {
+            to(outcome.as_ref().map(|value| value as &dyn Any));
+        }
+    }
+}
+
+/// Shows what lies in an erased slot, on the slot's scheduler.
+pub(crate) type ShowSlot = fn(&(dyn Any + Send), &mut dyn FnMut(Result<&dyn Any, &Fault>));
+
 impl<T: Clone> Slot<T> {
     /// The value for one reader; `last` takes it.
     #[inline(always)]
@@ -222,6 +235,7 @@ pub(crate) struct ValueType {
     pub(crate) to_elsewhere: fn(EdgeSender, NodeCodec, &(dyn Any + Send), bool) -> Box<dyn OutPort>,
     /// An edge from another process to a slot of this one.
     pub(crate) from_elsewhere: fn(EdgeReceiver, NodeCodec, &(dyn Any + Send)) -> Box<dyn InPort>,
+    pub(crate) show: ShowSlot,
 }
 
 /// Both ends of an edge between segments.
@@ -280,6 +294,7 @@ impl ValueType {
                 ports::out_port(edge, codec, Reader { slot, last })
             },
             from_elsewhere: |edge, codec, to| ports::in_port(edge, codec, slot_of::<T>(to)),
+            show: |slot, to| slot_of::<T>(slot).show(to),
         }
     }
 }

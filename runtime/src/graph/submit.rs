@@ -131,7 +131,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     ) -> Result<Option<O::GraphRefs>> {
         self.submit_by(|submit, refused| {
             if let Some(parcel) = parcel.take() {
-                submit.submit(parcel, refused);
+                submit.submit(self.core.submitted(), parcel, refused);
             }
         })
     }
@@ -235,7 +235,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     }
 
     /// Waits until every result of `run` is with the driver.
-    fn wait_for_run(&self, run: u64, limit: Option<Duration>) -> Result<()> {
+    pub(super) fn wait_for_run(&self, run: u64, limit: Option<Duration>) -> Result<()> {
         let mut result = Ok(());
         O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| {
             if result.is_ok() {

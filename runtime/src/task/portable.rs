@@ -121,6 +121,11 @@ impl ValueCodec {
         })
     }
 
+    /// Appends `value` with the bytes of its arrays, or says what stands in the way.
+    pub(crate) fn encode_copied(&self, value: &dyn Any, bytes: &mut Vec<u8>) -> Result<(), String> {
+        self.encode_into(value, bytes, Arrays::Copied).map(drop)
+    }
+
     fn encode_into(
         &self,
         value: &dyn Any,

@@ -357,6 +357,9 @@ fn out(error: &Error) -> WireError {
             WireError::System("a tensor in another process".into(), error.to_string())
         }
         Error::Collective(error) => WireError::Collective((*error).clone()),
+        Error::Record(error) => {
+            WireError::System("a recording in another process".into(), error.to_string())
+        }
         Error::Graph {
             node,
             problem,
