@@ -20,6 +20,7 @@ mod nested;
 mod nested_actors;
 mod output;
 mod passed_on;
+mod recordings;
 mod restarts;
 mod retries;
 mod scribbler;
