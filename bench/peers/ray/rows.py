@@ -12,6 +12,8 @@ import statistics
 import sys
 import time
 
+import graphs
+
 BUDGET_S = 3.0
 MIB = 1 << 20
 
@@ -40,7 +42,8 @@ def main(wanted):
         def echo(self, value):
             return value
 
-    store_bytes = 1280 * MIB if any("MiB" in row for row in wanted) else 128 * MIB
+    is_large = any("MiB" in row or "large" in row for row in wanted)
+    store_bytes = 1280 * MIB if is_large else 256 * MIB
     began = time.perf_counter_ns()
     ray.init(
         num_cpus=4,
@@ -116,6 +119,10 @@ def main(wanted):
         "store/put/64MiB": lambda: median_ns(put_of(64 * MIB), most=20),
         "store/put/256MiB": lambda: median_ns(put_of(256 * MIB), most=10),
     }
+    rows["graph/echo/slot"] = rows["process/graph/echo/slot"]
+    rows["graph/echo/ring"] = rows["process/graph/echo/ring"]
+    if any(row.startswith(graphs.TAG) for row in wanted):
+        rows.update(graphs.rows(ray))
     for row in wanted:
         if row not in rows:
             continue

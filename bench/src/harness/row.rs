@@ -197,6 +197,8 @@ pub struct Row {
     pub process: Process,
     /// How it is measured.
     pub measure: Measure,
+    /// Whether it runs only where a filter chooses it (SU-4).
+    pub on_request: bool,
 }
 
 impl Row {
@@ -215,6 +217,7 @@ impl Row {
             cores,
             process: Process::Suite,
             measure,
+            on_request: false,
         }
     }
 
@@ -247,6 +250,19 @@ impl Row {
         }
     }
 
+    /// The same row, run only where a filter chooses it (SU-4).
+    pub const fn on_request(self) -> Self {
+        Self {
+            on_request: true,
+            ..self
+        }
+    }
+
+    /// The same row on `cores` cores.
+    pub const fn on_cores(self, cores: usize) -> Self {
+        Self { cores, ..self }
+    }
+
     /// A row with a measurement of its own shape.
     pub const fn whole(
         name: &'static str,
@@ -263,6 +279,7 @@ impl Row {
             cores: 1,
             process,
             measure,
+            on_request: false,
         }
     }
 

@@ -4,6 +4,8 @@
 //!   is measured.
 //! - SU-2 the time of a run is shared out evenly: the default set stays below three minutes.
 //! - SU-3 a row that fails is reported and the run goes on; the run as a whole then fails.
+//! - SU-4 rows that take long, and rows that repeat another program's, run where a filter chooses them
+//!   and not otherwise.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -49,7 +51,7 @@ pub fn select<'a>(rows: &'a [Row], filters: &[String]) -> Result<Vec<&'a Row>, B
         }
     }
     let chosen = |row: &&Row| {
-        filters.is_empty()
+        (filters.is_empty() && !row.on_request)
             || filters
                 .iter()
                 .any(|filter| row.name.starts_with(filter.as_str()))
@@ -60,7 +62,15 @@ pub fn select<'a>(rows: &'a [Row], filters: &[String]) -> Result<Vec<&'a Row>, B
 /// The names of `rows` with what they measure.
 pub fn list(rows: &[&Row]) -> String {
     rows.iter()
-        .map(|row| format!("{:<28} {:<5} {}\n", row.name, row.unit.name(), row.about))
+        .map(|row| {
+            let mark = if row.on_request { " (on request)" } else { "" };
+            format!(
+                "{:<28} {:<5} {}{mark}\n",
+                row.name,
+                row.unit.name(),
+                row.about
+            )
+        })
         .collect()
 }
 
@@ -103,7 +113,11 @@ pub fn run(
         source,
     };
     if options.list {
-        out.write_all(list(&chosen).as_bytes()).map_err(to_table)?;
+        let listed = match options.filters.is_empty() {
+            true => rows.iter().collect(),
+            false => chosen,
+        };
+        out.write_all(list(&listed).as_bytes()).map_err(to_table)?;
         return Ok(Vec::new());
     }
     let effort = if options.quick {
@@ -178,6 +192,18 @@ mod tests {
             ["channel/spsc_rtt", "graph/echo/slot"]
         );
         assert_eq!(names(&[]).len(), 3);
+    }
+
+    #[test]
+    fn a_row_on_request_runs_only_where_a_filter_chooses_it() {
+        let mut rows = rows();
+        rows[1] = rows[1].on_request();
+        let chosen = |filters: &[String]| select(&rows, filters).unwrap().len();
+        assert_eq!(chosen(&[]), 2);
+        assert_eq!(chosen(&["channel/".to_owned()]), 2);
+        assert!(
+            list(&select(&rows, &["channel/spsc_".to_owned()]).unwrap()).contains("(on request)")
+        );
     }
 
     #[test]

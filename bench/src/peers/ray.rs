@@ -1,4 +1,4 @@
-//! Ray 2.60, a program of its own (`bench/peers/ray/rows.py`) that is run after the rows.
+//! Ray 2.60, a program of its own (`bench/peers/ray`) that is run after the rows.
 //!
 //! It needs several hundred megabytes, minutes and processes that never rest, so it is asked for
 //! (`--peers ray`), and its figures are not of alternating windows. It is slower by factors of a
@@ -25,6 +25,8 @@ use serde::Deserialize;
 use crate::harness::{PeerFigure, RowResult, Unit};
 
 const PROGRAM: &str = include_str!("../../peers/ray/rows.py");
+/// Its part about graphs.
+const GRAPHS: &str = include_str!("../../peers/ray/graphs.py");
 /// What pip is asked for.
 const PACKAGE: &str = "ray[default]==2.60.*";
 /// Name of the peer in the report.
@@ -32,11 +34,13 @@ const NAME: &str = "ray";
 /// RY-3.
 const SILENCE_S: i64 = 300;
 /// Rows that the program knows.
-const ROWS: [&str; 10] = [
+const ROWS: [&str; 12] = [
     "process/actor/call",
     "process/handover",
     "process/graph/echo/slot",
     "process/graph/echo/ring",
+    "graph/echo/slot",
+    "graph/echo/ring",
     "process/start",
     "process/start/node",
     "store/put/1KiB",
@@ -44,6 +48,8 @@ const ROWS: [&str; 10] = [
     "store/put/64MiB",
     "store/put/256MiB",
 ];
+/// What the names begin with of the rows that are Ray's own; the program knows them all.
+const OWN: &str = "[unstable] ";
 
 /// A line of the program.
 #[derive(Debug, Deserialize)]
@@ -57,7 +63,11 @@ struct Line {
 pub fn measure(results: &mut [RowResult]) {
     let wanted: Vec<String> = results
         .iter()
-        .filter(|row| ROWS.contains(&row.name.as_str()) && row.unit == Unit::Ns)
+        .filter(|row| match row.unit {
+            Unit::Ns => ROWS.contains(&row.name.as_str()),
+            Unit::PerS => row.name.starts_with(OWN),
+            Unit::Bytes => false,
+        })
         .map(|row| row.name.clone())
         .collect();
     if wanted.is_empty() {
@@ -85,8 +95,8 @@ fn figure(row: &RowResult, line: Option<Line>, reason: Option<&str>) -> PeerFigu
     };
     match line {
         Some(Line { ns: Some(ns), .. }) => PeerFigure {
-            p50: Some(ns),
-            ratio: row.p50.map(|ours| ns / ours),
+            p50: Some(row.unit.from_ns(ns)),
+            ratio: row.p50.map(|ours| ns / row.unit.from_ns(ours)),
             note: Some(format!(
                 "{PACKAGE}, measured after the rows; it sleeps between calls"
             )),
@@ -106,7 +116,10 @@ fn run(rows: &[String]) -> Result<(Vec<Line>, Option<String>), String> {
     let folder = folder()?;
     let python = environment(&folder)?;
     let program = folder.join("rows.py");
-    std::fs::write(&program, PROGRAM).map_err(|error| format!("{}: {error}", program.display()))?;
+    for (file, text) in [("rows.py", PROGRAM), ("graphs.py", GRAPHS)] {
+        let file = folder.join(file);
+        std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     let mut child = Command::new(&python)
         .arg(&program)
         .args(rows)
@@ -236,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_compared_by_its_time() {
+        let row = Row::rate("[unstable] x", 1, "", |_| {
+            unreachable!("nothing is measured")
+        });
+        let row = RowResult {
+            p50: Some(1e6),
+            ..RowResult::empty(&row)
+        };
+        let text = br#"{"row": "[unstable] x", "ns": 500000.0}"#;
+        let found = figure(&row, lines(text).pop(), None);
+        assert_eq!((found.p50, found.ratio), (Some(2_000.0), Some(500.0)));
+    }
+
+    #[test]
     fn a_command_that_is_not_there_or_fails_says_why() {
         let error = step(&mut Command::new("maser-no-such-program")).unwrap_err();
         assert!(error.starts_with("maser-no-such-program: "), "{error}");
@@ -246,7 +273,32 @@ mod tests {
     #[test]
     fn the_program_knows_the_rows_it_is_asked_for() {
         for row in ROWS {
-            assert!(PROGRAM.contains(&format!("\"{row}\":")), "{row}");
+            let is_known = PROGRAM.contains(&format!("\"{row}\":"))
+                || PROGRAM.contains(&format!("rows[\"{row}\"] ="));
+            assert!(is_known, "{row}");
+        }
+        for row in crate::rows::all()
+            .iter()
+            .filter(|row| row.name.starts_with(OWN))
+        {
+            // The program writes the number of actors and the size of payloads into the names.
+            let mut stem = row.name[OWN.len()..].replace("compiled ", "");
+            for size in ["small", "medium", "large"] {
+                let (with, without) = (
+                    format!("multiple args with {size} "),
+                    "multiple args with {name} ",
+                );
+                stem = stem
+                    .replace(&with, without)
+                    .replace("n=8 actors", "n={ARGS} actors");
+            }
+            if let Some((words, count)) = stem.split_once(", n=")
+                && !words.contains("args")
+                && count.ends_with(" actors")
+            {
+                stem = format!("{words}, n={{n}} actors");
+            }
+            assert!(GRAPHS.contains(&stem), "{}: {stem}", row.name);
         }
     }
 }

@@ -10,10 +10,12 @@
 //! | `handover` | objects of the store on their way there and back |
 //! | `in_place` | objects that each side writes and the other reads |
 //! | `rings` | what both of these travel over |
+//! | `readers` | channels with several readers, or several channels |
 //! | `payload` | what is written into objects and read out of them |
 //!
-//! - QX-1 there is one second process at a time, pinned to the run's core 1. Between windows it
-//!   sleeps in a read of its socket, so that no two contenders ever spin on one core.
+//! - QX-1 there is one second process at a time, pinned to the run's core 1; only a row that is about
+//!   several readers has several (QR-1). Between windows it sleeps in a read of its socket, so that no
+//!   two contenders ever spin on one core.
 //! - QX-2 a window's work is a number of operations that both sides know beforehand, and the answer
 //!   is a number that the first process checks. The second one checks nothing, so it cannot end early
 //!   and leave the first one waiting.
@@ -26,6 +28,7 @@ mod handover;
 mod in_place;
 mod partner;
 mod payload;
+mod readers;
 mod rings;
 mod serve;
 mod setup;
@@ -35,6 +38,7 @@ pub use handover::Handover;
 pub use in_place::InPlace;
 pub use partner::{PartnerProcess, Service, Serving};
 pub(crate) use payload::{fill, sum};
+pub use readers::{MESSAGE, Message, Reads, ToReaders};
 pub use serve::serve_partner;
 pub use setup::{Serve, Setup};
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::board::Board;
 use super::handover::HandoverThere;
 use super::in_place::InPlaceThere;
+use super::readers::{ReadersThere, Reads};
 use crate::floors::{PairThere, PayloadThere, TurnThere};
 use crate::peers::{Iceoryx2There, UnixSocketThere};
 
@@ -47,6 +48,13 @@ pub enum Setup {
         extents: Vec<(u32, u64)>,
         /// Bytes of the payload.
         bytes: usize,
+    },
+    /// Ends of channels to be read. The file is control memory.
+    Readers {
+        /// Bytes of the control memory.
+        control: u64,
+        /// Which ends.
+        reads: Reads,
     },
     /// Messages over a socket, which is the file.
     UnixSocket {
@@ -110,6 +118,9 @@ impl Setup {
                 files,
                 bytes,
             )?),
+            Self::Readers { control, reads } => {
+                Box::new(ReadersThere::open(next()?, control, reads)?)
+            }
             Self::UnixSocket { bytes } => {
                 Box::new(UnixSocketThere::new(UnixStream::from(next()?), bytes))
             }

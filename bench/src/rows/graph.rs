@@ -1,5 +1,19 @@
 //! Compiled graphs: the driver is scheduler 0, and actors live on scheduler 0 or 1 as the row
 //! says.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `cost` | compile, teardown, and each node of a large graph |
+//! | `flow` | many runs in flight |
+//! | `death` | from an actor's death to the error |
+//! | `soak` | whether anything grows with the number of runs |
+//! | `payload` | large values between processes, and memory that comes back |
+
+pub(super) mod cost;
+pub(super) mod death;
+pub(super) mod flow;
+pub(super) mod payload;
+pub(super) mod soak;
 
 use std::collections::VecDeque;
 

@@ -3,6 +3,7 @@
 mod actor;
 mod channel;
 mod collective;
+mod experimental;
 mod floor;
 mod graph;
 mod graph_idle;
@@ -29,6 +30,11 @@ pub fn all() -> Vec<Row> {
         channel::ROWS,
         graph::ROWS,
         graph_idle::ROWS,
+        graph::cost::ROWS,
+        graph::flow::ROWS,
+        graph::payload::ROWS,
+        graph::death::ROWS,
+        graph::soak::ROWS,
         actor::ROWS,
         task::ROWS,
         object::ROWS,
@@ -36,6 +42,7 @@ pub fn all() -> Vec<Row> {
         process::ROWS,
         store::ROWS,
         collective::ROWS,
+        experimental::rows(),
     ]
     .concat()
 }

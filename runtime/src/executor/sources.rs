@@ -3,6 +3,10 @@
 //! - SR-1 a source that was found idle says which words have to change before it can be ready, and
 //!   is left alone until one does: a look costs a load or two, whatever the source.
 //! - SR-2 no borrow of the list is held while a source is served.
+//! - SR-3 a long list is not looked through at once: a look takes the few behind the one that did
+//!   something last, where the next step of a graph is, and the next few of all in turn. So what a
+//!   step costs does not grow with the graph, and every source is looked at within a bounded number of
+//!   looks. Before a scheduler parks it looks at all (RL-1).
 #![allow(unsafe_code, reason = "reads words of channels that the sources own")]
 
 use super::local::Local;
@@ -143,12 +147,45 @@ impl Entry {
     }
 }
 
+/// SR-3: a list of so many is looked through at once.
+const WHOLE: usize = 32;
+/// SR-3: so many are looked at behind the one that did something last.
+const NEAR: usize = 8;
+/// SR-3: and so many of all in turn.
+const IN_TURN: usize = 16;
+
+/// The places of one look (SR-3), from 1: a place is behind its entry.
+pub(crate) struct Look {
+    /// Places from `at` on, `left` of them, round a list of `len`.
+    at: usize,
+    left: usize,
+    /// And then these, in turn.
+    then: Option<usize>,
+    len: usize,
+}
+
+impl Iterator for Look {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if self.left == 0 {
+            (self.at, self.left) = (self.then.take()?, IN_TURN);
+        }
+        self.left -= 1;
+        self.at = if self.at < self.len { self.at + 1 } else { 1 };
+        Some(self.at)
+    }
+}
+
 /// The sources of one scheduler.
 #[derive(Default)]
 pub(crate) struct Sources {
     entries: RefCell<Vec<Entry>>,
     /// The place behind the one that did something last.
     hot: Cell<usize>,
+    /// SR-3: the last place that was looked at in turn.
+    in_turn: Cell<usize>,
 }
 
 impl Sources {
@@ -157,18 +194,43 @@ impl Sources {
         self.entries.borrow_mut().push(Entry { source, probes });
     }
 
-    /// The next one that may be ready, from place `at` on, which moves past it.
+    /// The places of a turn of the loop: all, or some (SR-3).
     #[inline(always)]
-    pub(crate) fn next_changed(&self, at: &mut usize) -> Option<Rc<dyn Source>> {
-        let entries = self.entries.borrow();
-        while let Some(entry) = entries.get(*at) {
-            *at += 1;
-            // SAFETY: the source is here, and with it what its probes point at.
-            if unsafe { entry.probes.have_changed() } {
-                return Some(entry.source.clone());
-            }
+    pub(crate) fn turn(&self) -> Look {
+        let len = self.entries.borrow().len();
+        if len <= WHOLE {
+            return Look {
+                at: 0,
+                left: len,
+                then: None,
+                len,
+            };
         }
-        None
+        self.long_look(len)
+    }
+
+    /// Those behind the one that did something last, then some in turn.
+    fn long_look(&self, len: usize) -> Look {
+        let in_turn = self.in_turn.get().min(len);
+        self.in_turn.set((in_turn + IN_TURN) % len);
+        Look {
+            at: self.hot.get().min(len),
+            left: NEAR,
+            then: Some(in_turn),
+            len,
+        }
+    }
+
+    /// The next one of a look that may be ready, and the place behind it.
+    #[inline(always)]
+    pub(crate) fn next_changed(&self, look: &mut Look) -> Option<(usize, Rc<dyn Source>)> {
+        let entries = self.entries.borrow();
+        look.find_map(|at| {
+            let entry = entries.get(at - 1)?;
+            // SAFETY: the source is here, and with it what its probes point at.
+            let changed = unsafe { entry.probes.have_changed() };
+            changed.then(|| (at, entry.source.clone()))
+        })
     }
 
     /// The first one that may be ready and the place behind it, after the one that did something
@@ -183,7 +245,10 @@ impl Sources {
             let changed = unsafe { entry.probes.have_changed_at_last() };
             changed.then(|| (at, entry.source.clone()))
         };
-        changed(hot).or_else(|| (1..=entries.len()).find_map(&changed))
+        changed(hot).or_else(|| match entries.len() {
+            len if len <= WHOLE => (1..=len).find_map(&changed),
+            len => self.long_look(len).find_map(&changed),
+        })
     }
 
     /// Serves the one before place `at`, and leaves it alone then until something changes (SR-1);
@@ -208,16 +273,30 @@ impl Sources {
 
     #[inline(always)]
     pub(crate) fn any_ready(&self) -> bool {
-        self.entries.borrow_mut().iter_mut().any(Entry::is_ready)
+        let ready = self
+            .entries
+            .borrow_mut()
+            .iter_mut()
+            .position(Entry::is_ready);
+        // The next look comes by it.
+        ready.inspect(|at| self.in_turn.set(*at)).is_some()
     }
 
-    /// Whether the first one that is ready is a part of `graph`; `None` if none is ready.
+    /// Whether the first one of a look that is ready is a part of `graph`; `None` if none is ready.
     #[inline(always)]
     pub(crate) fn first_ready_is_of(&self, graph: u64) -> Option<bool> {
         let mut entries = self.entries.borrow_mut();
-        let ready = entries
-            .iter_mut()
-            .find_map(|entry| entry.is_ready().then_some(entry));
+        let len = entries.len();
+        let ready = if len <= WHOLE {
+            let mut each = entries.iter_mut();
+            each.find_map(|entry| entry.is_ready().then_some(entry))
+        } else {
+            let at = self.long_look(len).find(|at| {
+                let entry = entries.get_mut(at - 1);
+                entry.is_some_and(Entry::is_ready)
+            });
+            at.and_then(|at| entries.get_mut(at - 1))
+        };
         ready.map(|entry| entry.source.belongs_to(graph))
     }
 

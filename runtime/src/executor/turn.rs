@@ -104,8 +104,8 @@ fn turn(local: &Local) -> bool {
         local.resume_blocked(co);
         worked = true;
     }
-    let mut at = 0;
-    while let Some(source) = local.sources.next_changed(&mut at) {
+    let mut look = local.sources.turn();
+    while let Some((at, source)) = local.sources.next_changed(&mut look) {
         worked |= local.sources.serve(source, at, local);
     }
     worked |= local.serve_watches();
