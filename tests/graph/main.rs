@@ -9,6 +9,7 @@
 //! | [`results`] | get in any order, again, after timeouts; dropped and held refs |
 //! | [`limits`] | runs in flight, results kept, timeouts and where they are set |
 //! | [`passed_on`] | results as arguments of tasks, methods and other graphs |
+//! | [`large`] | more segments and graphs than a scheduler looks at in one go |
 //! | [`loads`] | types of any size, many runs, nothing that stays behind |
 //! | [`failures`] | errors and panics of steps |
 //! | [`endings`] | teardown, drop, shutdown |
@@ -37,6 +38,7 @@ mod deaths;
 mod drawings;
 mod endings;
 mod failures;
+mod large;
 mod limits;
 mod loads;
 mod order;

@@ -329,3 +329,82 @@ impl Sources {
         gone.into_iter().map(|entry: Entry| entry.source).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Still;
+
+    // SAFETY: it names a static.
+    unsafe impl Source for Still {
+        fn idle(&self) -> Option<Probes> {
+            Some(Probes::one(never()))
+        }
+        fn serve(self: Rc<Self>, _: &Local) -> bool {
+            false
+        }
+    }
+
+    fn of(count: usize) -> Sources {
+        let sources = Sources::default();
+        (0..count).for_each(|_| sources.push(Rc::new(Still)));
+        sources
+    }
+
+    #[test]
+    fn a_short_list_is_looked_through_at_once() {
+        for count in [0, 1, WHOLE] {
+            assert!(of(count).turn().eq(1..=count), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_looked_through_within_as_many_looks_as_its_length_takes() {
+        for count in [WHOLE + 1, 100, 1_000] {
+            let sources = of(count);
+            sources.hot.set(count);
+            let looks = count.div_ceil(IN_TURN);
+            let mut seen: Vec<usize> = (0..looks).flat_map(|_| sources.turn()).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            assert!(seen.iter().copied().eq(1..=count), "{count}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn behind_the_one_that_did_something_last_comes_the_next_round_the_end() {
+        let sources = of(100);
+        sources.hot.set(97);
+        let near: Vec<usize> = sources.turn().take(NEAR).collect();
+        assert_eq!(near, [98, 99, 100, 1, 2, 3, 4, 5]);
+        // A list that became shorter.
+        let sources = of(40);
+        sources.hot.set(97);
+        assert_eq!(sources.turn().next(), Some(1));
+    }
+
+    #[test]
+    fn a_look_at_all_brings_the_next_look_to_what_it_found() {
+        let sources = of(100);
+        assert!(!sources.any_ready());
+        let found = sources.entries.borrow_mut().get_mut(70).map(|entry| {
+            entry.source = Rc::new(Ready);
+            entry.probes = Probes::always();
+        });
+        assert!(found.is_some() && sources.any_ready());
+        assert_eq!(sources.turn().nth(NEAR), Some(71));
+    }
+
+    struct Ready;
+
+    // SAFETY: it names nothing.
+    unsafe impl Source for Ready {
+        fn idle(&self) -> Option<Probes> {
+            None
+        }
+        fn serve(self: Rc<Self>, _: &Local) -> bool {
+            true
+        }
+    }
+}

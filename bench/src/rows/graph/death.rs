@@ -28,8 +28,10 @@ impl Mortal {
 
     /// `value`; never, if it is odd.
     fn even(&mut self, value: u64) -> u64 {
-        while value % 2 == 1 {
-            std::thread::park();
+        if value % 2 == 1 {
+            loop {
+                std::thread::park();
+            }
         }
         value
     }
