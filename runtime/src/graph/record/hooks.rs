@@ -1,6 +1,6 @@
 //! What the steps of a watched graph share with its driver.
 //!
-//! Runs are counted as they begin: that is what steps count (WA-1).
+//! Runs are counted as they begin: that is what steps count (WN-1).
 //!
 //! - HK-1 whoever begins a run holds `turn`, and writes its input meanwhile (RD-1). No user code but the
 //!   writer of a recording runs under it.

@@ -49,6 +49,29 @@ pub(crate) mod watch;
 use std::path::PathBuf;
 
 /// What [`CompileOptions::record`](crate::CompileOptions::record) asks for.
+///
+/// ```
+/// # use maser::prelude::*;
+/// use maser::{Record, Speed};
+///
+/// # #[maser::task] fn double(value: u64) -> u64 { 2 * value }
+/// # fn main() -> maser::Result<()> {
+/// # let _maser = maser::Config::new().num_cpus(1).init()?;
+/// # let path = std::env::temp_dir().join(format!("maser-doc-{}", std::process::id()));
+/// let graph = || Graph::new(|x: Node<u64>| double::bind(x));
+/// let watched = |record| CompileOptions { record: Some(record), ..Default::default() };
+///
+/// let recorded = graph().compile_with(watched(Record::to(&path)))?;
+/// for x in 0..100 {
+///     recorded.execute(x)?.get()?;
+/// }
+/// recorded.stop_recording()?;
+///
+/// let report = graph().compile_with(watched(Record::later()))?.replay(&path, Speed::Full)?;
+/// assert!(report.is_same(), "{report}");    // else it names runs and steps
+/// # std::fs::remove_file(path).ok();
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Record {

@@ -1,6 +1,6 @@
 //! Steps and edges that say what was given, and a submitting end that says what begins.
 //!
-//! - WA-1 a segment runs one run at a time in the order in which they begin (SG-1), and an edge carries
+//! - WN-1 a segment runs one run at a time in the order in which they begin (SG-1), and an edge carries
 //!   one value a run (SG-3). So whoever counts knows which run it is.
 
 use super::hooks::Hooks;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(crate) struct Watch {
     hooks: Arc<Hooks>,
     node: usize,
-    /// The next run (WA-1).
+    /// The next run (WN-1).
     run: Cell<u64>,
 }
 
