@@ -2,7 +2,7 @@
 
 use crate::ranks::{Rank, actors, all, assert_usable, group};
 use maser::collective::{self, Communicator, GroupOptions, Participant, Transport};
-use maser::{Actor, Error};
+use maser::{Actor, Error, Mode};
 use maser_tests::{quiet, with_runtime};
 
 #[track_caller]
@@ -80,6 +80,20 @@ fn a_dead_actor_is_refused_by_name() {
         let error = collective::create_group(&[&a, &b], "gloo").unwrap_err();
         assert!(matches!(error, Error::ActorDied { .. }), "{error:?}");
         assert!(error.to_string().contains("late"), "{error}");
+    });
+}
+
+#[test]
+fn actors_that_run_one_at_a_time_are_refused_before_they_wait_for_each_other() {
+    with_runtime(quiet(1).mode(Mode::Inline), |_| {
+        let (a, b) = (Rank::remote(), Rank::remote());
+        assert_refused(
+            collective::create_group(&[&a, &b], "gloo"),
+            &["2 actors in inline mode"],
+        );
+        let alone = std::slice::from_ref(&a);
+        let _group = group(alone).unwrap();
+        assert_usable(alone);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::CollectiveError;
 use super::hub::{Hub, Reply};
-use super::operation::Operation;
+use super::operation::{Contribution, Operation};
 use crate::actor::handle::Actor;
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -35,13 +35,13 @@ impl Elsewhere {
         &self,
         rank: usize,
         operation: Operation,
-        tensor: Option<Tensor>,
+        part: Contribution,
         limit: Option<Duration>,
     ) -> Result<Option<Tensor>> {
         let hub = self.hub()?;
         let node = Node::entered("an operation of a group")?;
         let token = node.random.next_u64();
-        let reply = hub.contribute().remote(rank, operation, tensor, token);
+        let reply = hub.contribute().remote(rank, operation, part, token);
         let waited = match limit {
             None => reply.get(),
             Some(limit) => reply.get_timeout(limit),

@@ -53,13 +53,12 @@ impl Hub {
         &self,
         rank: usize,
         operation: Operation,
-        tensor: Option<Tensor>,
+        part: Contribution,
         token: u64,
     ) -> Reply {
-        if let Some(error) = self.check(rank, operation) {
+        if let Some(error) = self.check(rank, part.operation().unwrap_or(operation)) {
             return Reply::Failed(error);
         }
-        let part = Contribution::Part(operation, tensor);
         let ticket = match self.core.contribute_as(rank, operation, part, token) {
             Ok(ticket) => ticket,
             Err(error) => return Reply::failed(&error),

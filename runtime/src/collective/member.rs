@@ -189,13 +189,25 @@ impl Member {
     }
 
     fn perform(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<Option<Tensor>> {
+        self.take_part(operation, Contribution::Part(operation, tensor.cloned()))
+    }
+
+    /// Gives this to the next operation of this rank, and waits for what it comes to: for nodes of
+    /// graphs, which may have nothing to give but an error.
+    ///
+    /// # Errors
+    /// As [`allreduce`](Self::allreduce).
+    pub(crate) fn take_part(
+        &self,
+        operation: Operation,
+        part: Contribution,
+    ) -> Result<Option<Tensor>> {
         let core = match &self.way {
             Way::Here(core) => core,
             Way::There(elsewhere) => {
-                return elsewhere.perform(self.rank, operation, tensor.cloned(), self.timeout);
+                return elsewhere.perform(self.rank, operation, part, self.timeout);
             }
         };
-        let part = Contribution::Part(operation, tensor.cloned());
         let ticket = core.contribute(self.rank, operation, part)?;
         match operation {
             Operation::Message { from, .. } if from == self.rank => {

@@ -1,29 +1,59 @@
 //! Collectives: what a group of actors does together with tensors in host memory.
 //!
+//! A group is made of handles of actors, wherever they live; a place in the list is a rank. Each
+//! actor is given its [`Member`] and calls the same operations in the same order as the others. A
+//! call waits for all of them and blocks its task, not its core.
+//!
 //! ```
 //! use maser::collective::{self, Member, ReduceOp};
-//! use maser::Tensor;
+//! use maser::{Ref, Tensor};
 //!
-//! struct Worker(Option<Member>);
+//! struct Trainer {
+//!     member: Option<Member>,
+//! }
 //!
 //! #[maser::actor]
-//! impl Worker {
+//! impl Trainer {
 //!     fn new() -> Self {
-//!         Worker(None)
+//!         Trainer { member: None }
 //!     }
 //!     fn join(&mut self, member: Member) {
-//!         self.0 = Some(member);
+//!         self.member = Some(member);
 //!     }
-//!     fn train(&mut self, gradient: Tensor) -> maser::Result<Tensor> {
-//!         self.0.as_ref().unwrap().allreduce(&gradient, ReduceOp::Sum)
+//!     fn step(&mut self, gradient: Vec<f32>) -> maser::Result<Tensor> {
+//!         let len = gradient.len();
+//!         let gradient = Tensor::from_vec(gradient, &[len])?;
+//!         let member = self.member.as_ref().expect("it has joined");
+//!         member.allreduce(&gradient, ReduceOp::Average)
 //!     }
 //! }
+//!
+//! # fn main() -> maser::Result<()> {
+//! # let maser = maser::init()?;
+//! let trainers = [Trainer::remote(), Trainer::remote()];
+//! let group = collective::create_group(&trainers, "gloo")?;
+//! for (trainer, member) in trainers.iter().zip(group.members()) {
+//!     trainer.join().remote(member).get()?;
+//! }
+//! let steps: Vec<Ref<Tensor>> = vec![
+//!     trainers[0].step().remote(vec![1.0, 10.0]),
+//!     trainers[1].step().remote(vec![3.0, 30.0]),
+//! ];
+//! for step in steps {
+//!     assert_eq!(step.get()?, Tensor::from_vec(vec![2.0_f32, 20.0], &[2])?);
+//! }
+//! group.destroy();
+//! # drop(maser);
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | `communicator` | the trait that every transport implements |
 //! | `group` | `Group`: who makes a group, and ends it |
+//! | `hub` | the way of members in other processes |
+//! | `elsewhere` | a group of another process, as its members see it |
 //! | `member` | `Member`: one rank's end, with the operations |
 //! | `operation` | the operations, `ReduceOp`, what a rank contributes |
 //! | `core` | a group without its threads; nothing in it waits |
@@ -38,19 +68,33 @@
 //!
 //! # Nodes of compiled graphs
 //!
-//! A collective node of a graph is one contribution per rank and run to a core that the graph makes
-//! at compile: `GroupCore::contribute(rank, operation, part) -> Ticket`, then `Ticket::try_outcome`
-//! (never waits), `Ticket` as a future, or `Ticket::wait` (blocks the task). A rank whose input of a
-//! run is an error contributes `Contribution::Failed`, so that the numbers of operations and runs
-//! stay the same on all ranks.
+//! A collective node of a graph is one contribution per rank and run to a group that the graph makes
+//! at compile. In the process of the group: `GroupCore::contribute(rank, operation, part) -> Ticket`,
+//! then `Ticket::try_outcome` (never waits), the `Ticket` as a future, or `Ticket::wait` (blocks the
+//! task). In any process: `Member::take_part(operation, part)`, which blocks the task; members travel
+//! like any value. A rank whose input of a run is an error contributes `Contribution::Failed`, so
+//! that the numbers of operations and runs stay the same on all ranks.
 //!
 //! # How it is done
 //!
-//! Arrays are immutable and shared by count, so nothing is copied to be given. The rank that comes
-//! last combines the parts of all, in the order of the ranks, and all get one and the same result.
-//! Compare the two classic ways, recursive doubling for short and reduce-scatter with allgather for
-//! long messages (R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication
-//! Operations in MPICH", 2005): both divide work among ranks that cannot see each other's memory.
+//! Arrays are immutable, shared by count within a process and by name between processes, so giving
+//! one copies nothing. The table of a group lies in the process that made it. When the last rank has
+//! come, the parts of all are combined there, in the order of the ranks, and all get one and the same
+//! memory: each input is read once, and the result is written once. A result of 128 KiB or more is
+//! made in pieces of 64 KiB by all members of that process, who wait for it anyway. What is sent, and
+//! what is broadcast, is the very memory of the sender.
+//!
+//! The classic ways, recursive doubling for short messages and reduce-scatter followed by allgather
+//! for long ones (R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication
+//! Operations in MPICH", 2005), divide work among ranks that cannot read each other's memory. Here
+//! the second would move, per rank, its share of all inputs and then a copy of the whole result,
+//! since a result is one array and only its owner writes to a store: more memory traffic than one
+//! pass, up to the point where a rank's share is small against the whole. The price is that ranks in
+//! other processes do not help with the sum.
+//!
+//! # What is measured
+//!
+//! `maser bench collective`.
 
 mod combine;
 mod communicator;
@@ -80,3 +124,6 @@ pub use group::{Group, GroupOptions, Participant, create_group};
 pub use member::Member;
 pub use operation::{Operation, ReduceOp};
 pub use transport::Transport;
+
+#[cfg(test)]
+mod tests;

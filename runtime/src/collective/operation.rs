@@ -109,6 +109,14 @@ pub enum Contribution {
 }
 
 impl Contribution {
+    /// The operation that it is a part of.
+    pub(super) fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::Part(operation, _) => Some(*operation),
+            Self::Failed(_) => None,
+        }
+    }
+
     /// For errors: the operation, with type and shape of the tensor.
     pub(super) fn text(&self) -> String {
         match self {
