@@ -1,9 +1,11 @@
 //! Handles of compiled graphs in other processes: what is submitted there, and who ends what.
 
-use super::graph_actors::{Station, here, in_runtime, there};
+use super::graph_actors::{Station, config, here, in_runtime, there};
 use maser::prelude::*;
 use maser::{Array, CompileOptions, GraphHandle, Timeout};
 use rustix::process::{Pid, Signal, kill_process};
+use std::future::Future;
+use std::task::Poll;
 use std::time::Duration;
 
 type Adder = GraphHandle<Node<u64>, Node<u64>>;
@@ -54,6 +56,12 @@ impl Owner {
 
     async fn run_async(&self, x: u64) -> Result<u64, Error> {
         self.graph().execute_async(x).await?.await
+    }
+
+    /// Asks for a run and gives up; whether it had to wait.
+    async fn give_up(&self, x: u64) -> bool {
+        let mut asked = Box::pin(self.graph().execute_async(x));
+        std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_pending())).await
     }
 
     /// Submits runs and keeps their results.
@@ -435,4 +443,52 @@ fn a_crash_of_the_holder_during_a_run_leaves_the_graph_to_others() {
         assert_eq!(graph.execute(7)?.get()?, 8);
         graph.teardown()
     });
+}
+
+#[test]
+fn who_gives_up_in_another_process_while_it_waits_for_a_place_submits_nothing() {
+    in_runtime(2, || {
+        let (station, other) = (there(1), owner());
+        let pid = station.pid().remote(0).get()?;
+        let options = CompileOptions {
+            max_inflight: Some(1),
+            ..Default::default()
+        };
+        let graph = Graph::new(|x: Node<u64>| station.note().bind(x, 0));
+        let graph = graph.compile_with(options)?.into_handle();
+        other.take().remote(graph.clone()).get()?;
+        signal(pid, Signal::STOP);
+        let first = graph.try_execute(1)?;
+        assert!(other.give_up().remote(2).get()?);
+        // Its next call comes behind the news that it gave up.
+        assert_eq!(other.free().remote().get()?, 0);
+        signal(pid, Signal::CONT);
+        assert_eq!(first.get_timeout(LONG)?, 1);
+        assert_eq!(other.run().remote(3).get()?, 3);
+        assert_eq!(station.notes().remote().get()?, [(1, 0), (3, 0)]);
+        graph.teardown()
+    });
+}
+
+#[maser::task]
+fn runs_it(graph: Adder, x: u64) -> Result<(u64, u32), Error> {
+    Ok((graph.execute(x)?.get()?, std::process::id()))
+}
+
+#[test]
+fn tasks_in_processes_of_their_own_execute_a_graph_of_the_driver() {
+    let config = config(2).num_workers(2).isolation(Isolation::Process);
+    crate::run(config, |_| {
+        let station = Station::options().isolation(Isolation::Thread).remote(5);
+        let graph = adder(&station, 8);
+        let runs: Vec<_> = (0..20).map(|x| runs_it::remote(graph.clone(), x)).collect();
+        for (x, run) in (0..).zip(runs) {
+            let (sum, pid) = run.get()?;
+            assert_eq!(sum, x + 5);
+            assert_ne!(pid, std::process::id());
+        }
+        graph.teardown()
+    })
+    .unwrap()
+    .unwrap();
 }

@@ -1,19 +1,27 @@
 //! What runs in the worker processes: answers that can be foretold, and arrays that show whether
 //! they are whole.
 
-use maser::{Actor, Array, Isolation};
+use maser::{Actor, Array, Graph, GraphHandle, Isolation, Node};
 
 use super::scribbles::{self, Scribbles};
 
 /// An actor that does what it is told.
 pub struct Busy {
     kept: Vec<Array<u64>>,
+    /// An actor of this process that a graph of it goes through.
+    near: Option<Actor<Busy>>,
 }
+
+/// A graph of one number.
+pub type Shared = GraphHandle<Node<u64>, Node<u64>>;
 
 #[maser::actor]
 impl Busy {
     pub fn new() -> Self {
-        Busy { kept: Vec::new() }
+        Busy {
+            kept: Vec::new(),
+            near: None,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -54,6 +62,33 @@ impl Busy {
             rustix::process::kill_process(own, rustix::process::Signal::STOP).expect("stops");
         }
         value + 1
+    }
+
+    /// A graph of this process, for others.
+    pub fn graph(&mut self) -> maser::Result<Shared> {
+        let near = busy_here();
+        let graph = Graph::new(|value: Node<u64>| near.step().bind(value, 0)).compile()?;
+        self.near = Some(near);
+        Ok(graph.into_handle())
+    }
+
+    /// Executes a graph without end; some results are never fetched, and some are held.
+    pub fn drive(&self, graph: Shared) -> maser::Result<()> {
+        let mut held = Vec::new();
+        for value in 0.. {
+            let result = graph.execute(value)?;
+            match value % 4 {
+                0 => drop(result),
+                1 if held.len() < 4 => held.push((value, result)),
+                _ => assert_eq!(result.get()?, value + 1),
+            }
+            if value % 64 == 63 {
+                for (value, result) in held.drain(..) {
+                    assert_eq!(result.get()?, value + 1);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A step of a graph that large values go through.

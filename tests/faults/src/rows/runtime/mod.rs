@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`kills`], [`load`], [`load_graphs`] | `A2.runtime_kills`: workers killed at random instants under load |
 //! | [`graphs`] | `A3.graph_deaths`: each actor of a compiled graph, in several states |
+//! | [`handles`] | `A3.handle_deaths`: who has a handle of a graph, and whose graph it is |
 //! | [`stopped`] | `A4.runtime_stopped`: a worker that is stopped and not dead |
 //! | [`scribbler`], [`scribbles`] | `E3.runtime_scribbler`: a worker that writes over all that it shares |
 //! | [`zombie`] | `A5.runtime_zombie`: a worker that is dead and cannot be waited for |
@@ -17,6 +18,7 @@ mod actors;
 mod all;
 
 mod graphs;
+mod handles;
 mod kills;
 mod load;
 mod load_graphs;
@@ -38,6 +40,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
     [
         kills::ROW,
         graphs::ROW,
+        handles::ROW,
         stopped::ROW,
         all::ROW,
         scribbler::ROW,
