@@ -4,6 +4,7 @@ use super::coded::{Coded, Erased, INPUTS};
 use super::errand;
 use super::portable::{Given, GivenKind, PortableInputs, PortableOutputs};
 use crate::actor::handle::{Actor, actor_id};
+use crate::config::Isolation;
 use crate::error::{Error, Fault, Result};
 use crate::executor::local::Local;
 use crate::graph::compiled::CompiledGraph;
@@ -17,7 +18,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Calls of a door that may wait at once: none is to stand before a teardown.
-pub(crate) const CALLS_MAX: u32 = 1 << 24;
+const CALLS_MAX: u32 = 1 << 24;
 
 /// Turns of the loop that an answer waits for the results: less than asking for them costs.
 const TURNS: usize = 8;
@@ -91,18 +92,43 @@ fn promised(types: u64, at: u32, result: GivenKind) -> Ref<Coded> {
     given
 }
 
-/// Doors of this process and their graphs.
-static DOORS: Mutex<Vec<(u64, Weak<dyn AnyGraph>)>> = Mutex::new(Vec::new());
+/// A door that is there, and whose it is.
+struct Listed {
+    /// Names it, also before it is an actor.
+    token: u64,
+    actor: u64,
+    graph: Weak<dyn AnyGraph>,
+}
 
-/// Keeps whose door it is.
-pub(crate) fn is_of<I: PortableInputs, O: PortableOutputs>(
-    door: &Actor<Door>,
+/// Doors of this process.
+static DOORS: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
+
+/// A new door of `graph`, on the scheduler `home` if there is one.
+pub(crate) fn open<I: PortableInputs, O: PortableOutputs>(
     graph: &Arc<CompiledGraph<I, O>>,
-) {
+    home: Option<usize>,
+) -> Actor<Door> {
+    let token = graph.core().node.random.next_u64();
+    let mut options = Door::options()
+        .isolation(Isolation::Thread)
+        .max_concurrency(CALLS_MAX);
+    if let Some(home) = home {
+        options = options.scheduler(home);
+    }
+    let door = options.remote(Inside {
+        graph: graph.clone(),
+        token,
+    });
     let graph: Weak<CompiledGraph<I, O>> = Arc::downgrade(graph);
     let mut doors = DOORS.lock().unwrap_or_else(PoisonError::into_inner);
-    doors.retain(|(_, graph)| graph.strong_count() > 0);
-    doors.push((actor_id(door), graph));
+    doors.retain(|door| door.graph.strong_count() > 0);
+    doors.push(Listed {
+        token,
+        actor: actor_id(&door),
+        graph,
+    });
+    drop(doors);
+    door
 }
 
 /// The graph of a door of this process.
@@ -112,14 +138,24 @@ pub(crate) fn graph_of<I: PortableInputs, O: PortableOutputs>(
     let id = actor_id(door);
     let graph = {
         let doors = DOORS.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, graph) = doors.iter().find(|(of, _)| *of == id)?;
-        graph.upgrade()?
+        let listed = doors.iter().find(|listed| listed.actor == id)?;
+        listed.graph.upgrade()?
     };
     graph.as_any().downcast().ok()
 }
 
 /// What a door is made of; it never leaves its process.
-pub(crate) struct Inside(pub(crate) Arc<dyn AnyGraph>);
+pub(crate) struct Inside {
+    graph: Arc<dyn AnyGraph>,
+    token: u64,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let mut doors = DOORS.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.retain(|listed| listed.token != self.token);
+    }
+}
 
 const STAYS: &str = "the door of a graph stays where the graph is";
 
@@ -177,14 +213,12 @@ impl<T> Verdict<T> {
 }
 
 /// See the module's page.
-pub(crate) struct Door {
-    graph: Arc<dyn AnyGraph>,
-}
+pub(crate) struct Door(Inside);
 
 #[maser::actor]
 impl Door {
     pub(crate) fn new(graph: Inside) -> Self {
-        Self { graph: graph.0 }
+        Self(graph)
     }
 
     /// A run of a graph whose types have this name, and whether it waits for a place.
@@ -194,15 +228,15 @@ impl Door {
         types: u64,
         inputs: Coded,
     ) -> Verdict<Vec<Ref<Coded>>> {
-        Verdict::of(self.graph.submit(waits, inputs, types))
+        Verdict::of(self.0.graph.submit(waits, inputs, types))
     }
 
     pub(crate) fn free_capacity(&self) -> usize {
-        self.graph.free_capacity()
+        self.0.graph.free_capacity()
     }
 
     pub(crate) fn teardown(&self) -> Verdict<()> {
-        Verdict::of(self.graph.teardown())
+        Verdict::of(self.0.graph.teardown())
     }
 }
 

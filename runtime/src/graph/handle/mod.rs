@@ -31,14 +31,13 @@ pub(crate) mod far;
 pub(crate) mod inlet;
 pub(crate) mod portable;
 
-use self::door::{Door, Inside};
+use self::door::Door;
 use self::far::{Far, Terms};
 use self::portable::{PortableInputs, PortableOutputs};
 use super::compiled::CompiledGraph;
 use super::given::{Given, IntoInputs, Why};
 use super::late::{awaited, settle};
 use crate::actor::handle::Actor;
-use crate::config::Isolation;
 use crate::error::Result;
 use crate::executor::wait::wait_done;
 use crate::object::future::AllDone;
@@ -181,15 +180,8 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
         match &self.0 {
             Place::Here(graph) => {
                 // Where a part of the graph runs, so that a run changes threads less.
-                let homes = &graph.core().homes;
-                let mut options = Door::options()
-                    .isolation(Isolation::Thread)
-                    .max_concurrency(door::CALLS_MAX);
-                if let Some(home) = homes.first() {
-                    options = options.scheduler(*home);
-                }
-                let door = options.remote(Inside(graph.clone()));
-                door::is_of(&door, graph);
+                let home = graph.core().homes.first().copied();
+                let door = door::open(graph, home);
                 (door, Terms::of(graph))
             }
             Place::There(far) => (far.door().clone(), far.terms()),
