@@ -3,9 +3,9 @@
 //! A door serves graphs of all types, so a value goes with the name of its graph's types, and is decoded
 //! by what this process has registered under that name.
 //!
-//! - CV-1 types are registered by whoever encodes or decodes a handle of such a graph, which is before any
+//! - NT-1 types are registered by whoever encodes or decodes a handle of such a graph, which is before any
 //!   value of it comes. Both processes are the same program, so names are the same in both.
-//! - CV-2 a value is encoded and decoded within the call that carries it: what is beside that lies beside
+//! - NT-2 a value is encoded and decoded within the call that carries it: what is beside that lies beside
 //!   it too.
 
 use super::portable::{PortableInputs, PortableOutputs};
@@ -70,7 +70,7 @@ fn key_of<I: 'static, O: 'static>() -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, fold)
 }
 
-/// CV-1. The name of the types of such a graph.
+/// NT-1. The name of the types of such a graph.
 pub(crate) fn register<I: PortableInputs, O: PortableOutputs>() -> u64 {
     let key = key_of::<I, O>();
     let types = Types {
