@@ -17,6 +17,8 @@
 //! | [`waiters`] | those who wait when a graph ends |
 //! | [`callers`] | execution from threads, tasks, methods and executors |
 //! | [`async_steps`] | methods that are `async fn` |
+//! | [`stats`] | what a graph measures of its runs |
+//! | [`events`] | what its steps did when |
 //! | [`stalls`] | what a run waits for, and since when |
 //! | [`step_options`] | tasks with options |
 //! | [`schedule`] | what a graph says of its own order |
@@ -37,6 +39,7 @@ mod deadlocks;
 mod deaths;
 mod drawings;
 mod endings;
+mod events;
 mod failures;
 mod large;
 mod limits;
@@ -52,6 +55,7 @@ mod seed_000;
 mod seed_001;
 mod shapes;
 mod stalls;
+mod stats;
 mod step_options;
 mod transports;
 mod waiters;

@@ -76,6 +76,15 @@ knobs! {
     GRAPH_OVERLAP_COMMUNICATION: "graph_overlap_communication" "MASER_CGRAPH_OVERLAP_COMMUNICATION" [""]
         "false", "true or false",
         "move reads of synchronous pairs up before the computations of their actor";
+    GRAPH_STATS: "graph_stats" "MASER_CGRAPH_STATS" [""]
+        "false", "true or false",
+        "measure times of steps, edges and runs of graphs";
+    GRAPH_STATS_EVERY: "graph_stats_every" "MASER_CGRAPH_STATS_EVERY" ["runs"]
+        "64", "1 to 1000000000",
+        "one run in so many is measured, of graphs that are measured";
+    GRAPH_PROFILE: "graph_profile" "MASER_CGRAPH_ENABLE_PROFILING" [""]
+        "false", "true or false",
+        "keep the last 65536 events of each scheduler, for each graph";
     ERROR_LOG_LEN: "error_log_len" "MASER_ERROR_LOG_LEN" ["errors"]
         "1000", "0 to 1000000",
         "errors that are remembered, the oldest goes first";
@@ -113,6 +122,12 @@ pub(crate) const MAX_INFLIGHT: RangeInclusive<usize> = 1..=1_000_000;
 
 /// Results of one graph that may wait, for the knob and for the options of a graph alike.
 pub(crate) const MAX_BUFFERED_RESULTS: RangeInclusive<usize> = 1..=1_000_000_000;
+
+/// One run in so many is measured, for the knob and for the options of a graph alike.
+pub(crate) const STATS_EVERY: RangeInclusive<usize> = 1..=1_000_000_000;
+
+/// Events that a graph keeps for each scheduler.
+pub(crate) const MAX_EVENTS: RangeInclusive<usize> = 0..=10_000_000;
 
 impl Knob {
     /// The range with its unit, as a sentence has it.

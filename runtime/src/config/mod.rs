@@ -20,7 +20,7 @@ mod tests;
 
 pub use error::{ConfigError, Origin};
 pub use knob::{KNOBS, Knob};
-pub(crate) use knob::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT};
+pub(crate) use knob::{MAX_BUFFERED_RESULTS, MAX_EVENTS, MAX_INFLIGHT, STATS_EVERY};
 pub use settings::{HugePages, HugePagesWanted, Isolation, Mode, Settings, Timeout};
 
 use std::collections::BTreeMap;
@@ -52,6 +52,9 @@ pub struct Config {
     graph_max_inflight: Option<usize>,
     graph_max_buffered_results: Option<usize>,
     graph_overlap_communication: Option<bool>,
+    graph_stats: Option<bool>,
+    graph_stats_every: Option<usize>,
+    graph_profile: Option<bool>,
     error_log_len: Option<usize>,
     id_seed: Option<u64>,
     name_stack_overflows: Option<bool>,
@@ -211,6 +214,32 @@ impl Config {
     /// Default false; `MASER_CGRAPH_OVERLAP_COMMUNICATION`.
     pub fn graph_overlap_communication(mut self, overlap: bool) -> Self {
         self.graph_overlap_communication = Some(overlap);
+        self
+    }
+
+    /// Whether times of steps, edges and runs of graphs are measured, for
+    /// [`CompiledGraph::stats`](crate::CompiledGraph::stats).
+    ///
+    /// Default false; `MASER_CGRAPH_STATS`.
+    pub fn graph_stats(mut self, on: bool) -> Self {
+        self.graph_stats = Some(on);
+        self
+    }
+
+    /// One run in so many is measured, of graphs that are measured.
+    ///
+    /// 1 to 1,000,000,000; default 64; `MASER_CGRAPH_STATS_EVERY`.
+    pub fn graph_stats_every(mut self, runs: usize) -> Self {
+        self.graph_stats_every = Some(runs);
+        self
+    }
+
+    /// Whether graphs keep the last 65,536 events of each scheduler, for
+    /// [`CompiledGraph::events`](crate::CompiledGraph::events).
+    ///
+    /// Default false; `MASER_CGRAPH_ENABLE_PROFILING`.
+    pub fn graph_profile(mut self, on: bool) -> Self {
+        self.graph_profile = Some(on);
         self
     }
 

@@ -377,6 +377,14 @@ impl Config {
                 self.graph_overlap_communication,
                 false,
             )?,
+            graph_stats: switch(&knob::GRAPH_STATS, self.graph_stats, false)?,
+            graph_stats_every: count(
+                &knob::GRAPH_STATS_EVERY,
+                self.graph_stats_every,
+                knob::STATS_EVERY,
+                64,
+            )?,
+            graph_profile: switch(&knob::GRAPH_PROFILE, self.graph_profile, false)?,
             error_log_len: count(
                 &knob::ERROR_LOG_LEN,
                 self.error_log_len,

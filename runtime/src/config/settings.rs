@@ -148,6 +148,12 @@ pub struct Settings {
     pub graph_max_buffered_results: usize,
     /// Whether reads of synchronous pairs are moved up before the computations of their actor.
     pub graph_overlap_communication: bool,
+    /// Whether graphs are measured.
+    pub graph_stats: bool,
+    /// One run in so many is.
+    pub graph_stats_every: usize,
+    /// Whether graphs keep events.
+    pub graph_profile: bool,
     /// Errors that are remembered.
     pub error_log_len: usize,
     /// Seed of all ids; `None` takes one from the operating system.

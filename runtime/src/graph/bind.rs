@@ -69,6 +69,18 @@ impl BoundActor {
         // SAFETY: AC-1, `death` holds a handle; the name never changes.
         unsafe { self.core.get().as_ref() }.display_name()
     }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u64 {
+        // SAFETY: AC-1, as above.
+        unsafe { self.core.get().as_ref() }.id
+    }
+
+    /// The name that it was given.
+    pub(crate) fn given_name(&self) -> Option<String> {
+        // SAFETY: AC-1, as above.
+        unsafe { self.core.get().as_ref() }.name.clone()
+    }
 }
 
 /// Binds a method: how its step is made, and what its ordinary call runs.

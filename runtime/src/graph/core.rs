@@ -18,7 +18,9 @@ use crate::error::Error;
 use crate::executor::gate::Gate;
 use crate::executor::letter;
 use crate::executor::local::Local;
+use crate::graph::observe::board::Board;
 use crate::graph::observe::chart::Chart;
+use crate::graph::observe::watched::Observe;
 use crate::graph::remote::parts::Parts;
 use crate::node::Node;
 use crate::worker::peer::Peer;
@@ -69,6 +71,9 @@ pub(crate) struct Core {
     pub(crate) is_one_segment: bool,
     /// Its steps by name, for those who ask what it waits for.
     pub(crate) chart: OnceLock<Chart>,
+    /// What is measured of it, and where.
+    pub(crate) observe: Observe,
+    pub(crate) board: OnceLock<Board>,
 }
 
 // SAFETY: DR-1.
@@ -84,6 +89,7 @@ pub(crate) struct Limits {
     pub(crate) max_buffered: usize,
     pub(crate) submit_timeout: Option<Duration>,
     pub(crate) get_timeout: Option<Duration>,
+    pub(crate) observe: Observe,
 }
 
 impl Core {
@@ -120,6 +126,8 @@ impl Core {
             parts: Parts::new(peers),
             is_one_segment: limits.segments == 1,
             chart: OnceLock::new(),
+            observe: limits.observe,
+            board: OnceLock::new(),
         })
     }
 

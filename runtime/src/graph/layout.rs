@@ -5,32 +5,31 @@ use super::build::{Action, NodeDef};
 use super::core::Core;
 use super::inputs::{Destination, DestinationBox, InputNodes, PortBox};
 use super::observe::chart::Chart;
+use super::observe::gauges::Gauges;
 use super::observe::progress::Progress;
 use super::outputs::{
-    CoreBox, FarOutput, OutPortBox, OutputId, OutputNodes, SlotLink, TargetBox, Wire,
+    CoreBox, FarOutput, OutPortBox, OutputId, OutputNodes, OutputWatchBox, SlotLink, TargetBox,
+    Wire,
 };
-use super::parcel::{Parcel, SubmitEdges, SubmitRun};
+use super::parcel::{SubmitEdges, SubmitRun};
 use super::plan::Plan;
 use super::record::hooks::Hooks;
 use super::record::watch::Watch;
 use super::remote::bell::Bell;
 use super::remote::draft::codec_of;
-use super::remote::edge::EdgeSender;
-use super::remote::packet::EMPTY;
 use super::remote::ports::NodeCodec;
 use super::remote::wiring::Wiring;
 use super::rendezvous::{TOKENS, Token};
-use super::results::Refused;
+use super::schedule::ChannelKind;
 use super::segment::{Edges, Head, SegmentParts, Stage, Step, install};
 use super::signals::{Signal, TokenPort, signalling};
 use super::slot::{InPort, OutPort};
+use super::ticks::{Submit, Tick};
 use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::node::Node as HostNode;
 use crate::worker::remote::FIRST_HOME;
-use maser_shm::channel::Probe;
-use maser_shm::channel::spsc::{LineReceiver, LineSender};
 use std::any::Any;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -59,6 +58,8 @@ pub(crate) struct Layout<'a> {
     progress: Vec<Progress>,
     /// Of a graph that can be recorded.
     hooks: Option<Arc<Hooks>>,
+    /// What is measured, if anything.
+    gauges: Option<Gauges>,
 }
 
 impl<'a> Layout<'a> {
@@ -75,6 +76,11 @@ impl<'a> Layout<'a> {
             progress[segment] = there;
         }
         let _first = core.chart.set(Chart::new(nodes, plan, &progress));
+        let mut gauges = Gauges::new(nodes, plan, &core);
+        if let Some(gauges) = &mut gauges {
+            let boards = wiring.sight.boards.drain(..);
+            boards.for_each(|board| gauges.elsewhere((nodes, plan), board));
+        }
         let mut layout = Self {
             nodes,
             plan,
@@ -90,6 +96,7 @@ impl<'a> Layout<'a> {
             wiring,
             progress,
             hooks: None,
+            gauges,
         };
         layout.make_slots(outputs);
         layout
@@ -178,12 +185,31 @@ impl<'a> Layout<'a> {
                 outputs.on_call_slot::<I>(slots, TargetBox(target), self)
             {
                 self.heads[0] = Some(head);
-                return (submit, outs);
+                self.reads_questions();
+                return (self.watched(submit), outs);
             }
         }
         let outs = outputs.wire(self);
         self.make_steps();
-        (self.connect_inputs::<I>(), outs)
+        let submit = self.connect_inputs::<I>();
+        (self.watched(submit), outs)
+    }
+
+    /// The one segment reads all inputs off its call slot.
+    fn reads_questions(&mut self) {
+        for input in self.inputs() {
+            if let Some(gauges) = &mut self.gauges {
+                gauges.joins(input, 0, ChannelKind::CallSlot);
+            }
+        }
+    }
+
+    /// The submitting end, noted if that was asked for.
+    fn watched<I: InputNodes>(&mut self, submit: Box<dyn SubmitRun<I>>) -> Box<dyn SubmitRun<I>> {
+        match &mut self.gauges {
+            Some(gauges) => gauges.submit(submit),
+            None => submit,
+        }
     }
 
     /// Whether input and output are question and answer on one line.
@@ -236,6 +262,9 @@ impl<'a> Layout<'a> {
                         None => port,
                     };
                     self.in_ports[reader].push(port);
+                    if let Some(gauges) = &mut self.gauges {
+                        gauges.receives(index, reader, self.wiring.sight.value(index, reader));
+                    }
                 }
                 continue;
             }
@@ -243,12 +272,18 @@ impl<'a> Layout<'a> {
             if let Some(edge) = self.wiring.sender(index, reader) {
                 let port = (value.to_elsewhere)(edge, self.codec(index), &*from, last);
                 self.out_ports[index].push(port);
+                if let Some(gauges) = &mut self.gauges {
+                    gauges.sends(index, self.wiring.sight.value(index, reader));
+                }
                 continue;
             }
             let scheduler = self.plan.scheduler[self.plan.members[reader][0]];
             let target = self.core.node.schedulers()[scheduler].clone();
             let to = &*self.slots[&(reader, index)];
             let edge = (value.edge)(&*from, last, to, self.depth, target);
+            if let Some(gauges) = &mut self.gauges {
+                gauges.joins(index, reader, ChannelKind::Ring);
+            }
             self.out_ports[index].push(edge.sender);
             self.in_ports[reader].push(edge.receiver);
         }
@@ -284,6 +319,9 @@ impl<'a> Layout<'a> {
     /// What segments tell each other; after everything else is connected, so that no token stands for
     /// an input.
     pub(crate) fn signal(&mut self, tokens: &[Token]) {
+        if let Some(chart) = self.core.chart.get() {
+            let _first = chart.tokens.set(tokens.to_vec());
+        }
         for (number, token) in tokens.iter().enumerate() {
             if let Some(edge) = self.wiring.signal(number) {
                 self.signals[token.from].push(Signal::There(Box::new(edge)));
@@ -307,7 +345,13 @@ impl<'a> Layout<'a> {
 
     fn destination(&mut self, segment: usize, input: usize) -> Destination {
         if let Some(edge) = self.wiring.sender(input, segment) {
+            if let Some(gauges) = &mut self.gauges {
+                gauges.sends(input, self.wiring.sight.value(input, segment));
+            }
             return Destination::There(Box::new(edge), self.codec(input));
+        }
+        if let Some(gauges) = &mut self.gauges {
+            gauges.joins(input, segment, ChannelKind::Ring);
         }
         Destination::Here {
             target: self.target(segment),
@@ -328,6 +372,10 @@ impl<'a> Layout<'a> {
                 .take()
                 .unwrap_or_else(|| Box::new(Edges::new(std::mem::take(&mut self.in_ports[index]))));
             let head = signalling(head, std::mem::take(&mut self.signals[index]));
+            let of = (self.nodes, self.plan);
+            let is_sent = |node: usize| !self.out_ports[node].is_empty();
+            let gauges = self.gauges.as_mut();
+            let watch = gauges.map(|gauges| gauges.segment(of, index, is_sent));
             let mut stages = Vec::new();
             for node in members {
                 if let Some(step) = self.steps[*node].take() {
@@ -340,11 +388,16 @@ impl<'a> Layout<'a> {
             let after = self.plan.after[index].clone();
             by_home.entry(scheduler).or_default().push(SegmentParts {
                 index,
+                watch,
                 head,
                 stages,
                 after,
                 progress: self.progress[index].clone(),
             });
+        }
+        if let Some(gauges) = self.gauges.take() {
+            let rings = self.wiring.sight.rings.drain(..).collect();
+            let _first = self.core.board.set(gauges.board(rings));
         }
         self.install_bells(host);
         for (scheduler, parts) in by_home {
@@ -377,6 +430,16 @@ impl Wire for Layout<'_> {
         let edge = self.wiring.output(node)?;
         Some(FarOutput(edge, self.codec(node), self.watch_of(node)))
     }
+    fn output_watch(&mut self, output: OutputId, channel: ChannelKind) -> OutputWatchBox {
+        let node = output.0.index;
+        let channel = match channel {
+            ChannelKind::SharedMemory if self.wiring.is_calls => ChannelKind::CallSlot,
+            other => other,
+        };
+        let far = self.wiring.sight.output(node);
+        let gauges = self.gauges.as_mut();
+        OutputWatchBox(gauges.and_then(|gauges| gauges.output(node, channel, far)))
+    }
     fn slot(&mut self, output: OutputId) -> (Box<dyn Any + Send>, bool) {
         self.read(self.plan.segment[output.0.index], output.0.index)
     }
@@ -388,48 +451,5 @@ impl Wire for Layout<'_> {
     }
     fn core(&self) -> CoreBox {
         CoreBox(self.core.clone())
-    }
-}
-
-/// Starts a segment that has no inputs.
-struct Tick(LineReceiver<()>);
-
-impl InPort for Tick {
-    fn idle(&self) -> Option<Probe> {
-        self.0.idle()
-    }
-    fn load(&mut self) -> bool {
-        self.0.try_recv().is_ok()
-    }
-}
-
-type TickSender = LineSender<()>;
-
-struct Submit<I: InputNodes> {
-    edges: SubmitEdges<I>,
-    ticks: Vec<(TickSender, Arc<Shared>)>,
-    far_ticks: Vec<EdgeSender>,
-}
-
-impl<I: InputNodes> SubmitRun<I> for Submit<I> {
-    #[inline]
-    fn submit(&mut self, run: u64, parcel: Parcel<I>, refused: &mut Refused) {
-        self.edges.submit(run, parcel, refused);
-        for (sender, target) in &mut self.ticks {
-            // As deep as there may be runs in flight, so never full.
-            let _sent = sender.try_send(());
-            target.event.notify();
-        }
-        for edge in &mut self.far_ticks {
-            edge.send_packet(EMPTY);
-        }
-    }
-
-    fn fan_out(&self) -> Option<Box<[usize]>> {
-        self.edges.fan_out()
-    }
-
-    fn spare(&mut self) -> Option<Box<I::Copies>> {
-        self.edges.spare()
     }
 }

@@ -18,6 +18,7 @@
 //! | `segment` | a segment and its steps on their scheduler |
 //! | `async_step` | a step that waits for a future |
 //! | `layout` | the plan in memory, sent to the schedulers |
+//! | `ticks` | segments that read no input |
 //! | `crew` | its actors |
 //! | `refusals` | why it takes no run |
 //! | `core` | the part of a compiled graph that is the same for all types: limits, lock, end |
@@ -86,6 +87,7 @@ pub(crate) mod source;
 pub(crate) mod step_options;
 pub(crate) mod submit;
 pub(crate) mod submit_late;
+mod ticks;
 pub(crate) mod transport;
 pub mod view;
 pub(crate) mod wait_result;

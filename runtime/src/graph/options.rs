@@ -1,8 +1,9 @@
 //! What `compile_with` takes, and the limits of a graph that come of it.
 
 use super::core::Limits;
+use super::observe::watched::Observe;
 use super::record::Record;
-use crate::config::{MAX_BUFFERED_RESULTS, MAX_INFLIGHT, Timeout};
+use crate::config::{MAX_BUFFERED_RESULTS, MAX_EVENTS, MAX_INFLIGHT, STATS_EVERY, Timeout};
 use crate::error::{Error, Result};
 use crate::node::Node;
 
@@ -24,7 +25,21 @@ pub struct CompileOptions {
     pub overlap_communication: Option<bool>,
     /// Whether its runs can be recorded and replayed; `None` is no, and costs nothing.
     pub record: Option<Record>,
+    /// Whether times of steps, edges and runs are measured for [`CompiledGraph::stats`].
+    ///
+    /// [`CompiledGraph::stats`]: crate::CompiledGraph::stats
+    pub stats: Option<bool>,
+    /// One run in so many is measured; 1 to 1,000,000,000.
+    pub stats_every: Option<usize>,
+    /// Events that are kept for each scheduler, for [`CompiledGraph::events`]; 0, for none, to
+    /// 10,000,000. The configuration says whether it is none or 65,536.
+    ///
+    /// [`CompiledGraph::events`]: crate::CompiledGraph::events
+    pub profile: Option<usize>,
 }
+
+/// Events that are kept where it is only said that they are.
+const EVENTS: usize = 65_536;
 
 /// The limits of a graph with so many outputs.
 pub(super) fn limits_of(options: &CompileOptions, host: &Node, outputs: usize) -> Result<Limits> {
@@ -33,7 +48,14 @@ pub(super) fn limits_of(options: &CompileOptions, host: &Node, outputs: usize) -
     let max_buffered = options
         .max_buffered_results
         .unwrap_or(settings.graph_max_buffered_results);
+    let every = options.stats_every.unwrap_or(settings.graph_stats_every);
+    let events = options.profile.unwrap_or(match settings.graph_profile {
+        true => EVENTS,
+        false => 0,
+    });
     for (argument, value, range) in [
+        ("stats_every", every, STATS_EVERY),
+        ("profile", events, MAX_EVENTS),
         ("max_inflight", max_inflight, MAX_INFLIGHT),
         ("max_buffered_results", max_buffered, MAX_BUFFERED_RESULTS),
     ] {
@@ -58,5 +80,12 @@ pub(super) fn limits_of(options: &CompileOptions, host: &Node, outputs: usize) -
             .get_timeout
             .unwrap_or(settings.graph_get_timeout)
             .limit(),
+        observe: Observe {
+            every: match options.stats.unwrap_or(settings.graph_stats) {
+                true => every as u64,
+                false => 0,
+            },
+            events,
+        },
     })
 }

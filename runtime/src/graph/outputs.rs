@@ -4,11 +4,13 @@ use super::build::{Node, NodeId};
 use super::core::Core;
 use super::driver::{AnyOutput, Output};
 use super::inputs::InputNodes;
+use super::observe::driver_watch::{OutputWatch, watched};
 use super::parcel::SubmitRun;
 use super::record::watch::Watch;
 use super::reference::GraphRef;
 use super::remote::edge::EdgeReceiver;
 use super::remote::ports::{self, NodeCodec};
+use super::schedule::ChannelKind;
 use super::segment::Head;
 use super::slot::{GraphValue, Held, OutPort, Reader, Sent, line, slot_of};
 use crate::executor::shared::Shared;
@@ -25,6 +27,8 @@ pub trait Wire {
     fn slot(&mut self, output: OutputId) -> (Box<dyn Any + Send>, bool);
     /// The edge of an output whose node runs in another process.
     fn far_output(&mut self, output: OutputId) -> Option<FarOutput>;
+    /// What is noted of the next output, made of such a channel, if that was asked for.
+    fn output_watch(&mut self, output: OutputId, channel: ChannelKind) -> OutputWatchBox;
     /// Adds an edge out of that segment, behind the node's step.
     fn attach(&mut self, output: OutputId, port: OutPortBox);
     /// Runs that may be in flight.
@@ -49,6 +53,10 @@ pub struct OutputId(pub(crate) NodeId);
 /// An opaque sending end.
 #[doc(hidden)]
 pub struct OutPortBox(pub(crate) Box<dyn OutPort>);
+
+/// What may be noted of an output.
+#[doc(hidden)]
+pub struct OutputWatchBox(pub(crate) Option<OutputWatch>);
 
 /// An opaque core.
 #[doc(hidden)]
@@ -125,6 +133,8 @@ fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> 
             Some(watch) => watch.arrivals(arrivals),
             None => arrivals,
         };
+        let OutputWatchBox(watch) = wire.output_watch(id, ChannelKind::SharedMemory);
+        let arrivals = watched(arrivals, watch);
         return OutputBox(Output::new(wire.core().0, arrivals));
     }
     let (slot, last) = wire.slot(id);
@@ -142,7 +152,8 @@ fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> 
             core: core.clone(),
         })),
     );
-    OutputBox(Output::new(core, Box::new(receiver)))
+    let OutputWatchBox(watch) = wire.output_watch(id, ChannelKind::Ring);
+    OutputBox(Output::new(core, watched(Box::new(receiver), watch)))
 }
 
 /// Sends an output to the driver.
@@ -195,6 +206,9 @@ impl<T: GraphValue> OutputNodes for Node<T> {
             wire.depth(),
             core.clone(),
         );
+        let id = OutputId(self.id);
+        let OutputWatchBox(watch) = wire.output_watch(id, ChannelKind::CallSlot);
+        let arrivals = watched(arrivals, watch);
         Some(SlotLink {
             head,
             submit,

@@ -18,6 +18,7 @@
 
 use super::bind::StepInputs;
 use super::observe::progress::Progress;
+use super::observe::watched::{SegmentWatch, Watching};
 use super::plan::After;
 use super::slot::{GraphValue, InPort, OutPort, Slot};
 use crate::actor::core::{Access, ActorCore};
@@ -286,6 +287,8 @@ pub(crate) struct Stage {
 /// A segment on its way to its scheduler.
 pub(crate) struct SegmentParts {
     pub(crate) index: usize,
+    /// What it notes of its runs, if that was asked for.
+    pub(crate) watch: Option<SegmentWatch>,
     pub(crate) head: Box<dyn Head>,
     pub(crate) stages: Vec<Stage>,
     /// Segments that must be through with a run before this one begins it.
@@ -295,8 +298,9 @@ pub(crate) struct SegmentParts {
 
 /// See the module's page.
 #[repr(align(128))]
-pub(crate) struct Segment {
+pub(crate) struct Segment<W> {
     graph: u64,
+    watch: W,
     head: RefCell<Box<dyn Head>>,
     stages: RefCell<Vec<Stage>>,
     /// Runs that another segment is through with, and how many ahead it has to be (SG-2).
@@ -314,25 +318,18 @@ pub(crate) fn install(parts: Vec<SegmentParts>, graph: u64, local: &Local) {
         .collect();
     // Segments that share an actor share its scheduler, so all of them are here.
     let through = |after: &After| (progress[&after.segment].clone(), after.ahead);
-    let made = parts.into_iter().map(|part| -> Rc<dyn Source> {
-        Rc::new(Segment {
-            graph,
-            head: RefCell::new(part.head),
-            stages: RefCell::new(part.stages),
-            after: part.after.iter().map(through).collect(),
-            progress: part.progress.clone(),
-            place: Place {
-                graph,
-                progress: part.progress,
-                removed: Cell::new(false),
-            },
-        })
+    let made = parts.into_iter().map(|mut part| -> Rc<dyn Source> {
+        let after = part.after.iter().map(through).collect();
+        match part.watch.take() {
+            None => Segment::new(graph, (), part, after),
+            Some(watch) => Segment::new(graph, watch, part, after),
+        }
     });
     made.for_each(|segment| local.sources.push(segment));
 }
 
 // SAFETY: its ends of channels are its own.
-unsafe impl Source for Segment {
+unsafe impl<W: Watching> Source for Segment<W> {
     #[inline]
     fn idle(&self) -> Option<Probes> {
         if self.progress.is_running() {
@@ -348,19 +345,33 @@ unsafe impl Source for Segment {
     fn serve(self: Rc<Self>, local: &Local) -> bool {
         let mut any = false;
         for _ in 0..RUNS_PER_TURN {
-            if self.progress.is_running()
-                || !self.is_its_turn()
-                || !self.head.borrow_mut().try_load()
-            {
+            if self.progress.is_running() || !self.is_its_turn() {
+                break;
+            }
+            let run = self.progress.runs();
+            let is_seen = self.watch.wants(run);
+            if is_seen {
+                self.watch.will_read(local);
+            }
+            if !self.head.borrow_mut().try_load() {
                 break;
             }
             any = true;
-            self.run_stages(local);
+            if is_seen {
+                self.watch.has_read(run, local);
+            }
+            self.run_stages(local, run, is_seen);
             if self.place.removed.get() {
                 // It stays where it is: nobody looks at it any more.
                 break;
             }
+            if is_seen {
+                self.watch.will_answer(run, local);
+            }
             self.head.borrow_mut().finish();
+            if is_seen {
+                self.watch.is_over(run, local);
+            }
             self.progress.end();
         }
         any
@@ -378,7 +389,23 @@ unsafe impl Source for Segment {
     }
 }
 
-impl Segment {
+impl<W: Watching> Segment<W> {
+    fn new(graph: u64, watch: W, part: SegmentParts, after: Vec<(Progress, u64)>) -> Rc<Self> {
+        Rc::new(Self {
+            graph,
+            watch,
+            head: RefCell::new(part.head),
+            stages: RefCell::new(part.stages),
+            after,
+            progress: part.progress.clone(),
+            place: Place {
+                graph,
+                progress: part.progress,
+                removed: Cell::new(false),
+            },
+        })
+    }
+
     /// SG-2.
     #[inline(always)]
     fn is_its_turn(&self) -> bool {
@@ -387,7 +414,7 @@ impl Segment {
     }
 
     #[inline(always)]
-    fn run_stages(&self, local: &Local) {
+    fn run_stages(&self, local: &Local, run: u64, is_seen: bool) {
         // SG-1: only the one run borrows the list, also while a step of it is blocked.
         let mut stages = self.stages.borrow_mut();
         for (number, stage) in stages.iter_mut().enumerate() {
@@ -397,8 +424,14 @@ impl Segment {
             if self.place.removed.get() {
                 return;
             }
+            if is_seen {
+                self.watch.has_computed(run, number, local);
+            }
             for port in &mut stage.out {
                 port.send();
+            }
+            if is_seen {
+                self.watch.has_sent(run, number, local);
             }
         }
     }

@@ -60,6 +60,9 @@ fn defaults_are_what_the_documents_say() {
         graph_max_inflight: 10,
         graph_max_buffered_results: 1000,
         graph_overlap_communication: false,
+        graph_stats: false,
+        graph_stats_every: 64,
+        graph_profile: false,
         error_log_len: 1000,
         id_seed: None,
         name_stack_overflows: true,
@@ -93,6 +96,9 @@ fn every_variable_sets_its_field() {
         ("MASER_CGRAPH_MAX_INFLIGHT", "32"),
         ("MASER_CGRAPH_MAX_BUFFERED_RESULTS", "7"),
         ("MASER_CGRAPH_OVERLAP_COMMUNICATION", "1"),
+        ("MASER_CGRAPH_STATS", "1"),
+        ("MASER_CGRAPH_STATS_EVERY", "9"),
+        ("MASER_CGRAPH_ENABLE_PROFILING", "true"),
         ("MASER_ERROR_LOG_LEN", "0"),
         ("MASER_ID_SEED", "0xff"),
         ("MASER_NAME_STACK_OVERFLOWS", "0"),
@@ -121,6 +127,9 @@ fn every_variable_sets_its_field() {
         graph_max_inflight: 32,
         graph_max_buffered_results: 7,
         graph_overlap_communication: true,
+        graph_stats: true,
+        graph_stats_every: 9,
+        graph_profile: true,
         error_log_len: 0,
         id_seed: Some(255),
         name_stack_overflows: false,
@@ -159,6 +168,9 @@ fn the_builder_wins_over_the_environment() {
         .graph_max_inflight(2)
         .graph_max_buffered_results(3)
         .graph_overlap_communication(true)
+        .graph_stats(true)
+        .graph_stats_every(5)
+        .graph_profile(true)
         .error_log_len(4)
         .id_seed(6)
         .name_stack_overflows(false)
@@ -190,6 +202,8 @@ fn the_builder_wins_over_the_environment() {
         ),
         (2, 3)
     );
+    assert!(settings.graph_stats && settings.graph_profile);
+    assert_eq!(settings.graph_stats_every, 5);
     assert_eq!((settings.error_log_len, settings.id_seed), (4, Some(6)));
     assert_eq!(
         (settings.store_bytes, settings.huge_pages),

@@ -203,6 +203,7 @@ fn the_ranges_that_graphs_have_in_common_with_knobs_are_written_as_they_are() {
     for (knob, range) in [
         (&knob::GRAPH_MAX_INFLIGHT, MAX_INFLIGHT),
         (&knob::GRAPH_MAX_BUFFERED_RESULTS, MAX_BUFFERED_RESULTS),
+        (&knob::GRAPH_STATS_EVERY, STATS_EVERY),
     ] {
         let written = format!("{} to {}", range.start(), range.end());
         assert_eq!(knob.range, written, "{}", knob.field);

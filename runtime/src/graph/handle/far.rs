@@ -15,6 +15,7 @@ use crate::executor::wait::wait_done;
 use crate::graph::compiled::CompiledGraph;
 use crate::graph::core::{Core, Limits};
 use crate::graph::driver::AnyOutput;
+use crate::graph::observe::watched::Observe;
 use crate::graph::refusals::{no_place, too_many_held};
 use crate::graph::registry::shut_down;
 use crate::graph::results::Refused;
@@ -82,6 +83,7 @@ impl<I: PortableInputs, O: PortableOutputs> Far<I, O> {
             max_buffered: terms.max_buffered as usize,
             submit_timeout: terms.submit_timeout,
             get_timeout: terms.get_timeout,
+            observe: Observe::default(),
         };
         let id = node.random.next_u64();
         let actors = SendCore::new(door.core()).try_hold().into_iter().collect();

@@ -6,9 +6,10 @@
 use super::progress::{Look, Progress};
 use crate::graph::build::{Action, NodeDef};
 use crate::graph::plan::{After, Plan};
+use crate::graph::rendezvous::Token;
 use crate::worker::peer::Peer;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Who wait for a graph look at its segments this often.
@@ -18,6 +19,9 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct ActorSite {
     /// As errors name it.
     pub(crate) display: String,
+    pub(crate) id: u64,
+    /// The name that it was given.
+    pub(crate) name: Option<String>,
     /// Its process, if that is another one.
     pub(crate) process: Option<Arc<Peer>>,
 }
@@ -25,7 +29,11 @@ pub(crate) struct ActorSite {
 /// A node.
 pub(crate) struct Site {
     name: Option<String>,
-    function: &'static str,
+    pub(crate) function: &'static str,
+    /// Of a method.
+    pub(crate) class: Option<&'static str>,
+    /// Its place among the steps of its actor.
+    pub(crate) bind_index: usize,
     pub(crate) actor: Option<Arc<ActorSite>>,
     /// Its segment and its number there; `usize::MAX` for inputs.
     pub(crate) segment: usize,
@@ -52,12 +60,14 @@ struct Seen {
 pub(crate) struct Chart {
     pub(crate) sites: Vec<Site>,
     pub(crate) segments: Vec<SegmentSite>,
+    /// What segments tell each other of synchronous pairs.
+    pub(crate) tokens: OnceLock<Vec<Token>>,
     seen: Mutex<Vec<Option<Seen>>>,
 }
 
 impl Chart {
     pub(crate) fn new(nodes: &[NodeDef], plan: &Plan, progress: &[Progress]) -> Self {
-        let mut actors = HashMap::new();
+        let (mut actors, mut bound) = (HashMap::new(), HashMap::new());
         let mut numbers = vec![0; nodes.len()];
         for members in &plan.members {
             for (number, node) in members.iter().enumerate() {
@@ -67,6 +77,8 @@ impl Chart {
         let site = |(index, def): (usize, &NodeDef)| Site {
             name: def.name.clone(),
             function: def.meta.name,
+            class: def.meta.actor,
+            bind_index: bind_index(def, &mut bound),
             actor: actor_of(def, &mut actors),
             segment: plan.segment[index],
             number: numbers[index],
@@ -81,6 +93,7 @@ impl Chart {
         Self {
             sites,
             segments: plan.members.iter().enumerate().map(segment).collect(),
+            tokens: OnceLock::new(),
             seen: Mutex::default(),
         }
     }
@@ -115,6 +128,19 @@ impl Chart {
     }
 }
 
+/// How many steps of its actor are before a node.
+fn bind_index(def: &NodeDef, bound: &mut HashMap<usize, usize>) -> usize {
+    let Action::Call {
+        actor: Some(actor), ..
+    } = &def.action
+    else {
+        return 0;
+    };
+    let next = bound.entry(actor.core.get().addr().get()).or_default();
+    *next += 1;
+    *next - 1
+}
+
 /// The actor of a node, once for all its nodes.
 fn actor_of(def: &NodeDef, known: &mut HashMap<usize, Arc<ActorSite>>) -> Option<Arc<ActorSite>> {
     let Action::Call {
@@ -128,6 +154,8 @@ fn actor_of(def: &NodeDef, known: &mut HashMap<usize, Arc<ActorSite>>) -> Option
         .or_insert_with(|| {
             Arc::new(ActorSite {
                 display: actor.name(),
+                id: actor.id(),
+                name: actor.given_name(),
                 process: actor.elsewhere.as_ref().map(|there| there.peer.clone()),
             })
         });

@@ -2,8 +2,9 @@
 //! long.
 //!
 //! - SO-7 a step can wait for the value of another one, for an earlier run or step of its own actor, for
-//!   its actor, or for its scheduler. It never waits for room: an edge has a place for every run that may
-//!   be in flight, so what is full is the graph, and who waits for that is the driver.
+//!   its actor, for the READ of a synchronous pair, or for its scheduler. It never waits for room: an edge
+//!   has a place for every run that may be in flight, so what is full is the graph, and who waits for that
+//!   is the driver.
 
 use super::chart::{Chart, Site};
 use super::progress::Look;
@@ -72,6 +73,13 @@ pub enum StepWait {
         /// That step.
         step: String,
         /// Of which run.
+        run: u64,
+    },
+    /// The value that its actor gave away before was not taken, and the two are a synchronous pair.
+    ForRead {
+        /// The step that takes it, or the first of those that begin with it.
+        by: String,
+        /// In which run.
         run: u64,
     },
     /// Everything is there; its scheduler, or its process, has not come to it.
@@ -218,7 +226,7 @@ impl View<'_> {
                 let step = self.current(segment, *node);
                 let waits = matches!(
                     step.wait,
-                    StepWait::ForValue { .. } | StepWait::ForStep { .. }
+                    StepWait::ForValue { .. } | StepWait::ForStep { .. } | StepWait::ForRead { .. }
                 );
                 if !waits {
                     culprits.push((look.runs, step));

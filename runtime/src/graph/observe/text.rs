@@ -75,6 +75,11 @@ impl Display for StalledStep {
             StepWait::ForStep { step, run } => {
                 write!(f, "has been waiting{since} for {step} of run {run}")
             }
+            StepWait::ForRead { by, run } => write!(
+                f,
+                "has been waiting{since} until {by} has taken its values of run {run}, \
+                 of which one is of a synchronous pair"
+            ),
             StepWait::ForScheduler => write!(
                 f,
                 "has its values, but its scheduler has been busy with something else{since}"
@@ -169,7 +174,7 @@ impl Core {
     ) -> Error {
         let now_ns = self.node.clock.now_ns();
         let from_whom = self.chart.get().map_or_else(
-            || "a graph".to_owned(),
+            || "a graph in another process".to_owned(),
             |chart| format!("{} ({})", chart.actors(), chart.whom(run, now_ns)),
         );
         Error::Timeout {

@@ -3,6 +3,7 @@
 use super::packet::Packed;
 use super::ports::NodeCodec;
 use super::ringer::Waiting;
+use super::sight::SightDraft;
 use super::step::result_codec;
 use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, PartStep};
 use crate::actor::handle;
@@ -109,6 +110,7 @@ pub(super) struct Draft<'a> {
     pub(super) edge_bytes: usize,
     /// Where each segment of a worker says how far it is.
     pub(super) progress_at: BTreeMap<usize, usize>,
+    pub(super) sight: SightDraft,
     /// The only edge is a call slot.
     pub(super) is_calls: bool,
 }
@@ -139,6 +141,7 @@ impl Draft<'_> {
         if from.0 == DRIVER && to.0 == DRIVER {
             return;
         }
+        let stamp_bytes = self.stamp_bytes();
         let pair = self.pairs.entry(pair(from.0, to.0)).or_insert(Pair {
             bytes: 0,
             memory: None,
@@ -150,7 +153,7 @@ impl Draft<'_> {
             to,
             offset: pair.bytes,
         });
-        pair.bytes += self.edge_bytes;
+        pair.bytes += self.edge_bytes + stamp_bytes;
     }
 
     pub(super) fn find_edges(&mut self, outputs: &[usize]) {
@@ -292,6 +295,7 @@ impl Draft<'_> {
         let mut part = Part {
             depth: u32::try_from(self.depth).unwrap_or(u32::MAX),
             gate: gate as u32,
+            observe: self.part_observe(process),
             segments: Vec::new(),
         };
         for segment in 0..self.plan.members.len() {
@@ -350,6 +354,7 @@ impl Draft<'_> {
         Ok(PartSegment {
             index: segment as u32,
             progress_at: self.progress_at.get(&segment).map_or(0, |at| *at as u64),
+            board_at: self.board_at(segment),
             slots: slots.len() as u32,
             after: after
                 .map(|after| (after.segment as u32, after.ahead))
@@ -412,6 +417,7 @@ impl Draft<'_> {
         });
         let actor = remote_of(def).map(|remote| remote.number);
         Ok(PartStep {
+            node: node as u32,
             function: registry::place_of(entry),
             actor,
             arguments,

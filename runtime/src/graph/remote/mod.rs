@@ -16,6 +16,7 @@
 //! | `step` | a worker's steps, where they are not |
 //! | `text` | what a worker has to know of its part |
 //! | `draft`, `wiring` | which edges there are, and where they lie |
+//! | `sight` | what is measured of it |
 //! | `parts` | which processes have something of a graph |
 //! | `part` | a worker's part of a graph |
 
@@ -32,6 +33,7 @@ pub(crate) mod plain;
 pub(crate) mod pool;
 pub(crate) mod ports;
 pub(crate) mod ringer;
+pub(crate) mod sight;
 pub(crate) mod step;
 pub(crate) mod text;
 pub(crate) mod wiring;

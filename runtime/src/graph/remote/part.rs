@@ -9,6 +9,7 @@ use super::objects::{Borrower, Handles, Lender};
 use super::packet::{Kind, Packed};
 use super::pool::{HandOver, PoolReader, PoolWriter};
 use super::ringer::{Ringer, Waiting};
+use super::sight::PartSight;
 use super::step::{PackedSlot, PartInput, PartStepHere, StepAccess};
 use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, PartStep};
 use crate::error::Error;
@@ -95,14 +96,19 @@ impl Part {
 }
 
 impl Near {
-    fn region(&self, end: &EdgeEnd) -> Result<Region, Problem> {
-        let memory = match end.far {
+    /// The memory that an edge lies in.
+    pub(super) fn memory_of(&self, end: &EdgeEnd) -> Result<&ControlMemory, Problem> {
+        match end.far {
             FarEnd::Worker(worker) => match self.siblings.get(&worker) {
-                Some((memory, _)) => memory,
-                None => return Err(format!("there is no memory shared with worker {worker:x}")),
+                Some((memory, _)) => Ok(memory),
+                None => Err(format!("there is no memory shared with worker {worker:x}")),
             },
-            FarEnd::Scheduler(_) | FarEnd::Results | FarEnd::Itself => &self.memory,
-        };
+            FarEnd::Scheduler(_) | FarEnd::Results | FarEnd::Itself => Ok(&self.memory),
+        }
+    }
+
+    fn region(&self, end: &EdgeEnd) -> Result<Region, Problem> {
+        let memory = self.memory_of(end)?;
         let (offset, bytes) = (end.offset as usize, end.bytes as usize);
         memory.region(offset, bytes).map_err(told)
     }
@@ -271,8 +277,10 @@ pub(crate) fn build(near: &Near, part: Part) -> Result<Vec<SegmentParts>, Proble
     /// Slots of the largest segment.
     const SLOTS_MAX: u32 = 1 << 20;
     let known: BTreeSet<u32> = part.segments.iter().map(|segment| segment.index).collect();
+    let sight = PartSight::new(near, &part.observe)?;
     let mut segments = Vec::new();
     for segment in part.segments {
+        let watch = sight.segment(near, &segment)?;
         let count = segment.slots;
         if count > SLOTS_MAX {
             return Err(format!("{count} slots are more than {SLOTS_MAX}"));
@@ -288,13 +296,9 @@ pub(crate) fn build(near: &Near, part: Part) -> Result<Vec<SegmentParts>, Proble
         {
             return Err(format!("there is no segment {other}"));
         }
-        segments.push(one(
-            near,
-            segment,
-            &mut slots,
-            part.depth as usize,
-            part.gate,
-        )?);
+        let (depth, gate) = (part.depth as usize, part.gate);
+        let made = one(near, segment, &mut slots, depth, gate)?;
+        segments.push(SegmentParts { watch, ..made });
     }
     Ok(segments)
 }
@@ -360,6 +364,7 @@ fn one(
     });
     Ok(SegmentParts {
         index: segment.index as usize,
+        watch: None,
         head,
         stages,
         after: after.collect(),

@@ -15,7 +15,17 @@ pub(crate) struct Part {
     pub(crate) depth: u32,
     /// The driver's scheduler that wakes those who wait for results.
     pub(crate) gate: u32,
+    pub(crate) observe: PartObserve,
     pub(crate) segments: Vec<PartSegment>,
+}
+
+/// What is noted of the runs.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct PartObserve {
+    /// One run in so many is measured; 0 is none.
+    pub(crate) every: u64,
+    /// Where events go, and bytes for them, in the memory that driver and worker share.
+    pub(crate) ring: Option<(u64, u64)>,
 }
 
 /// Steps that run one after the other.
@@ -24,6 +34,8 @@ pub(crate) struct PartSegment {
     pub(crate) index: u32,
     /// Where it says how far it is, in the memory that driver and worker share.
     pub(crate) progress_at: u64,
+    /// Where its times lie there, if they are measured.
+    pub(crate) board_at: u64,
     /// Places of values.
     pub(crate) slots: u32,
     /// Segments that must be ahead of it, and how far.
@@ -52,6 +64,8 @@ pub(crate) enum PartHead {
 /// One call.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PartStep {
+    /// Its number in the graph.
+    pub(crate) node: u32,
     /// Its place in the table of functions.
     pub(crate) function: u32,
     /// The actor, by its number with the driver.

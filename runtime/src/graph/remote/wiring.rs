@@ -15,6 +15,7 @@ use super::edge::{Complaint, EdgeReceiver, EdgeSender, Origin, edge_bytes, refus
 use super::objects::{Borrower, Lender};
 use super::pool::HandOver;
 use super::ringer::{Ringer, Waiting};
+use super::sight::{Sight, SightDraft};
 use super::word::copy_in;
 use crate::error::Result;
 use crate::executor::letter;
@@ -41,6 +42,8 @@ pub(crate) struct Wiring {
     /// The driver's ends of tokens, by their number.
     signals: HashMap<usize, EdgeSender>,
     tokens: HashMap<usize, EdgeReceiver>,
+    /// What is measured elsewhere.
+    pub(crate) sight: Sight,
     requests: Vec<Request>,
     /// Of each process that sends results.
     pub(crate) bells: Vec<Waiting>,
@@ -156,6 +159,7 @@ impl Wiring {
             progress: Vec::new(),
             signals: HashMap::new(),
             tokens: HashMap::new(),
+            sight: Sight::default(),
             requests: Vec::new(),
             bells: Vec::new(),
             is_calls: false,
@@ -196,6 +200,7 @@ impl Wiring {
             pairs: BTreeMap::new(),
             edge_bytes: bytes.next_multiple_of(REGION_ALIGN),
             progress_at: BTreeMap::new(),
+            sight: SightDraft::default(),
             is_calls,
         };
         if draft.peers.is_empty() {
@@ -203,6 +208,7 @@ impl Wiring {
         }
         draft.is_of_driver()?;
         draft.find_edges(outputs);
+        draft.find_sight();
         draft.has_no_handles()?;
         let gate = host.schedulers().len() - 1;
         let mut texts = Vec::new();
@@ -227,6 +233,7 @@ impl Wiring {
 
     /// GW-1.
     fn open(&mut self, draft: &Draft<'_>) -> Result<()> {
+        self.sight = draft.open_sight()?;
         for (segment, at) in &draft.progress_at {
             let pair = draft.pairs.get(&(DRIVER, draft.place(*segment).0));
             if let Some(memory) = pair.and_then(|pair| pair.memory.as_ref()) {
