@@ -244,3 +244,40 @@ fn an_execute_without_a_place_names_the_step_that_holds_it_up() {
         Ok(())
     });
 }
+
+#[test]
+fn a_writer_of_a_synchronous_pair_waits_for_the_read() {
+    both_ways(quiet(2), |_| {
+        let door = Door::default();
+        let (a, b) = (worker(1), behind(&door, 0));
+        let graph = Graph::new(|x: Node<u64>| {
+            let sent = a.echo().bind(x).with_tensor_transport("gloo");
+            b.through().bind(sent)
+        });
+        let graph = graph.compile_with(runs(3))?;
+        let closed = door.close();
+        let results: Vec<_> = (0..3).map(|x| graph.execute(x)).collect::<Result<_, _>>()?;
+        door.wait_for(1);
+        // The first run is read, the second was written and is not, the third waits for that.
+        let for_read = StepWait::ForRead {
+            by: "#2 Worker::through".into(),
+            run: 1,
+        };
+        loop {
+            let report = graph.stalls();
+            if step(&report, 2, "#1 Worker::echo").wait == for_read {
+                assert!(
+                    report.to_string().contains("of a synchronous pair"),
+                    "{report}"
+                );
+                break;
+            }
+            maser::yield_now();
+        }
+        drop(closed);
+        for (x, result) in (0..).zip(&results) {
+            assert_eq!(result.get()?, x);
+        }
+        Ok(())
+    });
+}

@@ -7,6 +7,7 @@ mod experimental;
 mod floor;
 mod graph;
 mod graph_idle;
+mod graph_stats;
 mod object;
 mod process;
 mod runtime;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Row> {
         graph::payload::ROWS,
         graph::death::ROWS,
         graph::soak::ROWS,
+        graph_stats::ROWS,
         actor::ROWS,
         task::ROWS,
         object::ROWS,

@@ -178,6 +178,9 @@ impl View<'_> {
                 };
             }
         }
+        if let Some(wait) = self.before_token(segment, run) {
+            return wait;
+        }
         let reads = own
             .members
             .iter()
@@ -192,6 +195,22 @@ impl View<'_> {
             }
         }
         StepWait::ForScheduler
+    }
+
+    /// The READ of a synchronous pair that has to come before a segment begins `run`.
+    fn before_token(&self, segment: usize, run: u64) -> Option<StepWait> {
+        let tokens = self.chart.tokens.get()?;
+        let mut tokens = tokens.iter().filter(|token| token.to == segment);
+        tokens.find_map(|token| {
+            let needed = run.checked_sub(u64::from(token.ahead))?;
+            let (other, _) = self.looks[token.from];
+            let is_read = other.runs > needed || (other.runs == needed && other.step.is_some());
+            let by = self.chart.segments[token.from].members.first()?;
+            (!is_read).then(|| StepWait::ForRead {
+                by: self.chart.label(*by),
+                run: needed,
+            })
+        })
     }
 
     /// Whether the value of a node was sent in `run`. Those of the driver were.
