@@ -18,7 +18,7 @@ pub(super) type Taken = std::result::Result<Option<Tensor>, Arc<CollectiveError>
 
 /// A result before each rank has taken its own.
 #[derive(Clone, Debug)]
-pub(super) enum Shared {
+pub(crate) enum Shared {
     /// Everybody has come.
     Nothing,
     /// The same memory for all.
@@ -28,7 +28,7 @@ pub(super) enum Shared {
 }
 
 impl Shared {
-    pub(super) fn of(self, rank: usize) -> Option<Tensor> {
+    pub(crate) fn of(self, rank: usize) -> Option<Tensor> {
         match self {
             Self::Nothing => None,
             Self::Same(tensor) => Some(tensor),
@@ -38,10 +38,10 @@ impl Shared {
 }
 
 /// The group and the operation, for errors.
-pub(super) struct Naming<'a> {
-    pub(super) group: &'a str,
-    pub(super) number: u64,
-    pub(super) who: &'a dyn Fn(usize) -> Who,
+pub(crate) struct Naming<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) number: u64,
+    pub(crate) who: &'a dyn Fn(usize) -> Who,
 }
 
 impl Naming<'_> {
@@ -73,7 +73,7 @@ impl Naming<'_> {
 }
 
 /// What `given`, by rank, comes to, or the work that is left to do.
-pub(super) fn combine(
+pub(crate) fn combine(
     given: Vec<Contribution>,
     naming: &Naming<'_>,
 ) -> std::result::Result<Made, Arc<CollectiveError>> {

@@ -27,7 +27,7 @@ const IN_STORE_BYTES: usize = 4 << 10;
 const LARGE_BYTES: usize = 128 << 10;
 
 /// What came of an operation, or what is to be done for it.
-pub(super) enum Made {
+pub(crate) enum Made {
     /// It is done.
     Done(Shared),
     /// It is large: all who wait have a share in the work.

@@ -96,7 +96,7 @@
 //!
 //! `maser bench collective`.
 
-mod combine;
+pub(crate) mod combine;
 mod communicator;
 pub(crate) mod core;
 mod elsewhere;
@@ -107,7 +107,7 @@ mod group;
     reason = "what the macro of an actor writes: a table that the linker makes"
 )]
 pub(crate) mod hub;
-mod make;
+pub(crate) mod make;
 mod member;
 mod operation;
 mod reduce;
@@ -116,12 +116,15 @@ mod round;
 mod sequence;
 pub(crate) mod ticket;
 mod transport;
-mod work;
+pub(crate) mod work;
 
+pub use crate::graph::collective::{allgather, allreduce, broadcast, reduce_scatter};
+pub use crate::graph::members::{Members, TensorValue};
 pub use communicator::{Communicator, HostStream, Spec};
 pub use error::{CollectiveError, Missing, Who};
 pub use group::{Group, GroupOptions, Participant, create_group};
 pub use member::Member;
+pub(crate) use operation::Contribution;
 pub use operation::{Operation, ReduceOp};
 pub use transport::Transport;
 

@@ -29,7 +29,7 @@ pub(super) trait Fill<T>: Send + Sync + 'static {
 }
 
 /// What came of a step.
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A piece was done, and others are not.
     Done,
     /// The last piece was done.
@@ -39,7 +39,7 @@ pub(super) enum Step {
 }
 
 /// Work that several threads may do.
-pub(super) trait Work: Send + Sync {
+pub(crate) trait Work: Send + Sync {
     /// Does a piece of it.
     fn step(&self) -> Step;
 }

@@ -42,6 +42,7 @@ fn define<T: GraphValue>(
         args: args.iter().map(|id| id.map(|id| id.index)).collect(),
         constant: Box::new(move |index, to| sources.constant(index, to)),
         wanted: Wanted::default(),
+        rank: None,
         value: ValueType::of::<T>(),
         clone_ref: clone_ref::<T>,
     };

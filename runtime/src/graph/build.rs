@@ -1,5 +1,6 @@
 //! A graph as it is written: `Graph::new` and the nodes that `bind` adds.
 
+use super::collective::Rank;
 use super::given::IntoInputs;
 use super::inputs::InputNodes;
 use super::outputs::OutputNodes;
@@ -114,6 +115,8 @@ pub(crate) struct NodeDef {
     pub(crate) constant: Constant,
     /// How its value is to travel.
     pub(crate) wanted: Wanted,
+    /// It is a member's share of a collective.
+    pub(crate) rank: Option<Rank>,
     pub(crate) value: ValueType,
     /// Clones a `Ref<T>`.
     pub(crate) clone_ref: fn(&dyn Any) -> Box<dyn Any>,
@@ -215,6 +218,24 @@ pub(crate) fn change(node: NodeId, body: impl FnOnce(&mut NodeDef, String) -> Op
     });
 }
 
+/// Shows the nodes of the graph that is being written on this thread, if one is.
+pub(crate) fn nodes<R>(look: impl FnOnce(u64, &[NodeDef]) -> R) -> Option<R> {
+    BUILDER.with(|builder| {
+        let builder = builder.borrow();
+        let builder = builder.as_ref()?;
+        Some(look(builder.graph, &builder.nodes))
+    })
+}
+
+/// The graph that is being written on this thread cannot run.
+pub(crate) fn refuse(problem: Error) {
+    BUILDER.with(|builder| {
+        if let Some(builder) = builder.borrow_mut().as_mut() {
+            builder.problem.get_or_insert(problem);
+        }
+    });
+}
+
 /// Adds the `n`th input.
 pub(crate) fn add_input<T: GraphValue>(n: usize) -> Node<T> {
     let def = NodeDef {
@@ -225,6 +246,7 @@ pub(crate) fn add_input<T: GraphValue>(n: usize) -> Node<T> {
         args: Vec::new(),
         constant: Box::new(|_, _| {}),
         wanted: Wanted::default(),
+        rank: None,
         value: ValueType::of::<T>(),
         clone_ref: clone_ref::<T>,
     };

@@ -30,6 +30,7 @@
 //! | `results` | results with the driver, by run |
 //! | `call_slot` | graphs of one segment and one output |
 //! | `options` | `CompileOptions`, and the limits that come of them |
+//! | `collective`, `collective_step`, `members` | collectives as nodes |
 //! | `transport` | how the value of a node is to travel |
 //! | `rendezvous` | synchronous pairs: who waits for whom, and circles of them |
 //! | `signals` | segments that tell others when they took their inputs |
@@ -53,6 +54,8 @@ pub(crate) mod async_step;
 pub(crate) mod bind;
 pub(crate) mod build;
 pub(crate) mod call_slot;
+pub(crate) mod collective;
+pub(crate) mod collective_step;
 pub(crate) mod compile;
 pub(crate) mod compiled;
 pub(crate) mod core;
@@ -66,6 +69,7 @@ pub(crate) mod handle;
 pub(crate) mod inputs;
 pub(crate) mod late;
 pub(crate) mod layout;
+pub(crate) mod members;
 pub(crate) mod observe;
 pub(crate) mod options;
 pub(crate) mod outputs;

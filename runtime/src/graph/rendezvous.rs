@@ -11,6 +11,8 @@
 //! - RV-2 with overlap the READ is moved up before every COMPUTE of its run: the place for the value is
 //!   there as soon as the run before has used it. Its token is thus one run ahead, leads to no step of
 //!   the same run, and closes no circle.
+//! - RV-4 a collective without overlap is waited for as a reader is: by the next step of a member's actor
+//!   (CN-2). What is in `list` for it is no pair.
 //! - RV-3 of one token no more than two are on their way.
 
 use super::build::{Action, NodeDef};
@@ -31,6 +33,8 @@ pub(crate) struct Pair {
     next: usize,
     /// It is that of the next run.
     is_next_run: bool,
+    /// No pair: the share of a collective, which is both (CN-2).
+    pub(crate) is_share: bool,
 }
 
 /// The synchronous pairs of a graph.
@@ -51,6 +55,18 @@ pub(crate) struct Token {
     pub(crate) ahead: u32,
 }
 
+impl Pair {
+    fn of_share(share: usize, next: usize, is_next_run: bool) -> Self {
+        Self {
+            writer: share,
+            reader: share,
+            next,
+            is_next_run,
+            is_share: true,
+        }
+    }
+}
+
 impl Pairs {
     pub(crate) fn new(nodes: &[NodeDef], overlap: bool) -> Self {
         let mut list = Vec::new();
@@ -59,8 +75,22 @@ impl Pairs {
         let mut following: Vec<Option<usize>> = vec![None; nodes.len()];
         let mut first: Vec<usize> = (0..nodes.len()).collect();
         let mut ends: HashMap<usize, (usize, usize)> = HashMap::new();
+        // Shares that the next step of each actor waits for.
+        let mut shares: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut waits = Vec::new();
         for (reader, def) in nodes.iter().enumerate() {
+            if def.rank.is_some()
+                && let Some(actor) = def.owner().filter(|_| !overlap)
+            {
+                shares.entry(actor).or_default().push(reader);
+            }
             if let Some(actor) = actor_key(def) {
+                for share in shares.remove(&actor).unwrap_or_default() {
+                    // Who reads it waits for it anyway.
+                    if !def.reads.contains(&share) {
+                        waits.push(Pair::of_share(share, reader, false));
+                    }
+                }
                 let (first_one, latest) = ends.entry(actor).or_insert((reader, reader));
                 if *latest != reader {
                     following[*latest] = Some(reader);
@@ -75,14 +105,24 @@ impl Pairs {
             }
         }
         list.sort_unstable();
+        for (actor, shares) in shares {
+            if let Some((first, _)) = ends.get(&actor) {
+                waits.extend(
+                    shares
+                        .into_iter()
+                        .map(|share| Pair::of_share(share, *first, true)),
+                );
+            }
+        }
         let list = list.into_iter().map(|(writer, reader)| Pair {
             writer,
             reader,
             next: following[writer].unwrap_or(first[writer]),
             is_next_run: following[writer].is_none(),
+            is_share: false,
         });
         Self {
-            list: list.collect(),
+            list: list.chain(waits).collect(),
             edges,
             overlap,
         }
@@ -133,7 +173,9 @@ impl Pairs {
             return Ok(());
         }
         let after = self.order(nodes);
-        for pair in self.list.iter().filter(|pair| !pair.is_next_run) {
+        // Shares are bound before what waits for them, so every circle has a pair.
+        let pairs = self.list.iter().filter(|pair| !pair.is_share);
+        for pair in pairs.filter(|pair| !pair.is_next_run) {
             if let Some(way) = way(&after, pair.next, pair.reader) {
                 return Err(self.deadlock(nodes, pair, &way));
             }
@@ -156,7 +198,11 @@ impl Pairs {
             }
         }
         for pair in self.list.iter().filter(|pair| !pair.is_next_run) {
-            after[pair.reader].push((pair.next, Why::Takes(pair.writer)));
+            let why = match pair.is_share {
+                true => Why::Shares,
+                false => Why::Takes(pair.writer),
+            };
+            after[pair.reader].push((pair.next, why));
         }
         after
     }
@@ -173,6 +219,7 @@ impl Pairs {
                 Why::Bound => {
                     format!(", {node_label} is bound after {before_label} on the same actor")
                 }
+                Why::Shares => format!(", {node_label} waits for {before_label}"),
                 Why::Takes(from) => format!(
                     ", {node_label} waits until {before_label} has taken the value of {}",
                     label(*from)
@@ -209,6 +256,8 @@ impl Pairs {
 enum Why {
     Reads,
     Bound,
+    /// A collective whose share the other is.
+    Shares,
     /// The value of this one is taken by the other.
     Takes(usize),
 }

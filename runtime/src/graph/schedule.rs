@@ -14,7 +14,7 @@ use super::build::{Action, NodeDef};
 use super::compiled::CompiledGraph;
 use super::inputs::InputNodes;
 use super::outputs::OutputNodes;
-use super::plan::{Plan, actor_key};
+use super::plan::Plan;
 use super::rendezvous::Pairs;
 use crate::worker::remote::FIRST_HOME;
 use std::collections::HashMap;
@@ -209,14 +209,19 @@ impl Shape {
             .partition(|from| self.pairs.has(*from, node));
         let mut operations = Vec::new();
         if !plain.is_empty() || pairs.is_empty() {
+            let group = match (&def.rank, &plain[..]) {
+                (Some(_), [all]) => groups.by_collective.get(all).copied(),
+                _ => None,
+            };
             let edges = plain.iter().map(|from| self.edge(*from, node));
-            operations.push(operation(OperationKind::Read, edges.collect(), None));
+            operations.push(operation(OperationKind::Read, edges.collect(), group));
         }
         for from in pairs {
             let edges = vec![self.edge(from, node)];
             operations.push(operation(OperationKind::Read, edges, groups.of(from)));
         }
-        operations.push(operation(OperationKind::Compute, Vec::new(), None));
+        let group = groups.by_collective.get(&node).copied();
+        operations.push(operation(OperationKind::Compute, Vec::new(), group));
         let edges = readers.iter().map(|reader| self.edge(node, *reader));
         let (pairs, mut plain): (Vec<ScheduledEdge>, Vec<ScheduledEdge>) =
             edges.partition(|edge| edge.is_synchronous);
@@ -236,7 +241,7 @@ impl Shape {
 
     fn groups(&self) -> Groups {
         let mut groups = Groups::default();
-        for pair in &self.pairs.list {
+        for pair in self.pairs.list.iter().filter(|pair| !pair.is_share) {
             let at = groups.of(pair.writer).unwrap_or_else(|| {
                 groups.list.push(OperationGroup {
                     kind: GroupKind::SynchronousPair,
@@ -248,6 +253,20 @@ impl Shape {
             });
             let members = &mut groups.list[at].members;
             members.push((OperationKind::Read, pair.reader));
+        }
+        for (node, def) in self.nodes.iter().enumerate() {
+            let ([all], Some(_)) = (&def.reads[..], &def.rank) else {
+                continue;
+            };
+            let at = *groups.by_collective.entry(*all).or_insert_with(|| {
+                groups.list.push(OperationGroup {
+                    kind: GroupKind::Collective,
+                    members: vec![(OperationKind::Compute, *all)],
+                });
+                groups.list.len() - 1
+            });
+            let members = &mut groups.list[at].members;
+            members.push((OperationKind::Read, node));
         }
         groups
     }
@@ -266,7 +285,7 @@ impl Shape {
             let Action::Call { actor, .. } = &def.action else {
                 continue;
             };
-            let key = actor_key(def);
+            let key = def.owner();
             let at = key.and_then(|key| known.get(&key).copied());
             let at = at.unwrap_or_else(|| {
                 let scheduler = self.plan.scheduler[node];
@@ -289,7 +308,10 @@ impl Shape {
             for actor in &mut actors {
                 // Stable: each half keeps its order.
                 let is_moved = |operation: &Operation| {
-                    operation.kind == OperationKind::Read && operation.group.is_some()
+                    let is_pair = |edge: &ScheduledEdge| edge.is_synchronous;
+                    operation.kind == OperationKind::Read
+                        && operation.edges.iter().all(is_pair)
+                        && operation.group.is_some()
                 };
                 actor
                     .operations
@@ -308,6 +330,7 @@ impl Shape {
 struct Groups {
     list: Vec<OperationGroup>,
     by_writer: HashMap<usize, usize>,
+    by_collective: HashMap<usize, usize>,
 }
 
 impl Groups {

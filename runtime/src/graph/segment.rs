@@ -50,6 +50,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The run that its segment is in.
+    pub(crate) fn run(&self) -> u64 {
+        self.progress.runs()
+    }
+
     /// The step of this name waits for its turn on an actor.
     pub(crate) fn enter<'a>(
         &'a self,

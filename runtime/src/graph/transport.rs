@@ -8,7 +8,6 @@
 //! | `nccl`, `accelerator` | memory of GPUs, which a build without them refuses |
 
 use super::build::{Action, Node, NodeDef, change};
-use super::plan::actor_key;
 use super::slot::GraphValue;
 use crate::error::{Error, Result};
 use std::fmt;
@@ -216,7 +215,7 @@ fn at_node(node: String, error: Error) -> Error {
 /// is.
 pub(crate) fn is_pair(nodes: &[NodeDef], from: usize, to: usize) -> bool {
     let (writer, reader) = (&nodes[from], &nodes[to]);
-    let is_one_actor = actor_key(writer).is_some() && actor_key(writer) == actor_key(reader);
+    let is_one_actor = writer.owner().is_some() && writer.owner() == reader.owner();
     writer.wanted.transport == TensorTransport::Gloo && !is_one_actor
 }
 
