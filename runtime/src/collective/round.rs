@@ -119,16 +119,14 @@ impl Round {
 
     /// All have come, and this is to be done: by the caller, and by those who wait.
     pub(super) fn share(&self, work: Arc<dyn Work>) {
-        self.lock().work = Some(work);
+        self.lock().work = Some(work.clone());
         self.news.store(true, Ordering::Release);
         self.gate.notify_all();
-        self.help();
+        self.help(&*work);
     }
 
     /// Does pieces of the work until all are claimed; whoever does the last one finishes the round.
-    fn help(&self) {
-        let work = self.lock().work.clone();
-        let Some(work) = work else { return };
+    fn help(&self, work: &dyn Work) {
         loop {
             match work.step() {
                 Step::Done => {}
@@ -140,7 +138,15 @@ impl Round {
 
     /// As [`outcome`](Self::outcome), after helping with what is left to do.
     pub(super) fn outcome_with_help(&self, rank: usize) -> Option<combine::Taken> {
-        self.help();
+        let work = {
+            let inner = self.lock();
+            if let Some(outcome) = inner.outcome.clone() {
+                drop(inner);
+                return Some(outcome.map(|shared| shared.of(rank)));
+            }
+            inner.work.clone()?
+        };
+        self.help(&*work);
         self.outcome(rank)
     }
 
