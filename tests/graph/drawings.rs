@@ -117,6 +117,26 @@ fn every_channel_of_a_graph_in_one_process_is_named() {
 }
 
 #[test]
+fn an_edge_whose_writer_waits_for_its_reader_is_synchronous() {
+    with_runtime(quiet(2), |_| {
+        let [a, b] = [0, 1].map(|at| Scale::options().scheduler(at).remote());
+        let graph = Graph::new(|x: Node<u64>| {
+            let sent = a.both().bind(x, x).with_tensor_transport("gloo");
+            b.both().bind(sent, x)
+        });
+        let graph = graph.compile().unwrap();
+        let text = graph.visualize(Format::Terminal);
+        assert_eq!(text.matches("#1 synchronous").count(), 1, "{text}");
+        let svg = graph.visualize(Format::Svg);
+        assert_eq!(
+            svg.matches("<title>synchronous</title>").count(),
+            1,
+            "{svg}"
+        );
+    });
+}
+
+#[test]
 fn details_are_the_type_the_depth_and_the_scheduler() {
     with_runtime(quiet(3), |_| {
         let options = CompileOptions {

@@ -206,6 +206,43 @@ fn graphs_of_several_inputs_and_of_none_are_recorded() {
 }
 
 #[test]
+fn synchronous_pairs_are_recorded_with_and_without_overlap() {
+    with_runtime(quiet(2), |_| {
+        for overlaps in [false, true] {
+            let memory = Memory::default();
+            let make = || {
+                let (a, b) = (clerk(0, None), clerk(1, None));
+                let graph = Graph::new(|x: Node<u64>| {
+                    let counted = b.count().bind(x);
+                    let sent = a.add().bind(x, 1).with_tensor_transport("gloo");
+                    (b.add().bind(sent, counted), a.count().bind(x))
+                });
+                let options = CompileOptions {
+                    overlap_communication: Some(overlaps),
+                    ..with(Record::later())
+                };
+                graph.compile_with(options).unwrap()
+            };
+            let first = make();
+            first.record_into(memory.clone()).unwrap();
+            let held: Vec<_> = (0..10).map(|n| first.execute(n).unwrap()).collect();
+            for (n, (sum, _count)) in held.iter().enumerate() {
+                // Counts are one, three, five and so on.
+                assert_eq!(sum.get().unwrap(), 3 * n as u64 + 2);
+            }
+            drop(held);
+            first.execute(10).unwrap().1.get().unwrap();
+            first.stop_recording().unwrap();
+            let report = make()
+                .replay_recording(&memory.recording(), Speed::Full)
+                .unwrap();
+            assert!(report.is_same(), "{report}");
+            assert!(report.compared >= 40, "{report}");
+        }
+    });
+}
+
+#[test]
 fn other_runs_may_be_in_flight_while_a_recording_is_replayed() {
     with_runtime(quiet(2), |_| {
         let memory = Memory::default();
