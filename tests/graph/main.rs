@@ -26,6 +26,7 @@
 //! | [`transports`] | how values of nodes travel, and what cannot be |
 //! | [`deadlocks`] | orders that would wait in a circle |
 //! | [`record`] | runs that are recorded, and replayed |
+//! | [`collectives`] | collectives as nodes |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`complaints`] | what users of compiled graphs elsewhere met |
 //! | [`seed_000`] | the programs of the quickstart |
@@ -34,6 +35,7 @@
 mod actors;
 mod async_steps;
 mod callers;
+mod collectives;
 mod complaints;
 mod deadlocks;
 mod deaths;

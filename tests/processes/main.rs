@@ -6,6 +6,7 @@ mod arrays_in_graphs;
 mod budget;
 mod checkpoints;
 mod graph_actors;
+mod graph_collectives;
 mod graph_crashes;
 mod graph_ends;
 mod graph_handles;

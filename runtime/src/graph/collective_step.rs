@@ -1,4 +1,7 @@
 //! The two kinds of steps of a collective (CN-1): the one that makes one of all, and the shares.
+//!
+//! - CN-3 what is large is made by all shares together, in pieces. A share waits for nothing but pieces
+//!   that others of this process are making, so it never waits for a step.
 
 use super::members::TensorValue;
 use super::segment::{Place, Step};
@@ -8,6 +11,11 @@ use crate::actor::core::Access;
 use crate::collective::combine::{Naming, Shared, combine};
 use crate::collective::{Contribution, Operation, Who};
 use crate::error::Error;
+use crate::collective::make::Made;
+use crate::collective::work::{Step as Piece, Work};
+use crate::collective::{Contribution, Operation, Who};
+use crate::error::Error;
+use crate::executor::gate::Gate;
 use crate::executor::local::{Frame, Local};
 use crate::task::failure::Failure;
 use crate::task::meta::Function;
@@ -20,11 +28,51 @@ use std::sync::Arc;
 /// What a collective came to, for all its members.
 #[derive(Clone)]
 pub(crate) struct Combined(Shared);
+use std::sync::{Arc, OnceLock};
+
+/// What a collective came to, for all its members.
+#[derive(Clone)]
+pub(crate) enum Combined {
+    Done(Shared),
+    /// What there is left to do (CN-3).
+    Left(Arc<Left>),
+}
+
+/// Work of all members, and what came of it.
+pub(crate) struct Left {
+    work: Arc<dyn Work>,
+    shared: OnceLock<Shared>,
+    gate: Gate,
+}
+
+impl Left {
+    fn finish(&self) -> crate::error::Result<Shared> {
+        loop {
+            match self.work.step() {
+                Piece::Done => {}
+                Piece::Last(shared) => {
+                    let shared = self.shared.get_or_init(|| shared).clone();
+                    self.gate.notify_all();
+                    return Ok(shared);
+                }
+                Piece::Nothing => break,
+            }
+        }
+        let what = "the pieces of a collective";
+        let made = self.gate.wait(what, None, || self.shared.get().cloned())?;
+        Ok(made.unwrap_or_else(|| unreachable!("there is no limit")))
+    }
+}
 
 impl Combined {
     /// What `rank` gets.
     pub(crate) fn share<T: TensorValue>(self, rank: usize) -> Result<T, Failure> {
         let tensor = self.0.of(rank);
+        let shared = match self {
+            Self::Done(shared) => shared,
+            Self::Left(left) => left.finish().map_err(Failure::runtime)?,
+        };
+        let tensor = shared.of(rank);
         let tensor = tensor.map_or_else(
             || unreachable!("every member gets a tensor"),
             T::from_tensor,
@@ -65,6 +113,15 @@ pub(crate) fn combined<T: TensorValue>(
     let all = combine(given, &naming);
     all.map(Combined)
         .map_err(|error| Failure::runtime(Error::Collective(error)))
+    match combine(given, &naming) {
+        Ok(Made::Done(shared)) => Ok(Combined::Done(shared)),
+        Ok(Made::Left(work)) => Ok(Combined::Left(Arc::new(Left {
+            work,
+            shared: OnceLock::new(),
+            gate: Gate::default(),
+        }))),
+        Err(error) => Err(Failure::runtime(Error::Collective(error))),
+    }
 }
 
 /// The step of all members.
