@@ -68,12 +68,6 @@
 //!
 //! # Nodes of compiled graphs
 //!
-//! A collective node of a graph is one contribution per rank and run to a group that the graph makes
-//! at compile. In the process of the group: `GroupCore::contribute(rank, operation, part) -> Ticket`,
-//! then `Ticket::try_outcome` (never waits), the `Ticket` as a future, or `Ticket::wait` (blocks the
-//! task). In any process: `Member::take_part(operation, part)`, which blocks the task; members travel
-//! like any value. A rank whose input of a run is an error contributes `Contribution::Failed`, so
-//! that the numbers of operations and runs stay the same on all ranks.
 //! `allreduce::bind(nodes, op)` and its kin make collectives nodes of a graph. Such a collective has no
 //! group and no tickets: it is a step that reads the values of all members and combines them, and a
 //! step a member that takes its share (`runtime/src/graph/collective.rs`).

@@ -9,8 +9,6 @@ use super::slot::{Reader, Slot};
 use super::source::InputFault;
 use crate::actor::core::Access;
 use crate::collective::combine::{Naming, Shared, combine};
-use crate::collective::{Contribution, Operation, Who};
-use crate::error::Error;
 use crate::collective::make::Made;
 use crate::collective::work::{Step as Piece, Work};
 use crate::collective::{Contribution, Operation, Who};
@@ -23,11 +21,6 @@ use crate::task::spawn::run_guarded;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::null;
-use std::sync::Arc;
-
-/// What a collective came to, for all its members.
-#[derive(Clone)]
-pub(crate) struct Combined(Shared);
 use std::sync::{Arc, OnceLock};
 
 /// What a collective came to, for all its members.
@@ -67,7 +60,6 @@ impl Left {
 impl Combined {
     /// What `rank` gets.
     pub(crate) fn share<T: TensorValue>(self, rank: usize) -> Result<T, Failure> {
-        let tensor = self.0.of(rank);
         let shared = match self {
             Self::Done(shared) => shared,
             Self::Left(left) => left.finish().map_err(Failure::runtime)?,
@@ -110,9 +102,6 @@ pub(crate) fn combined<T: TensorValue>(
         number: run,
         who: &|rank| about.who[rank].clone(),
     };
-    let all = combine(given, &naming);
-    all.map(Combined)
-        .map_err(|error| Failure::runtime(Error::Collective(error)))
     match combine(given, &naming) {
         Ok(Made::Done(shared)) => Ok(Combined::Done(shared)),
         Ok(Made::Left(work)) => Ok(Combined::Left(Arc::new(Left {
