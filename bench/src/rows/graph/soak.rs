@@ -1,8 +1,8 @@
 //! Whether anything grows with the number of runs: memory, descriptors, mappings, threads.
 //!
-//! - SO-1 what is compared is the state after a warm-up with the state after all runs, of every process
+//! - GK-1 what is compared is the state after a warm-up with the state after all runs, of every process
 //!   of the graphs. A descriptor, mapping or thread more, or `GROWTH_MAX` bytes, fails the row.
-//! - SO-2 three graphs take turns: a call slot, rings with several runs in flight, and values that are
+//! - GK-2 three graphs take turns: a call slot, rings with several runs in flight, and values that are
 //!   allocated anew in each run.
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ const RUNS: (u64, u64, u64) = (10_000_000, 1_000_000, 3_000);
 const WARM: u64 = 20;
 /// Turns in which the graphs are run.
 const TURNS: u64 = 10;
-/// Bytes by which memory may grow (SO-1).
+/// Bytes by which memory may grow (GK-1).
 const GROWTH_MAX: i64 = 1 << 20;
 /// Runs in flight in the graphs that have rings.
 const IN_FLIGHT: usize = 8;
@@ -131,7 +131,7 @@ where
     }))
 }
 
-/// SO-2.
+/// GK-2.
 fn runners(actor: &Actor<Patient>) -> Result<[(Runner, u64); 3], BenchError> {
     let echo = || Graph::new(|input: Node<u64>| actor.echo().bind(input));
     let repeat = Graph::new(|input: Node<String>| actor.repeat().bind(input));
