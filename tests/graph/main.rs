@@ -14,8 +14,10 @@
 //! | [`failures`] | errors and panics of steps |
 //! | [`endings`] | teardown, drop, shutdown |
 //! | [`deaths`] | an actor that is killed, in every state |
+//! | [`surface`] | what a graph says of itself; the teardown that ends its actors |
 //! | [`waiters`] | those who wait when a graph ends |
 //! | [`callers`] | execution from threads, tasks, methods and executors |
+//! | [`cancelled`] | futures that are dropped at every await point, under several executors |
 //! | [`async_steps`] | methods that are `async fn` |
 //! | [`stats`] | what a graph measures of its runs |
 //! | [`events`] | what its steps did when |
@@ -36,6 +38,7 @@ mod actors;
 mod async_steps;
 mod callers;
 mod collectives;
+mod cancelled;
 mod complaints;
 mod deadlocks;
 mod deaths;
@@ -60,5 +63,6 @@ mod stalls;
 mod stats;
 mod step_options;
 mod transports;
+mod surface;
 mod waiters;
 mod written;

@@ -73,6 +73,9 @@ knobs! {
     GRAPH_MAX_BUFFERED_RESULTS: "graph_max_buffered_results" "MASER_CGRAPH_MAX_BUFFERED_RESULTS" ["results"]
         "1000", "1 to 1000000000",
         "results of one graph that may wait to be fetched";
+    GRAPH_BUFFER_SIZE_BYTES: "graph_buffer_size_bytes" "MASER_CGRAPH_BUFFER_SIZE_BYTES" ["bytes"]
+        "16KiB", "1 to 1GiB",
+        "values on their way that an edge of a graph between processes holds before it takes more memory";
     GRAPH_OVERLAP_COMMUNICATION: "graph_overlap_communication" "MASER_CGRAPH_OVERLAP_COMMUNICATION" [""]
         "false", "true or false",
         "move reads of synchronous pairs up before the computations of their actor";
@@ -116,6 +119,9 @@ knobs! {
         "$XDG_RUNTIME_DIR or the directory for temporary files", "an absolute path",
         "where the runtime makes a directory for such files";
 }
+
+/// Bytes of an edge of a graph, for the knob and for the options of a graph alike.
+pub(crate) const BUFFER_SIZE_BYTES: RangeInclusive<usize> = 1..=1 << 30;
 
 /// Runs of one graph in flight, for the knob and for the options of a graph alike.
 pub(crate) const MAX_INFLIGHT: RangeInclusive<usize> = 1..=1_000_000;

@@ -19,8 +19,11 @@ mod settings;
 mod tests;
 
 pub use error::{ConfigError, Origin};
+pub(crate) use knob::{BUFFER_SIZE_BYTES, MAX_BUFFERED_RESULTS, MAX_INFLIGHT};
 pub use knob::{KNOBS, Knob};
-pub(crate) use knob::{MAX_BUFFERED_RESULTS, MAX_EVENTS, MAX_INFLIGHT, STATS_EVERY};
+pub(crate) use knob::{
+    BUFFER_SIZE_BYTES, MAX_BUFFERED_RESULTS, MAX_EVENTS, MAX_INFLIGHT, STATS_EVERY,
+};
 pub use settings::{HugePages, HugePagesWanted, Isolation, Mode, Settings, Timeout};
 
 use std::collections::BTreeMap;
@@ -51,6 +54,7 @@ pub struct Config {
     graph_teardown_timeout: Option<Timeout>,
     graph_max_inflight: Option<usize>,
     graph_max_buffered_results: Option<usize>,
+    graph_buffer_size_bytes: Option<usize>,
     graph_overlap_communication: Option<bool>,
     graph_stats: Option<bool>,
     graph_stats_every: Option<usize>,
@@ -204,6 +208,15 @@ impl Config {
     /// 1 to 1,000,000,000; default 1,000; `MASER_CGRAPH_MAX_BUFFERED_RESULTS`.
     pub fn graph_max_buffered_results(mut self, results: usize) -> Self {
         self.graph_max_buffered_results = Some(results);
+        self
+    }
+
+    /// Bytes of values on their way that an edge of a graph between processes holds before it takes
+    /// more memory.
+    ///
+    /// 1 byte to 1 GiB; default 16 KiB; `MASER_CGRAPH_BUFFER_SIZE_BYTES` (bytes, or with a unit).
+    pub fn graph_buffer_size_bytes(mut self, bytes: usize) -> Self {
+        self.graph_buffer_size_bytes = Some(bytes);
         self
     }
 

@@ -372,6 +372,14 @@ impl Config {
                 knob::MAX_BUFFERED_RESULTS,
                 1000,
             )?,
+            graph_buffer_size_bytes: from
+                .choose(
+                    &knob::GRAPH_BUFFER_SIZE_BYTES,
+                    self.graph_buffer_size_bytes,
+                    parse::bytes,
+                    between(knob::BUFFER_SIZE_BYTES),
+                )?
+                .unwrap_or(16 << 10),
             graph_overlap_communication: switch(
                 &knob::GRAPH_OVERLAP_COMMUNICATION,
                 self.graph_overlap_communication,

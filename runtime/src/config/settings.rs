@@ -146,6 +146,8 @@ pub struct Settings {
     pub graph_max_inflight: usize,
     /// Results of one graph that may wait to be fetched.
     pub graph_max_buffered_results: usize,
+    /// Bytes that an edge of a graph between processes holds before it grows.
+    pub graph_buffer_size_bytes: usize,
     /// Whether reads of synchronous pairs are moved up before the computations of their actor.
     pub graph_overlap_communication: bool,
     /// Whether graphs are measured.

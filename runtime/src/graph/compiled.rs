@@ -111,6 +111,20 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     }
 }
 
+impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
+    /// As [`teardown`](Self::teardown), and then ends the actors of the graph as [`kill`](crate::kill)
+    /// does, whoever else has handles of them. They get the teardown timeout to come to the end of
+    /// what they do; after it they are ended all the same.
+    ///
+    /// # Errors
+    /// As [`teardown`](Self::teardown); the actors are ended nevertheless.
+    pub fn teardown_and_kill(&self) -> Result<()> {
+        let torn_down = self.teardown();
+        self.core.kill_actors();
+        torn_down
+    }
+}
+
 /// The graph by its number.
 impl<I: InputNodes, O: OutputNodes> fmt::Display for CompiledGraph<I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

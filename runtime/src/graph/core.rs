@@ -52,6 +52,8 @@ pub(crate) struct Core {
     finished: Cell<u64>,
     pub(crate) max_inflight: usize,
     pub(crate) max_buffered: usize,
+    /// Bytes of bodies that an edge to another process holds before it grows.
+    pub(crate) buffer_bytes: usize,
     pub(crate) submit_timeout: Option<Duration>,
     pub(crate) get_timeout: Option<Duration>,
     /// Waiters that may be asleep (DR-4). Read by segments after every run, hence on a line of its
@@ -87,6 +89,7 @@ pub(crate) struct Limits {
     pub(crate) segments: usize,
     pub(crate) max_inflight: usize,
     pub(crate) max_buffered: usize,
+    pub(crate) buffer_bytes: usize,
     pub(crate) submit_timeout: Option<Duration>,
     pub(crate) get_timeout: Option<Duration>,
     pub(crate) observe: Observe,
@@ -113,6 +116,7 @@ impl Core {
             finished: Cell::new(0),
             max_inflight: limits.max_inflight,
             max_buffered: limits.max_buffered,
+            buffer_bytes: limits.buffer_bytes,
             submit_timeout: limits.submit_timeout,
             get_timeout: limits.get_timeout,
             waiting: CachePadded::new(AtomicU32::new(0)),
@@ -264,6 +268,11 @@ impl Core {
         if let Some(death) = self.actors.death() {
             self.end(death);
         }
+    }
+
+    /// Ends its actors.
+    pub(crate) fn kill_actors(&self) {
+        self.actors.kill();
     }
 
     /// The graph goes: so do its handles, unless a scheduler still has something of it (CW-1).

@@ -4,7 +4,9 @@
 //!   goes while a scheduler still has something of it keeps them until that is gone.
 
 use crate::actor::address::HeldCore;
+use crate::actor::core::ActorCore;
 use crate::error::Error;
+use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// See the module's page.
@@ -22,6 +24,15 @@ impl Crew {
     /// How the first of them died that did.
     pub(crate) fn death(&self) -> Option<Error> {
         self.lock().iter().find_map(|actor| actor.core().death())
+    }
+
+    /// Ends all of them.
+    pub(crate) fn kill(&self) {
+        // Whoever hears of a death looks through the graph's actors.
+        let actors: Vec<HeldCore> = self.lock().iter().map(HeldCore::again).collect();
+        for actor in &actors {
+            ActorCore::kill(NonNull::from(actor.core()));
+        }
     }
 
     /// The graph goes.

@@ -3,7 +3,9 @@
 use super::core::Limits;
 use super::observe::watched::Observe;
 use super::record::Record;
-use crate::config::{MAX_BUFFERED_RESULTS, MAX_EVENTS, MAX_INFLIGHT, STATS_EVERY, Timeout};
+use crate::config::{
+    BUFFER_SIZE_BYTES, MAX_BUFFERED_RESULTS, MAX_EVENTS, MAX_INFLIGHT, STATS_EVERY, Timeout,
+};
 use crate::error::{Error, Result};
 use crate::node::Node;
 
@@ -14,6 +16,9 @@ pub struct CompileOptions {
     pub max_inflight: Option<usize>,
     /// Results that may wait to be fetched; 1 to 1,000,000,000.
     pub max_buffered_results: Option<usize>,
+    /// Bytes of values on their way that an edge between processes holds before it takes more memory,
+    /// which it keeps; 1 to 2^30. Values that fit into a line (48 bytes), and arrays, need none of it.
+    pub buffer_size_bytes: Option<usize>,
     /// How long `execute` waits for a place.
     pub submit_timeout: Option<Timeout>,
     /// How long `get` waits for a result.
@@ -53,9 +58,13 @@ pub(super) fn limits_of(options: &CompileOptions, host: &Node, outputs: usize) -
         true => EVENTS,
         false => 0,
     });
+    let buffer_bytes = options
+        .buffer_size_bytes
+        .unwrap_or(settings.graph_buffer_size_bytes);
     for (argument, value, range) in [
         ("stats_every", every, STATS_EVERY),
         ("profile", events, MAX_EVENTS),
+        ("buffer_size_bytes", buffer_bytes, BUFFER_SIZE_BYTES),
         ("max_inflight", max_inflight, MAX_INFLIGHT),
         ("max_buffered_results", max_buffered, MAX_BUFFERED_RESULTS),
     ] {
@@ -72,6 +81,7 @@ pub(super) fn limits_of(options: &CompileOptions, host: &Node, outputs: usize) -
         segments: 0,
         max_inflight,
         max_buffered,
+        buffer_bytes,
         submit_timeout: options
             .submit_timeout
             .unwrap_or(settings.graph_submit_timeout)

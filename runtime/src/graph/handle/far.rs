@@ -81,6 +81,7 @@ impl<I: PortableInputs, O: PortableOutputs> Far<I, O> {
             segments: 0,
             max_inflight: terms.max_inflight as usize,
             max_buffered: terms.max_buffered as usize,
+            buffer_bytes: 0,
             submit_timeout: terms.submit_timeout,
             get_timeout: terms.get_timeout,
             observe: Observe::default(),

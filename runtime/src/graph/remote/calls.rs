@@ -17,7 +17,7 @@
 use super::edge::{Origin, Taker, refused};
 use super::objects::Lender;
 use super::packet::{Packed, Packet};
-use super::pool::{FIRST_POOL_BYTES, PoolReader, PoolWriter};
+use super::pool::{PoolReader, PoolWriter, pool_bytes};
 use super::ringer::Ringer;
 use super::step::PackedSlot;
 use crate::error::Result;
@@ -35,16 +35,17 @@ fn ring_bytes(depth: usize) -> Result<usize> {
     Ok(bytes.next_multiple_of(REGION_ALIGN))
 }
 
-/// Bytes of such call slots with their pools.
-pub(crate) fn calls_bytes(depth: usize) -> Result<usize> {
-    Ok(ring_bytes(depth)? + 2 * FIRST_POOL_BYTES)
+/// Bytes of such call slots with their pools, of which each holds `buffer_bytes` at first.
+pub(crate) fn calls_bytes(depth: usize, buffer_bytes: usize) -> Result<usize> {
+    Ok(ring_bytes(depth)? + 2 * pool_bytes(buffer_bytes))
 }
 
-/// The pools of questions and of answers.
+/// The pools of questions and of answers: halves of the rest, at both ends.
 pub(crate) fn pools(region: &Region, depth: usize) -> Result<[Region; 2]> {
     let at = ring_bytes(depth)?;
-    let pool = |at: usize| region.part(at, FIRST_POOL_BYTES).map_err(refused);
-    Ok([pool(at)?, pool(at + FIRST_POOL_BYTES)?])
+    let half = region.bytes().saturating_sub(at) / (2 * REGION_ALIGN) * REGION_ALIGN;
+    let pool = |at: usize| region.part(at, half).map_err(refused);
+    Ok([pool(at)?, pool(at + half)?])
 }
 
 /// The driver's end.

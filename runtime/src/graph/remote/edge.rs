@@ -14,7 +14,7 @@ use super::calls::Asking;
 use super::inbox::Inbox;
 use super::objects::{Borrower, Lender, Opened};
 use super::packet::{INLINE_BYTES, Packed, Packet, garbled, objects_of, read_head};
-use super::pool::{FIRST_POOL_BYTES, HandOver, PoolReader, PoolWriter, Read};
+use super::pool::{HandOver, PoolReader, PoolWriter, Read, pool_bytes};
 use super::ringer::Ringer;
 use crate::error::{Error, Result};
 use crate::executor::sources::never;
@@ -26,10 +26,14 @@ use maser_shm::channel::{Probe, Shared};
 use maser_shm::control::{REGION_ALIGN, Region};
 use std::sync::Arc;
 
-/// Bytes of an edge of such a depth.
-pub(crate) fn edge_bytes(depth: usize) -> Result<usize> {
+fn lines_bytes(depth: usize) -> Result<usize> {
     let lines = line_bytes::<Packet>(depth).map_err(refused)?;
-    Ok(lines.next_multiple_of(REGION_ALIGN) + FIRST_POOL_BYTES)
+    Ok(lines.next_multiple_of(REGION_ALIGN))
+}
+
+/// Bytes of an edge of such a depth whose first pool holds `buffer_bytes`.
+pub(crate) fn edge_bytes(depth: usize, buffer_bytes: usize) -> Result<usize> {
+    Ok(lines_bytes(depth)? + pool_bytes(buffer_bytes))
 }
 
 /// The channel could not be made.
@@ -40,9 +44,11 @@ pub(crate) fn refused(error: impl ToString) -> Error {
     }
 }
 
-fn pool_of(region: &Region) -> Result<Region> {
-    let at = region.bytes().saturating_sub(FIRST_POOL_BYTES);
-    region.part(at, FIRST_POOL_BYTES).map_err(refused)
+/// The rest of the region of an edge is its first pool, at both ends.
+fn pool_of(region: &Region, depth: usize) -> Result<Region> {
+    let at = lines_bytes(depth)?;
+    let bytes = region.bytes().saturating_sub(at);
+    region.part(at, bytes).map_err(refused)
 }
 
 /// How lines go.
@@ -82,7 +88,7 @@ impl EdgeSender {
             out: Out::Line(line_sender_in(region, depth).map_err(refused)?),
             ringer,
             lender,
-            pool: PoolWriter::new(pool_of(region)?, hand_over).map_err(refused)?,
+            pool: PoolWriter::new(pool_of(region, depth)?, hand_over).map_err(refused)?,
         })
     }
 
@@ -287,7 +293,7 @@ impl EdgeReceiver {
         key: (u64, u64),
         origin: Origin,
     ) -> Result<Self> {
-        let pool = PoolReader::new(pool_of(region)?, inbox, key).map_err(refused)?;
+        let pool = PoolReader::new(pool_of(region, depth)?, inbox, key).map_err(refused)?;
         Ok(Self {
             from: In::Line(line_receiver_in(region, depth).map_err(refused)?),
             taker: Taker::new(pool, origin),

@@ -30,10 +30,12 @@ use maser_shm::control::{ControlError, ControlMemory, REGION_ALIGN, Region};
 use maser_shm::sync::atomic::Ordering;
 use std::sync::Arc;
 
-/// Bytes of an edge's first pool, and before it.
-pub(crate) const FIRST_POOL_BYTES: usize = 16 << 10;
-
 const HEAD_BYTES: usize = REGION_ALIGN;
+
+/// Bytes of the region of a pool that holds bodies of so many bytes in all.
+pub(crate) fn pool_bytes(buffer_bytes: usize) -> usize {
+    HEAD_BYTES + buffer_bytes.next_multiple_of(REGION_ALIGN)
+}
 
 /// The number of an edge's first pool.
 const FIRST: u64 = 0;

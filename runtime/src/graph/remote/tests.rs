@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 
 const DEPTH: usize = 4;
+const BUFFER_BYTES: usize = 16 << 10;
 const KEY: (u64, u64) = (7, 3);
 
 fn hand_over(inbox: &Arc<Inbox>) -> HandOver {
@@ -43,10 +44,12 @@ struct Edge {
 }
 
 fn edge() -> Edge {
-    let region = ControlMemory::create(edge_bytes(DEPTH).unwrap())
+    let region = ControlMemory::create(edge_bytes(DEPTH, BUFFER_BYTES).unwrap())
         .unwrap()
         .whole();
-    let region = region.part(0, edge_bytes(DEPTH).unwrap()).unwrap();
+    let region = region
+        .part(0, edge_bytes(DEPTH, BUFFER_BYTES).unwrap())
+        .unwrap();
     let inbox = Arc::<Inbox>::default();
     inbox.open(KEY.0);
     let complaints = Arc::default();
@@ -183,7 +186,7 @@ fn a_body_outside_of_its_pool_is_an_error_that_names_the_peer() {
 
 #[test]
 fn questions_and_answers_of_any_length_share_their_line() {
-    let bytes = calls_bytes(DEPTH).unwrap();
+    let bytes = calls_bytes(DEPTH, BUFFER_BYTES).unwrap();
     let region = ControlMemory::create(bytes).unwrap();
     let region = region.region(0, bytes).unwrap();
     let [there, back] = pools(&region, DEPTH).unwrap();

@@ -185,8 +185,8 @@ impl Wiring {
         let inputs = nodes.iter().filter(is_input).count();
         let is_calls = is_one && plan.members.len() == 1 && inputs <= 1;
         let bytes = match is_calls {
-            true => calls_bytes(depth)?,
-            false => edge_bytes(depth)?,
+            true => calls_bytes(depth, core.buffer_bytes)?,
+            false => edge_bytes(depth, core.buffer_bytes)?,
         };
         let mut draft = Draft {
             nodes,
