@@ -37,8 +37,8 @@
 mod actors;
 mod async_steps;
 mod callers;
-mod collectives;
 mod cancelled;
+mod collectives;
 mod complaints;
 mod deadlocks;
 mod deaths;
@@ -62,7 +62,7 @@ mod shapes;
 mod stalls;
 mod stats;
 mod step_options;
-mod transports;
 mod surface;
+mod transports;
 mod waiters;
 mod written;

@@ -1,5 +1,7 @@
 //! What a compiled graph says of itself, and the teardown that ends its actors.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use maser::prelude::*;
@@ -13,10 +15,11 @@ fn a_graph_tells_its_number_its_capacity_and_whether_it_is_over() {
     both_ways(quiet(2), |_| {
         let door = Door::default();
         let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile_with(CompileOptions {
-            max_inflight: Some(3),
-            ..Default::default()
-        })?;
+        let graph =
+            Graph::new(|x: Node<u64>| a.through().bind(x)).compile_with(CompileOptions {
+                max_inflight: Some(3),
+                ..Default::default()
+            })?;
         let other = Graph::new(|x: Node<u64>| a.echo().bind(x)).compile()?;
         assert_ne!(graph.id(), other.id());
         let name = format!("CompiledGraph({:016x})", graph.id());
@@ -27,13 +30,19 @@ fn a_graph_tells_its_number_its_capacity_and_whether_it_is_over() {
         let closed = door.close();
         let runs = [graph.execute(1)?, graph.execute(2)?];
         assert_eq!((graph.in_flight(), graph.free_capacity()), (2, 1));
-        assert_eq!(format!("{graph:?}"), format!("{name}, 2 of 3 runs in flight"));
+        assert_eq!(
+            format!("{graph:?}"),
+            format!("{name}, 2 of 3 runs in flight")
+        );
         drop(closed);
         assert_eq!(maser::get_graph(&runs)?, [1, 2]);
         assert_eq!((graph.in_flight(), graph.free_capacity()), (0, 3));
         graph.teardown()?;
         assert!(graph.is_torn_down() && !other.is_torn_down());
-        assert_eq!(format!("{graph:?}"), format!("{name}, 0 of 3 runs in flight, over"));
+        assert_eq!(
+            format!("{graph:?}"),
+            format!("{name}, 0 of 3 runs in flight, over")
+        );
         maser::kill(&a);
         while !other.is_torn_down() {
             maser::yield_now();
@@ -51,7 +60,10 @@ fn a_ref_tells_its_graph_its_run_and_its_place_among_several_outputs() {
         drop(graph.execute(1).unwrap());
         let (number, text) = graph.execute(2).unwrap();
         let id = format!("{:016x}", graph.id());
-        assert_eq!(number.to_string(), format!("GraphRef({id}, run=1, output=0)"));
+        assert_eq!(
+            number.to_string(),
+            format!("GraphRef({id}, run=1, output=0)")
+        );
         assert_eq!(text.to_string(), format!("GraphRef({id}, run=1, output=1)"));
     });
 }
@@ -83,14 +95,17 @@ fn teardown_and_kill_ends_the_actors_of_the_graph_and_no_others() {
 
 #[test]
 fn teardown_and_kill_keeps_its_limit_and_ends_the_actors_all_the_same() {
+    /// 1: the step runs; 2: it may end.
+    type Stage = Arc<AtomicU64>;
     struct Stuck;
     #[maser::actor(local)]
     impl Stuck {
         fn new() -> Self {
             Stuck
         }
-        fn spin(&mut self, until: std::sync::Arc<std::sync::atomic::AtomicBool>) -> u64 {
-            while !until.load(std::sync::atomic::Ordering::Acquire) {
+        fn spin(&mut self, stage: Stage) -> u64 {
+            stage.fetch_max(1, Ordering::AcqRel);
+            while stage.load(Ordering::Acquire) < 2 {
                 std::hint::spin_loop();
             }
             1
@@ -98,20 +113,24 @@ fn teardown_and_kill_keeps_its_limit_and_ends_the_actors_all_the_same() {
     }
     both_ways(quiet(2), |_| {
         let stuck = Stuck::options().scheduler(1).remote();
-        let free = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let graph = Graph::new(|until: Node<std::sync::Arc<std::sync::atomic::AtomicBool>>| {
-            stuck.spin().bind(until)
-        })
-        .compile_with(CompileOptions {
-            teardown_timeout: Some(Timeout::After(Duration::from_millis(20))),
-            ..Default::default()
-        })?;
-        let run = graph.execute(free.clone())?;
-        let error = graph.teardown_and_kill().expect_err("its scheduler is stuck");
+        let stage = Stage::default();
+        let graph = Graph::new(|stage: Node<Stage>| stuck.spin().bind(stage)).compile_with(
+            CompileOptions {
+                teardown_timeout: Some(Timeout::After(Duration::from_millis(20))),
+                ..Default::default()
+            },
+        )?;
+        let run = graph.execute(stage.clone())?;
+        while stage.load(Ordering::Acquire) < 1 {
+            std::thread::yield_now();
+        }
+        let error = graph
+            .teardown_and_kill()
+            .expect_err("its scheduler is stuck");
         assert!(error.is_timeout(), "{error}");
         assert!(run.get().is_err());
-        free.store(true, std::sync::atomic::Ordering::Release);
-        let dead = stuck.spin().remote(free).get().expect_err("it was ended");
+        stage.store(2, Ordering::Release);
+        let dead = stuck.spin().remote(stage).get().expect_err("it was ended");
         assert!(matches!(dead.root(), Error::ActorDied { .. }), "{dead}");
         Ok(())
     });

@@ -19,11 +19,10 @@ mod settings;
 mod tests;
 
 pub use error::{ConfigError, Origin};
-pub(crate) use knob::{BUFFER_SIZE_BYTES, MAX_BUFFERED_RESULTS, MAX_INFLIGHT};
-pub use knob::{KNOBS, Knob};
 pub(crate) use knob::{
     BUFFER_SIZE_BYTES, MAX_BUFFERED_RESULTS, MAX_EVENTS, MAX_INFLIGHT, STATS_EVERY,
 };
+pub use knob::{KNOBS, Knob};
 pub use settings::{HugePages, HugePagesWanted, Isolation, Mode, Settings, Timeout};
 
 use std::collections::BTreeMap;

@@ -1,10 +1,10 @@
 //! What is unusual about results to come: nobody wants them, they go on into a ref, or they come from
 //! nowhere because the run was never begun. A graph of which nothing is unusual has none of this.
 //!
-//! - AS-1 a run that was not begun sends nothing, so its error is put among the results when its turn
+//! - UN-1 a run that was not begun sends nothing, so its error is put among the results when its turn
 //!   comes, and never before: the next run that a channel gives is always the first that has not
 //!   arrived and did not fail.
-//! - AS-2 what is taken out under the core's lock is dropped, and given on, outside of it (DR-1).
+//! - UN-2 what is taken out under the core's lock is dropped, and given on, outside of it (DR-1).
 
 use super::core::Core;
 use super::slot::Sent;
@@ -20,15 +20,15 @@ pub(crate) struct Aside<T: Send + Sync + 'static> {
     pub(crate) unwanted: BTreeSet<u64>,
     /// Runs whose result goes on into a ref.
     pub(crate) promised: BTreeMap<u64, Promise<T>>,
-    /// Runs that were not begun, and why (AS-1).
+    /// Runs that were not begun, and why (UN-1).
     pub(crate) failed: BTreeMap<u64, Fault>,
     /// Runs from this one on have not been begun yet.
     pub(crate) late: Option<u64>,
     /// Somebody looks out for what is promised.
     pub(crate) is_listening: bool,
-    /// AS-2.
+    /// UN-2.
     pub(crate) refused: Vec<Sent<T>>,
-    /// AS-2.
+    /// UN-2.
     pub(crate) owed: Vec<Owed<T>>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Owed<T: Send + Sync + 'static> {
     pub(crate) outcome: Sent<T>,
 }
 
-/// What is over when the lock is given back (AS-2).
+/// What is over when the lock is given back (UN-2).
 pub(crate) struct Leftovers<T: Send + Sync + 'static> {
     pub(crate) refused: Vec<Sent<T>>,
     pub(crate) owed: Vec<Owed<T>>,

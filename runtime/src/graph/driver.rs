@@ -44,7 +44,7 @@ unsafe impl<T: Send + Sync> Sync for Output<T> {}
 pub trait AnyOutput: Send + Sync {
     /// Another handle of it.
     fn weak(&self) -> Weak<dyn AnyOutput>;
-    /// `run` is not begun, because of `why` (AS-1). Under the lock.
+    /// `run` is not begun, because of `why` (UN-1). Under the lock.
     fn fail(&self, run: u64, why: Why, refused: &mut Refused);
     /// Runs from this one on have not been begun yet. Under the lock.
     fn are_late(&self, run: Option<u64>);

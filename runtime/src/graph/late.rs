@@ -9,7 +9,7 @@
 //! - LA-2 what a run waits for posts a letter when it is done, after whatever completes it is through
 //!   with the cell; whoever finds the queue being drained leaves it to that one, which looks at the
 //!   first run again before it stops.
-//! - LA-3 a run whose input is an error is not begun: it is the result of each of its outputs (AS-1).
+//! - LA-3 a run whose input is an error is not begun: it is the result of each of its outputs (UN-1).
 //! - LA-4 a graph that ends drops what waits here.
 #![allow(
     unsafe_code,

@@ -103,7 +103,7 @@ impl<T: Send + Sync + 'static> Results<T> {
         }
     }
 
-    /// Whether `run` was not begun yet: no channel says whether it ever is (AS-1).
+    /// Whether `run` was not begun yet: no channel says whether it ever is (UN-1).
     #[inline(always)]
     fn is_late(&self, run: u64) -> bool {
         let late = self.aside.as_ref().and_then(|aside| aside.late);
@@ -253,7 +253,7 @@ impl<T: Send + Sync + 'static> Results<T> {
         self.trim();
     }
 
-    /// AS-1.
+    /// UN-1.
     #[cold]
     fn absorb(&mut self) {
         loop {
