@@ -44,6 +44,7 @@ fn a_limit_names_who_has_not_come_and_since_when() {
             text.contains("rank 3 (Rank#") && text.contains("allreduce (sum)"),
             "{text}"
         );
+        actors[0].limit().remote(LONG).get().unwrap();
         // It was taken back: the call can be made again, and the numbers are the others'.
         let rest = [0, 1, 3]
             .map(|rank: usize| actors[rank].allreduce().remote(row([1_u8]), ReduceOp::Sum));
@@ -87,7 +88,8 @@ fn a_cancelled_call_is_taken_back() {
         while missing(&actors[2]) != [3] {}
         assert!(waiting.cancel());
         assert!(waiting.get().is_err());
-        assert_eq!(missing(&actors[2]), [0, 3]);
+        // Its ref is done before its method has ended.
+        while missing(&actors[2]) != [0, 3] {}
         actors[2].limit().remote(LONG).get().unwrap();
         let rest = [0, 2, 3]
             .map(|rank: usize| actors[rank].allreduce().remote(row([1_u8]), ReduceOp::Sum));
@@ -137,12 +139,8 @@ fn a_death_in_the_middle_ends_the_waits_of_all_others_and_names_the_dead() {
             for wait in waits {
                 assert_died(&refused(wait.get()), 3, "victim");
             }
-            if let Some(of_victim) = of_victim {
-                assert!(matches!(
-                    of_victim.get().unwrap_err().root(),
-                    Error::ActorDied { .. }
-                ));
-            }
+            // Told of its own death, or ended by it.
+            assert!(of_victim.is_none_or(|of_victim| of_victim.get().is_err()));
             // Later calls are told the same, and the living make another group.
             assert_died(&refused(actors[0].barrier().remote().get()), 3, "victim");
             drop(made);
