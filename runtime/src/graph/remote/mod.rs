@@ -18,7 +18,7 @@
 //! | `draft`, `wiring` | which edges there are, and where they lie |
 //! | `sight` | what is measured of it |
 //! | `parts` | which processes have something of a graph |
-//! | `part` | a worker's part of a graph |
+//! | `part`, `part_ports` | a worker's part of a graph, and the ends of its segments |
 
 pub(crate) mod bell;
 pub(crate) mod calls;
@@ -28,6 +28,7 @@ pub(crate) mod inbox;
 pub(crate) mod objects;
 pub(crate) mod packet;
 pub(crate) mod part;
+mod part_ports;
 pub(crate) mod parts;
 pub(crate) mod plain;
 pub(crate) mod pool;

@@ -7,6 +7,7 @@ use super::calls::{Answering, AnsweringParts, pools};
 use super::edge::{EdgeReceiver, EdgeSender, Origin};
 use super::objects::{Borrower, Handles, Lender};
 use super::packet::{Kind, Packed};
+use super::part_ports::{PartEdges, PartIn, PartOut};
 use super::pool::{HandOver, PoolReader, PoolWriter};
 use super::ringer::{Ringer, Waiting};
 use super::sight::PartSight;
@@ -14,7 +15,6 @@ use super::step::{PackedSlot, PartInput, PartStepHere, StepAccess};
 use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, PartStep};
 use crate::error::Error;
 use crate::executor::block_on::Alarm;
-use crate::executor::sources::Probes;
 use crate::graph::observe::progress::Progress;
 use crate::graph::observe::words::Words;
 use crate::graph::plan::After;
@@ -27,7 +27,6 @@ use crate::worker::incoming::HeldActor;
 use crate::worker::part::FromPart;
 use crate::worker::peer::Peer;
 use crate::worker::registry;
-use maser_shm::channel::Probe;
 use maser_shm::control::{ControlMemory, Region};
 use maser_shm::store::PeerId;
 use std::cell::RefCell;
@@ -443,63 +442,4 @@ fn stage(
         number: place.1,
     });
     Ok(Stage { step, out })
-}
-
-/// Runs that come over edges, and the slots that they go through.
-struct PartEdges {
-    edges: Edges,
-    slots: Vec<Arc<PackedSlot>>,
-    /// What the driver sees of the segment (SO-5).
-    shown: Progress,
-}
-
-impl Head for PartEdges {
-    #[inline]
-    fn idle(&self) -> Option<Probes> {
-        self.edges.idle()
-    }
-
-    #[inline]
-    fn try_load(&mut self) -> bool {
-        self.edges.try_load()
-    }
-
-    #[inline]
-    fn finish(&mut self) {
-        for slot in &self.slots {
-            slot.with(Packed::was_read);
-        }
-        self.shown.end();
-    }
-}
-
-#[repr(align(128))]
-struct PartIn {
-    edge: EdgeReceiver,
-    slot: Arc<PackedSlot>,
-}
-
-impl InPort for PartIn {
-    #[inline]
-    fn idle(&self) -> Option<Probe> {
-        self.edge.idle()
-    }
-
-    #[inline]
-    fn load(&mut self) -> bool {
-        self.slot.with(|slot| self.edge.take(slot))
-    }
-}
-
-#[repr(align(128))]
-struct PartOut {
-    edge: EdgeSender,
-    slot: Arc<PackedSlot>,
-}
-
-impl OutPort for PartOut {
-    #[inline]
-    fn send(&mut self) {
-        self.edge.send(self.slot.get());
-    }
 }
