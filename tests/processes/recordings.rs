@@ -78,7 +78,7 @@ fn steps_elsewhere_are_compared_where_their_values_come_in() {
             "{printed}"
         );
         assert!(
-            printed.contains("stay in other processes: #2 Station::add"),
+            printed.contains("cannot be seen here: #2 Station::add"),
             "{printed}"
         );
         Ok(())

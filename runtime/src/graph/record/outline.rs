@@ -7,9 +7,12 @@ use crate::graph::plan::Plan;
 use crate::graph::remote::draft::codec_of;
 use crate::graph::remote::ports::NodeCodec;
 use crate::object::reference;
+use crate::object::tensor::Tensor;
+use crate::task::portable::ValueCodec;
 use crate::worker::registry;
 use crate::worker::remote::FIRST_HOME;
 use serde::{Deserialize, Serialize};
+use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -32,7 +35,8 @@ pub(crate) enum Seen {
     Step,
     /// Its step is in another process: at the first of its edges that ends in this one.
     Edge,
-    /// Nowhere: it goes from one other process to another.
+    /// Nowhere: it goes from one other process to another, or is made by a collective and nothing says
+    /// how it is encoded.
     No,
 }
 
@@ -73,6 +77,7 @@ impl Outline {
             let next = actors.len() as u32;
             let seen = match &def.action {
                 Action::Input(_) => Seen::Input,
+                Action::Call { .. } if is_ours(def) && codec(nodes_of, at).is_err() => Seen::No,
                 Action::Call { .. } if !is_elsewhere(plan, at) => Seen::Step,
                 Action::Call { .. } if is_read_here[at] => Seen::Edge,
                 Action::Call { .. } => Seen::No,
@@ -174,6 +179,23 @@ impl OutlineNode {
     }
 }
 
+/// Whether a step is one that no program wrote, of a collective.
+fn is_ours(def: &NodeDef) -> bool {
+    def.meta.module.is_empty()
+}
+
+static TENSOR: ValueCodec = ValueCodec::unnamed::<Tensor>();
+
+/// As functions say, or because everybody knows the type.
+fn known(nodes: &[NodeDef], at: usize) -> Option<NodeCodec> {
+    let is_tensor = (nodes[at].value.name)() == type_name::<Tensor>();
+    let tensor = is_tensor.then_some(NodeCodec {
+        codec: &TENSOR,
+        function: nodes[at].meta.name,
+    });
+    codec_of(nodes, at).or(tensor)
+}
+
 /// How the values of a node that is watched are encoded.
 ///
 /// # Errors
@@ -197,7 +219,7 @@ pub(crate) fn codec(nodes: &[NodeDef], at: usize) -> Result<NodeCodec, RecordErr
             "pass the value itself",
         ));
     }
-    codec_of(nodes, at).ok_or_else(|| {
+    known(nodes, at).ok_or_else(|| {
         refused(
             format!("its value, {name}, is known to functions alone that are `local`, which do not say how it is encoded"),
             "leave `local` out of the attribute of the function that makes it, or of one that gets it",

@@ -43,7 +43,8 @@ pub struct ReplayReport {
     pub missing: u64,
     /// Steps in other processes whose values were compared where they came into this one.
     pub at_edges: Vec<String>,
-    /// Steps whose values never come into this process, and were not compared.
+    /// Steps whose values were not compared: they never come into this process, or nothing says how what
+    /// a collective made is encoded.
     pub unseen: Vec<String>,
     /// Bytes at the end of the recording that are no whole record.
     pub dropped_bytes: u64,
@@ -149,7 +150,7 @@ impl fmt::Display for ReplayReport {
         if !self.unseen.is_empty() {
             writeln!(
                 f,
-                "not compared, for they stay in other processes: {}",
+                "not compared, for their values cannot be seen here: {}",
                 self.unseen.join(", ")
             )?;
         }

@@ -103,7 +103,15 @@ impl Draft<'_> {
                 let note = format!("{}, bind {bind}", own.unwrap_or(&name).trim());
                 (Role::Method(position), def.label(index), note)
             }
-            Action::Call { actor: None, .. } => (Role::Task, def.label(index), "task".into()),
+            Action::Call { actor: None, .. } => {
+                let owner = def.owner().and_then(|key| self.actors.get(&key));
+                let (role, note) = match owner {
+                    Some((position, _)) => (Role::Method(*position), "share"),
+                    None if def.meta.module.is_empty() => (Role::Task, "collective"),
+                    None => (Role::Task, "task"),
+                };
+                (role, def.label(index), note.into())
+            }
         };
         let place = self.place_of(index);
         let node = self.push(role, title, format!("{note}{place}"));
