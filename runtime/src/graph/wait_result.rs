@@ -249,7 +249,7 @@ impl<T: GraphValue> Output<T> {
     }
 }
 
-/// The time of a blocked task, in slices: after each it looks who it waits for (SO-6). The clock is not
+/// The time of a blocked task, in slices: after each it looks who it waits for (SN-6). The clock is not
 /// read for a wait that is soon over.
 struct Slices {
     /// The whole.

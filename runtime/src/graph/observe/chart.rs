@@ -1,6 +1,6 @@
 //! The steps and segments of a compiled graph as its driver knows them, by name.
 //!
-//! - SO-6 a segment does not say when it came to where it is. Whoever waits long looks now and then, and
+//! - SN-6 a segment does not say when it came to where it is. Whoever waits long looks now and then, and
 //!   what looks the same since has been so for at least that long.
 
 use super::progress::{Look, Progress};
@@ -111,7 +111,7 @@ impl Chart {
         Some(actor.display.clone())
     }
 
-    /// Looks at all segments, and since when each of them was seen where it is (SO-6).
+    /// Looks at all segments, and since when each of them was seen where it is (SN-6).
     pub(crate) fn look(&self, now_ns: u64) -> Vec<(Look, Duration)> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.resize(self.segments.len(), None);

@@ -9,7 +9,7 @@
 //!           + 3   when it ended
 //! ```
 //!
-//! - SO-10 one thread writes a ring, over its oldest records. Who reads takes the count before and after
+//! - SN-10 one thread writes a ring, over its oldest records. Who reads takes the count before and after
 //!   its look and leaves out what may have been written meanwhile; a node that is not there is left out
 //!   too.
 
@@ -65,7 +65,7 @@ impl Ring {
     /// In some words, which are as many as it takes.
     pub(crate) fn new(words: Words) -> Self {
         let places = words.len().saturating_sub(HEAD_WORDS) / RECORD_WORDS;
-        assert!(places > 0, "SO-10: {} words hold no record", words.len());
+        assert!(places > 0, "SN-10: {} words hold no record", words.len());
         Self { words, places }
     }
 

@@ -13,7 +13,7 @@
 //! | `gauges`, `board` | all that is measured of a graph, while it is laid out and for those who ask |
 //! | `stats`, `profile` | what they are told |
 //!
-//! - SO-1 nothing here slows a run of a graph that did not ask for it. How far a segment is stands in
+//! - SN-1 nothing here slows a run of a graph that did not ask for it. How far a segment is stands in
 //!   the words by which it orders its own runs; a report reads them from outside, also those of other
 //!   processes, which need not answer and may be dead. Time stamps are taken by those who look and by
 //!   those who block.

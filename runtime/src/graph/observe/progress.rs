@@ -7,11 +7,11 @@
 //! word 2  since  when that wait began, by the node's clock
 //! ```
 //!
-//! - SO-3 the words are written by the scheduler of the segment alone, which needs them for the order of
+//! - SN-3 the words are written by the scheduler of the segment alone, which needs them for the order of
 //!   its runs anyway: to make them visible costs a store for each step of a segment but its first.
-//! - SO-4 who looks from outside may see a run and the step of the next one together while the segment
+//! - SN-4 who looks from outside may see a run and the step of the next one together while the segment
 //!   moves. It looks until it sees the same run twice; and a segment that moves does not stall.
-//! - SO-5 what a worker shows lies in memory that its driver can write: the worker keeps words of its own
+//! - SN-5 what a worker shows lies in memory that its driver can write: the worker keeps words of its own
 //!   for the order of its runs, and relies on nothing that it shows.
 
 use super::words::{Cells, Words};
@@ -102,7 +102,7 @@ impl Progress {
         self.0[AT].store(at & !HELD_UP, Ordering::Relaxed);
     }
 
-    /// A look from outside (SO-4).
+    /// A look from outside (SN-4).
     pub(crate) fn look(&self) -> Look {
         /// Looks at a segment that moves all the time.
         const LOOKS: usize = 64;

@@ -1,7 +1,7 @@
 //! Who waits for whom, since when: what `CompiledGraph::stalls` says, and errors of waits that were too
 //! long.
 //!
-//! - SO-7 a step can wait for the value of another one, for an earlier run or step of its own actor, for
+//! - SN-7 a step can wait for the value of another one, for an earlier run or step of its own actor, for
 //!   its actor, for the READ of a synchronous pair, or for its scheduler. It never waits for room: an edge
 //!   has a place for every run that may be in flight, so what is full is the graph, and who waits for that
 //!   is the driver.
@@ -258,7 +258,7 @@ impl View<'_> {
 }
 
 impl Core {
-    /// A waiter looks who it waits for (SO-6).
+    /// A waiter looks who it waits for (SN-6).
     #[cold]
     pub(crate) fn looks_on(&self, now_ns: u64) {
         if let Some(chart) = self.chart.get() {

@@ -5,7 +5,7 @@
 //! word 2n + 1  when, by the node's clock
 //! ```
 //!
-//! - SO-9 the edge itself orders writer and reader: a stamp is written before its value is sent and read
+//! - SN-9 the edge itself orders writer and reader: a stamp is written before its value is sent and read
 //!   after the value came. A stamp whose place was taken by a later run meanwhile is no stamp: the
 //!   run stands beside it. All processes of a node have one clock (TI-2).
 

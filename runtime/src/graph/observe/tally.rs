@@ -10,7 +10,7 @@
 //! is a shift and three stores. (A histogram of `hdrhistogram` can be read by its owner alone, who would
 //! have to be asked, and cannot lie in memory that two processes share.)
 //!
-//! - SO-8 one thread records. Who reads may miss what is being recorded; counts that another process
+//! - SN-8 one thread records. Who reads may miss what is being recorded; counts that another process
 //!   wrote are input: sums of them saturate.
 
 use super::words::Words;
@@ -72,7 +72,7 @@ impl Tally {
 
     /// In the first of some words.
     pub(crate) fn new(words: Words) -> Self {
-        assert!(words.len() >= Self::WORDS, "SO-8: too few words");
+        assert!(words.len() >= Self::WORDS, "SN-8: too few words");
         Self(words)
     }
 
@@ -82,7 +82,7 @@ impl Tally {
         words.into_iter().map(Self::new).collect()
     }
 
-    /// One more time (SO-8).
+    /// One more time (SN-8).
     pub(crate) fn record(&self, ns: u64) {
         let most = &self.0[MOST];
         if ns > most.load(Ordering::Relaxed) {

@@ -3,7 +3,7 @@
 //! A segment of a graph without either is of another type ([`Watching`] for `()`), in whose code nothing of
 //! this is left.
 //!
-//! - SO-11 statistics look at one run in `every`: the clock costs as much as a step does. Every edge carries
+//! - SN-11 statistics look at one run in `every`: the clock costs as much as a step does. Every edge carries
 //!   one value a run (SG-3), so writer and reader know by the number of the run that it is looked at, and
 //!   all processes of a graph look at the same runs. Events are noted of every run.
 

@@ -1,7 +1,7 @@
 //! Words that one thread writes and any thread may read: on the heap, or in memory that two processes
 //! share.
 //!
-//! - SO-2 every word is an atomic; what another process wrote may be anything, and nothing that is read
+//! - SN-2 every word is an atomic; what another process wrote may be anything, and nothing that is read
 //!   here is an address, a length or an index.
 #![allow(unsafe_code, reason = "words of a region")]
 
@@ -33,7 +33,7 @@ pub(crate) struct Words {
     _keeper: Keeper,
 }
 
-// SAFETY: SO-2: atomics in memory that the value keeps.
+// SAFETY: SN-2: atomics in memory that the value keeps.
 unsafe impl Send for Words {}
 // SAFETY: as above.
 unsafe impl Sync for Words {}
@@ -69,7 +69,7 @@ impl Deref for Words {
 
     #[inline(always)]
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: SO-2, and CM-4 for a region: so many aligned words, which the keeper keeps; any bytes
+        // SAFETY: SN-2, and CM-4 for a region: so many aligned words, which the keeper keeps; any bytes
         // are an atomic word.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
@@ -82,7 +82,7 @@ pub(crate) struct Cells<const N: usize> {
     _words: Words,
 }
 
-// SAFETY: SO-2, as for all words.
+// SAFETY: SN-2, as for all words.
 unsafe impl<const N: usize> Send for Cells<N> {}
 // SAFETY: as above.
 unsafe impl<const N: usize> Sync for Cells<N> {}
@@ -90,7 +90,7 @@ unsafe impl<const N: usize> Sync for Cells<N> {}
 impl<const N: usize> Cells<N> {
     /// The first of `words`.
     pub(crate) fn of(words: Words) -> Self {
-        assert!(words.len() >= N, "SO-2: {} words are not {N}", words.len());
+        assert!(words.len() >= N, "SN-2: {} words are not {N}", words.len());
         Self {
             start: words.start.cast(),
             _words: words,
@@ -103,7 +103,7 @@ impl<const N: usize> Deref for Cells<N> {
 
     #[inline(always)]
     fn deref(&self) -> &[AtomicU64; N] {
-        // SAFETY: SO-2: there are so many, and the words keep them.
+        // SAFETY: SN-2: there are so many, and the words keep them.
         unsafe { self.start.as_ref() }
     }
 }

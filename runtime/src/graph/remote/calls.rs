@@ -122,7 +122,7 @@ pub(crate) struct Answering {
     output: Arc<PackedSlot>,
     /// All slots of the segment.
     slots: Vec<Arc<PackedSlot>>,
-    /// What the driver sees of the segment (SO-5).
+    /// What the driver sees of the segment (SN-5).
     shown: Progress,
     questions: Taker,
     answers: PoolWriter,

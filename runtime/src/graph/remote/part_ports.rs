@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) struct PartEdges {
     pub(super) edges: Edges,
     pub(super) slots: Vec<Arc<PackedSlot>>,
-    /// What the driver sees of the segment (SO-5).
+    /// What the driver sees of the segment (SN-5).
     pub(super) shown: Progress,
 }
 

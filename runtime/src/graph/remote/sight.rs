@@ -6,7 +6,7 @@
 //!                                 the edges that it reads
 //! ```
 //!
-//! - SO-12 the writer and the reader of an edge share the memory that the edge lies in, so that its stamps
+//! - SN-12 the writer and the reader of an edge share the memory that the edge lies in, so that its stamps
 //!   can lie there too. Times are kept by who reads the edge, where the driver can read them: nobody is
 //!   asked, and a process that is stopped or dead has told what it knew.
 

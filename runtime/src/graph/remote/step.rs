@@ -263,7 +263,7 @@ pub(crate) struct PartStepHere {
     pub(crate) out: Arc<PackedSlot>,
     /// Used by one run at a time.
     pub(crate) alarm: Alarm,
-    /// What the driver sees of the segment (SO-5), and the number of this step in it.
+    /// What the driver sees of the segment (SN-5), and the number of this step in it.
     pub(crate) shown: Progress,
     pub(crate) number: usize,
 }
