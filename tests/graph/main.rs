@@ -29,6 +29,7 @@
 //! | [`deadlocks`] | orders that would wait in a circle |
 //! | [`record`] | runs that are recorded, and replayed |
 //! | [`collectives`] | collectives as nodes |
+//! | [`collective_failures`] | the same: what cannot be, errors, deaths, who waits |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`complaints`] | what users of compiled graphs elsewhere met |
 //! | [`seed_000`] | the programs of the quickstart |
@@ -38,6 +39,7 @@ mod actors;
 mod async_steps;
 mod callers;
 mod cancelled;
+mod collective_failures;
 mod collectives;
 mod complaints;
 mod deadlocks;

@@ -7,6 +7,7 @@
 //!   is an error of the part, which ends the graph.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One part.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -108,4 +109,36 @@ pub(crate) enum FarEnd {
     Worker(u64),
     /// The same worker; in the memory shared with the driver.
     Itself,
+}
+
+impl Part {
+    fn ends(&self) -> impl Iterator<Item = &EdgeEnd> {
+        self.segments.iter().flat_map(|segment| {
+            let head = match &segment.head {
+                PartHead::Edges(edges) => edges.iter().map(|(end, _)| end).collect(),
+                PartHead::CallSlot { at, .. } => vec![at],
+            };
+            let out = segment.steps.iter().flat_map(|step| &step.edges);
+            let tokens = segment.tokens.iter().map(|(end, _)| end);
+            head.into_iter()
+                .chain(tokens)
+                .chain(&segment.signals)
+                .chain(out)
+        })
+    }
+
+    /// The workers that it has edges with.
+    pub(crate) fn workers(&self) -> BTreeSet<u64> {
+        let workers = self.ends().filter_map(|end| match end.far {
+            FarEnd::Worker(worker) => Some(worker),
+            _ => None,
+        });
+        workers.collect()
+    }
+
+    /// The actors that it names.
+    pub(crate) fn actors(&self) -> impl Iterator<Item = u32> {
+        let steps = self.segments.iter().flat_map(|segment| &segment.steps);
+        steps.filter_map(|step| step.actor)
+    }
 }
