@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use maser::collective::{ReduceOp, allreduce};
 use maser::prelude::*;
-use maser::{Given, Record, Speed};
+use maser::view::Format;
+use maser::{Given, Record, Speed, Tensor};
 use maser_tests::{both_ways, quiet, with_runtime};
 
 use super::{Memory, Tape, clerk, double, story, tell, with};
@@ -239,6 +241,61 @@ fn synchronous_pairs_are_recorded_with_and_without_overlap() {
             assert!(report.is_same(), "{report}");
             assert!(report.compared >= 40, "{report}");
         }
+    });
+}
+
+struct Trainer(f32);
+
+#[maser::actor]
+impl Trainer {
+    fn new(by: f32) -> Self {
+        Trainer(by)
+    }
+    fn give(&mut self, run: u64) -> maser::Result<Tensor> {
+        Tensor::from_vec(vec![self.0 + run as f32; 8], &[8])
+    }
+}
+
+#[test]
+fn collectives_are_recorded_and_drawn() {
+    with_runtime(quiet(2), |_| {
+        let memory = Memory::default();
+        let make = |second: f32| {
+            let at = |at, by: f32| Trainer::options().scheduler(at).remote(by);
+            let (a, b) = (at(0, 1.0), at(1, second));
+            let graph = Graph::new(|run: Node<u64>| {
+                let given = [a.give().bind(run), b.give().bind(run)];
+                allreduce::bind(given, ReduceOp::Sum)
+            });
+            graph.compile_with(with(Record::later())).unwrap()
+        };
+        let first = make(2.0);
+        let drawing = first.visualize(Format::Terminal);
+        assert_eq!(drawing.matches("  collective").count(), 1, "{drawing}");
+        assert_eq!(drawing.matches("  share").count(), 2, "{drawing}");
+        first.record_into(memory.clone()).unwrap();
+        for n in 0..10 {
+            let [a, b] = first.execute(n).unwrap();
+            assert_eq!(a.get().unwrap().shape(), b.get().unwrap().shape());
+        }
+        first.stop_recording().unwrap();
+        let report = make(2.0)
+            .replay_recording(&memory.recording(), Speed::Full)
+            .unwrap();
+        assert!(report.is_same(), "{report}");
+        // What each gives and gets; what all made of it is nobody's value.
+        assert_eq!(
+            (report.compared, report.missing, report.unseen.len()),
+            (40, 0, 1)
+        );
+        let report = make(3.0)
+            .replay_recording(&memory.recording(), Speed::Full)
+            .unwrap();
+        assert_eq!(report.different, 30, "{report}");
+        assert!(
+            report.differences[0].step.ends_with("Trainer::give"),
+            "{report}"
+        );
     });
 }
 
