@@ -473,6 +473,6 @@ fn whoever_takes_inputs_takes_results_too() {
             .unwrap();
         assert_eq!(run_with(&graph, 1).unwrap(), 2);
         assert_eq!(run_with(&graph, graph.execute(1).unwrap()).unwrap(), 3);
-        assert_eq!(run_with(&graph, &maser::put(5)).unwrap(), 6);
+        assert_eq!(run_with(&graph, maser::put(5)).unwrap(), 6);
     });
 }

@@ -145,6 +145,7 @@ fn two_readers_of_one_value_never_share_it() {
         list
     }
     #[maser::task(local)]
+    #[allow(clippy::ptr_arg, reason = "its input is a vector, and it only reads")]
     fn length(list: &Vec<u64>) -> usize {
         list.len()
     }
