@@ -28,8 +28,8 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
     /// Puts channels and buffers in place, with the configuration's limits.
     ///
     /// # Errors
-    /// [`Error::Graph`] names the node that cannot run and what to do; [`Error::NotRunning`];
-    /// [`Error::ShutDown`]; the death of an actor of the graph.
+    /// [`Error::Graph`](crate::Error::Graph) names the node that cannot run and what to do; [`Error::NotRunning`](crate::Error::NotRunning);
+    /// [`Error::ShutDown`](crate::Error::ShutDown); the death of an actor of the graph.
     pub fn compile(self) -> Result<CompiledGraph<I, O>> {
         self.compile_with(CompileOptions::default())
     }
@@ -37,7 +37,7 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
     /// As [`compile`](Self::compile), with limits of its own.
     ///
     /// # Errors
-    /// As [`compile`](Self::compile), and [`Error::InvalidArgument`] for a limit out of range.
+    /// As [`compile`](Self::compile), and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a limit out of range.
     pub fn compile_with(self, options: CompileOptions) -> Result<CompiledGraph<I, O>> {
         if let Some(problem) = self.problem {
             return Err(problem);

@@ -12,12 +12,12 @@ pub trait TensorValue: GraphValue {
     /// As a tensor, in the same memory.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if it cannot be one.
+    /// [`Error::Tensor`](crate::Error::Tensor) if it cannot be one.
     fn to_tensor(&self) -> Result<Tensor>;
     /// From the tensor that a collective gave.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if its elements are of another type.
+    /// [`Error::Tensor`](crate::Error::Tensor) if its elements are of another type.
     fn from_tensor(tensor: Tensor) -> Result<Self>;
 }
 

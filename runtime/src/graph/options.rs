@@ -9,7 +9,7 @@ use crate::config::{
 use crate::error::{Error, Result};
 use crate::node::Node;
 
-/// Options of [`Graph::compile_with`]; `None` takes the configuration's value.
+/// Options of [`Graph::compile_with`](crate::Graph::compile_with); `None` takes the configuration's value.
 #[derive(Clone, Debug, Default)]
 pub struct CompileOptions {
     /// Runs that may be in flight at once; 1 to 1,000,000. Each edge has a slot for each.

@@ -24,7 +24,7 @@ pub fn get<T: Clone>(refs: &[Ref<T>]) -> Result<Vec<T>> {
 /// As [`get`], with one limit for all of them.
 ///
 /// # Errors
-/// As [`get`], and [`Error::Timeout`]; the values that are there stay to be had.
+/// As [`get`], and [`Error::Timeout`](crate::Error::Timeout); the values that are there stay to be had.
 pub fn get_timeout<T: Clone>(refs: &[Ref<T>], limit: Duration) -> Result<Vec<T>> {
     let node = Node::current("get_timeout")?;
     let end = node

@@ -1,6 +1,6 @@
 //! Drawings of graphs: DOT, SVG, Mermaid, and text for a terminal.
 //!
-//! A [`Drawing`] is what all formats have in common: what stands where, and what joins it. It is made of
+//! A `Drawing` is what all formats have in common: what stands where, and what joins it. It is made of
 //! a graph's nodes, before or after it was compiled (`facts`); only then is known what each edge is.
 //!
 //! | file | holds |
