@@ -159,7 +159,7 @@ fn a_state_survives_one_death_after_the_other() {
 fn no_call_of_many_in_flight_is_lost_or_run_twice_while_its_process_is_killed() {
     crate::run(config(), |_| {
         let diary = Diary::new();
-        let sum = Sum::remote(diary.path());
+        let sum = Sum::options().name("sum").remote(diary.path());
         let mut calls = Vec::new();
         for n in 0..200 {
             if n % 40 == 20 {

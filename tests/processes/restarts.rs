@@ -227,6 +227,33 @@ fn kill_and_restart_makes_it_anew_and_kill_ends_it() {
 }
 
 #[test]
+fn what_comes_back_has_its_name_and_what_it_asked_for_once() {
+    crate::run(config(2).resource("arm", 3.0), |maser| {
+        let diary = Diary::new();
+        let counter = Counter::options()
+            .name("phoenix")
+            .resource("arm", 2)
+            .isolation(Isolation::Process)
+            .max_restarts(-1)
+            .max_task_retries(-1)
+            .remote(40, diary.path());
+        let mut last = counter.pid().remote().get().unwrap();
+        for _ in 0..3 {
+            maser::kill_and_restart(&counter);
+            let before = last;
+            while last == before {
+                last = counter.pid().remote().get().unwrap();
+            }
+            let found: Actor<Counter> = maser::get_actor("phoenix").unwrap();
+            assert_eq!(found.pid().remote().get().unwrap(), last);
+            assert_eq!(maser.resources().1["arm"], 1.0);
+        }
+        assert_eq!(diary.lines(), ["new"; 4]);
+    })
+    .unwrap();
+}
+
+#[test]
 fn callers_of_several_schedulers_and_processes_keep_their_order_through_many_deaths() {
     #[maser::task]
     fn calls(list: Actor<List>, caller: u64, count: u64) -> u64 {

@@ -318,10 +318,8 @@ fn call<M: Function>(local: &Local, bytes: &[u8]) -> Outcome<Vec<Answer>> {
     let Some(entry) = M::META.entry else {
         unreachable!("`here` refused it");
     };
-    let outer = local.stays.replace(Stays::Here);
     let mut incoming = Incoming::new(M::META.name, bytes, None, ActorOptions::default());
-    let given = (entry.invoke)(&mut incoming);
-    local.stays.set(outer);
+    let given = Stays::Here.during(local, || (entry.invoke)(&mut incoming));
     match given?.0 {
         Given::One(answer) => Ok(vec![answer]),
         Given::Many(answers) => Ok(answers),

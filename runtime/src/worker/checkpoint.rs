@@ -5,12 +5,14 @@
 //!   contains that call and those before it, and none after it.
 //! - MA-2 an actor is made again by `restore` if there is a checkpoint, else, or if that fails, by
 //!   its constructor; then the calls of the log run in their order, and nobody gets their answers.
+//! - MA-4 who asked has the actor's name and counts its resources, the second time as the first.
 //! - MA-3 what cannot be saved or restored is told to the maker, who remembers it.
 
 use super::incoming::{Answer, Answering, HeldActor, Incoming, Kind as Given};
 use super::link::Link;
 use super::message::{BODY_BYTES_MAX, Head, Kind};
 use super::parcel::Parcel;
+use super::pool::Stays;
 use super::saved::Saved;
 use super::serve::{self, FAILED};
 use super::{registry, stream, wire_error};
@@ -246,8 +248,10 @@ impl Comeback {
                 problem: format!("a checkpoint came for {}, which saves none", meta.name),
                 remedy: "both processes must be of the same build".into(),
             })?;
-            scope::from_peer(&self.link.peer, 0, checkpoint, |bytes| {
-                (keeping.restore)(&mut Incoming::new(meta.name, bytes, None, options))
+            Stays::Here.during(local, || {
+                scope::from_peer(&self.link.peer, 0, checkpoint, |bytes| {
+                    (keeping.restore)(&mut Incoming::new(meta.name, bytes, None, options))
+                })
             })
         });
         self.made(made, local, |back, error, local| {
@@ -259,7 +263,9 @@ impl Comeback {
     fn construct(self, local: &Local) {
         let (flag, birth) = &self.birth;
         let made = ActorOptions::decode(birth).and_then(|(options, args)| {
-            serve::invoke(&self.link.peer, self.class, (*flag, args), None, options)
+            Stays::Here.during(local, || {
+                serve::invoke(&self.link.peer, self.class, (*flag, args), None, options)
+            })
         });
         self.made(made, local, |back, error, _| {
             drop(back.link.peer.exports().add(back.number, None));

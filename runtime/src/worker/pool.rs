@@ -44,6 +44,16 @@ pub(crate) enum Stays {
     Nested,
 }
 
+impl Stays {
+    /// Runs `body`, and this holds for what it makes.
+    pub(crate) fn during<R>(self, local: &Local, body: impl FnOnce() -> R) -> R {
+        let outer = local.stays.replace(self);
+        let value = body();
+        local.stays.set(outer);
+        value
+    }
+}
+
 /// A task on its way to a worker, or in one.
 pub(crate) struct Job {
     cell: NonNull<Header>,

@@ -76,11 +76,10 @@ pub(super) fn serve(
             let (function, _) = split(head.b);
             // In a worker it runs here; in the driver, which a worker asked, in the pool.
             let nested = local.node.workers.membership().is_none();
-            let outer = local
-                .stays
-                .replace(if nested { Stays::Nested } else { Stays::Here });
-            let given = invoke_task(&link.peer, function, (head.flag, body));
-            local.stays.set(outer);
+            let stays = if nested { Stays::Nested } else { Stays::Here };
+            let given = stays.during(local, || {
+                invoke_task(&link.peer, function, (head.flag, body))
+            });
             let lends = head.flag & LENDS != 0;
             reply(link, Asked::task(head.a, !nested, lends), given, local);
         }
@@ -219,9 +218,12 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
         0 => (Stays::Here, ActorOptions::decode(body)),
         _ => (Stays::No, ActorOptions::decode_whole(body)),
     };
-    let outer = local.stays.replace(stays);
     let made = options.and_then(|(options, arguments)| {
-        match invoke(&link.peer, function, (head.flag, arguments), None, options)?.0 {
+        let arguments = (head.flag, arguments);
+        let made = stays.during(local, || {
+            invoke(&link.peer, function, arguments, None, options)
+        });
+        match made?.0 {
             Given::Actor(actor, end) => Ok((actor, end)),
             _ => Err(Error::InvalidArgument {
                 argument: "function",
@@ -230,7 +232,6 @@ fn create(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
             }),
         }
     });
-    local.stays.set(outer);
     let (actor, end) = match made {
         Ok((actor, end)) => (Some(actor), Ok(end)),
         Err(error) => (None, Err(error)),
