@@ -59,13 +59,13 @@ pub fn select<'a>(rows: &'a [Row], filters: &[String]) -> Result<Vec<&'a Row>, B
     Ok(rows.iter().filter(chosen).collect())
 }
 
-/// The names of `rows` with what they measure.
+/// The names of `rows` with what they measure; two spaces or more end a name.
 pub fn list(rows: &[&Row]) -> String {
     rows.iter()
         .map(|row| {
             let mark = if row.on_request { " (on request)" } else { "" };
             format!(
-                "{:<28} {:<5} {}{mark}\n",
+                "{:<28}  {:<5} {}{mark}\n",
                 row.name,
                 row.unit.name(),
                 row.about

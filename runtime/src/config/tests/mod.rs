@@ -170,6 +170,7 @@ fn the_builder_wins_over_the_environment() {
         .graph_teardown_timeout(None)
         .graph_max_inflight(2)
         .graph_max_buffered_results(3)
+        .graph_buffer_size_bytes(1 << 10)
         .graph_overlap_communication(true)
         .graph_stats(true)
         .graph_stats_every(5)
@@ -201,9 +202,10 @@ fn the_builder_wins_over_the_environment() {
     assert_eq!(
         (
             settings.graph_max_inflight,
-            settings.graph_max_buffered_results
+            settings.graph_max_buffered_results,
+            settings.graph_buffer_size_bytes
         ),
-        (2, 3)
+        (2, 3, 1 << 10)
     );
     assert!(settings.graph_stats && settings.graph_profile);
     assert_eq!(settings.graph_stats_every, 5);

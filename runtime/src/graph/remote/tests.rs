@@ -169,7 +169,7 @@ fn a_body_outside_of_its_pool_is_an_error_that_names_the_peer() {
     for (place, bytes) in [
         (0, u32::MAX),
         (u64::MAX, 100),
-        (16 << 10, 16 << 10),
+        (8 << 10, 16 << 10),
         (3, 1 << 20),
     ] {
         let mut edge = edge();
