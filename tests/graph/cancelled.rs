@@ -3,9 +3,9 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use maser::prelude::*;
@@ -120,12 +120,41 @@ impl Bench {
     }
 }
 
+/// What a pending future rings.
+#[derive(Default)]
+struct Alarm {
+    rang: Mutex<bool>,
+    rings: Condvar,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        *self.rang.lock().unwrap() = true;
+        self.rings.notify_all();
+    }
+}
+
+impl Alarm {
+    /// Waits until it rings, if it has not since the last poll.
+    fn wait(&self) {
+        let rang = self.rang.lock().unwrap();
+        drop(self.rings.wait_while(rang, |rang| !*rang).unwrap());
+    }
+}
+
 /// Polls so often, each time after `between`; what it gave if it came to its end.
-fn polled<F: Future>(future: F, polls: usize, mut between: impl FnMut(usize)) -> Option<F::Output> {
-    let mut context = Context::from_waker(Waker::noop());
+fn polled<F: Future>(
+    future: F,
+    polls: usize,
+    mut between: impl FnMut(usize, &Alarm),
+) -> Option<F::Output> {
+    let alarm = Arc::<Alarm>::default();
+    let waker = Waker::from(alarm.clone());
+    let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     for poll in 0..polls {
-        between(poll);
+        between(poll, &alarm);
+        *alarm.rang.lock().unwrap() = false;
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return Some(output);
         }
@@ -154,7 +183,7 @@ fn a_run_that_is_given_up_at_any_await_leaves_the_graph_whole() {
                     let result = bench.graph.execute_async(bench.token(77)).await?;
                     Ok::<u64, Error>(result.await?.number)
                 };
-                let outcome = polled(run, polls, |poll| match poll {
+                let outcome = polled(run, polls, |poll, alarm| match poll {
                     // Then one is, and then the result comes.
                     2 => {
                         closed = None;
@@ -165,7 +194,7 @@ fn a_run_that_is_given_up_at_any_await_leaves_the_graph_whole() {
                         closed = None;
                         before.drain(..).for_each(|run| drop(run.get().unwrap()));
                     }
-                    _ if poll > 4 => std::thread::sleep(Duration::from_millis(1)),
+                    _ if poll > 4 => alarm.wait(),
                     _ => {}
                 });
                 drop(closed);
@@ -192,9 +221,9 @@ fn a_ref_that_is_only_borrowed_keeps_its_result_at_any_await() {
         each_await(|polls| {
             let mut closed = Some(bench.door.close());
             let result = bench.graph.execute(bench.token(5)).unwrap();
-            let outcome = polled(async { (&result).await }, polls, |poll| match poll {
+            let outcome = polled(async { (&result).await }, polls, |poll, alarm| match poll {
                 2 => closed = None,
-                _ if poll > 2 => std::thread::sleep(Duration::from_millis(1)),
+                _ if poll > 2 => alarm.wait(),
                 _ => {}
             });
             drop(closed);
@@ -222,9 +251,9 @@ fn a_run_whose_input_is_still_to_come_is_given_up_at_any_await() {
                 let again = second.graph.execute_async(result).await?;
                 Ok::<u64, Error>(again.await?.number)
             };
-            let outcome = polled(run, polls, |poll| match poll {
+            let outcome = polled(run, polls, |poll, alarm| match poll {
                 2 => closed = None,
-                _ if poll > 2 => std::thread::sleep(Duration::from_millis(1)),
+                _ if poll > 2 => alarm.wait(),
                 _ => {}
             });
             drop(closed);
@@ -254,7 +283,7 @@ fn readiness_that_is_given_up_at_any_await_loses_nothing() {
                 let with_put: [&dyn Ready; 3] = [&put, &runs[0], &runs[1]];
                 Ok::<_, Error>((first < 2, wait_async(&with_put, 3).await?.0.len()))
             };
-            let outcome = polled(both, polls, |poll| match poll {
+            let outcome = polled(both, polls, |poll, alarm| match poll {
                 1 => {
                     if let Some((at_one, at_two)) = closed.take() {
                         drop(at_one);
@@ -263,7 +292,7 @@ fn readiness_that_is_given_up_at_any_await_loses_nothing() {
                     }
                 }
                 3 => closed = None,
-                _ if poll > 3 => std::thread::sleep(Duration::from_millis(1)),
+                _ if poll > 3 => alarm.wait(),
                 _ => {}
             });
             drop(closed);
