@@ -3,6 +3,8 @@
 //! - WA-1 what is waited for tells the waiter: a cell through a wait node in its list (WT-1), a graph
 //!   through the waiters of its core (DR-4) or, on a scheduler, through a watch that its loop polls. The
 //!   waiter then looks which of them are there; if there are cells alone they count for it.
+//! - WA-2 the waiter registers with what is not there, and then looks again before it sleeps: what came
+//!   in between was not registered with.
 #![allow(unsafe_code, reason = "links wait nodes that live in the waiting call")]
 
 use super::ready::{Awaited, Ready, RunOf, Waitable, What};
@@ -362,36 +364,39 @@ fn block(local: &Local, call: &Call<'_>, timeout: Option<Duration>) -> Result<()
     let deadline = deadline_ns(local, timeout);
     let timer = deadline.map(|deadline| local.timers.arm(deadline, me));
     let outcome = loop {
+        let are_watched = watch(local, call);
+        // WA-2.
         if call.is_over() || deadline.is_some_and(|deadline| local.node.clock.now_ns() >= deadline)
         {
             break Ok(());
         }
-        if !watch(local, call) {
+        if !are_watched {
             continue;
         }
         let mut blocked = edge.as_ref().map_or(Ok(()), Edge::check);
         if blocked.is_ok() {
             blocked = interrupted(local, "wait").and_then(|()| local.block());
         }
-        local.watches.borrow_mut().retain(|watch| watch.co != me);
         if let Err(error) = blocked {
             break Err(error);
         }
     };
+    unwatch(local, me);
     if let Some(timer) = timer {
         local.timers.disarm(timer);
     }
     outcome
 }
 
-/// Has the loop look for the results of runs; false if one of them came meanwhile.
+/// Has the loop look for the results of runs that are not there, and for no others any more; false if
+/// one of them came meanwhile.
 fn watch(local: &Local, call: &Call<'_>) -> bool {
     let me = local.current_co();
+    unwatch(local, me);
     for (output, run) in call.runs() {
         let watched = output.pollable();
         let probes = watched.as_ref().and_then(|result| result.idle(run));
         let (Some(result), Some(probes)) = (watched, probes) else {
-            local.watches.borrow_mut().retain(|watch| watch.co != me);
             return false;
         };
         local.watches.borrow_mut().push(Watch {
@@ -404,6 +409,11 @@ fn watch(local: &Local, call: &Call<'_>) -> bool {
         });
     }
     true
+}
+
+/// The loop looks for nothing that `co` waits for.
+fn unwatch(local: &Local, co: NonNull<Co>) {
+    local.watches.borrow_mut().retain(|watch| watch.co != co);
 }
 
 fn park(node: &Node, call: &Call<'_>, timeout: Option<Duration>) -> Result<()> {
