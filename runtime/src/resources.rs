@@ -10,6 +10,7 @@
 use crate::error::{Error, Result};
 use crate::task::raw::Header;
 use crate::worker::errand::Taken;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,7 @@ pub(crate) const CPU: &str = "CPU";
 pub(crate) const GPU: &str = "GPU";
 
 /// How much of what: names with quantities in 1/10,000.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Demand(BTreeMap<String, i64>);
 
 impl Demand {
@@ -82,6 +83,11 @@ impl Demand {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether it is one: what came from another process may be anything.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.0.values().all(|units| *units > 0)
     }
 }
 

@@ -93,6 +93,20 @@ impl ActorCore {
         grant: Option<Grant>,
         remote: Option<Remote>,
     ) -> NonNull<ActorCore> {
+        let class = (A::META, TypeId::of::<A>());
+        Self::of_class(node, class, home, name, max_concurrency, grant, remote)
+    }
+
+    /// As [`new`](Self::new), of an actor whose class is known by its meta alone.
+    pub(crate) fn of_class(
+        node: Arc<Node>,
+        (meta, class): (&'static Meta, TypeId),
+        home: usize,
+        name: Option<String>,
+        max_concurrency: u32,
+        grant: Option<Grant>,
+        remote: Option<Remote>,
+    ) -> NonNull<ActorCore> {
         let id = node.random.next_u64();
         let core = pool::alloc_layout(Self::LAYOUT).cast::<ActorCore>();
         // SAFETY: fresh memory of this layout.
@@ -100,8 +114,8 @@ impl ActorCore {
             core.write(ActorCore {
                 node,
                 home: remote.as_ref().map_or(home, Remote::home),
-                meta: A::META,
-                class: TypeId::of::<A>(),
+                meta,
+                class,
                 id,
                 name,
                 max_concurrency: i32::try_from(max_concurrency).unwrap_or(i32::MAX),

@@ -22,7 +22,9 @@ use crate::task::meta::{Function, Meta};
 use crate::task::options::TaskOptions;
 use crate::task::portable;
 use crate::task::spawn::{spawn, spawn_with};
+use crate::worker::incoming::HeldActor;
 use std::any::Any;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -64,7 +66,31 @@ fn bound<A: ActorType>(actor: &Actor<A>) -> BoundActor {
     }
 }
 
+/// The same of an actor whose class is not known.
+pub(super) fn bound_held(held: &Arc<HeldActor>) -> BoundActor {
+    let handle = held.clone();
+    let block = held.block();
+    BoundActor {
+        core: SendCore::new(held.core()),
+        home: block.home,
+        node_id: block.node.id,
+        elsewhere: block.remote.as_ref().map(|remote| {
+            let (peer, number) = remote.now();
+            let name = block.display_name();
+            Elsewhere { peer, number, name }
+        }),
+        death: Box::new(move || handle.block().death()),
+    }
+}
+
 impl BoundActor {
+    /// One more handle, unless the last one is gone.
+    pub(crate) fn held(&self) -> Option<HeldActor> {
+        let held = ManuallyDrop::new(self.core.try_hold()?);
+        // SAFETY: the handle just taken, which is not dropped.
+        Some(unsafe { HeldActor::from_core(NonNull::from(held.core())) })
+    }
+
     /// What errors call it.
     pub(crate) fn name(&self) -> String {
         // SAFETY: AC-1, `death` holds a handle; the name never changes.

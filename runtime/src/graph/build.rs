@@ -123,6 +123,11 @@ pub(crate) struct NodeDef {
 }
 
 impl NodeDef {
+    /// Whether it is an input of the graph.
+    pub(crate) fn is_input(&self) -> bool {
+        matches!(self.action, Action::Input(_))
+    }
+
     /// `#3 Echo::echo`.
     pub(crate) fn label(&self, index: usize) -> String {
         format!(
@@ -151,7 +156,7 @@ thread_local! {
     static BUILDER: RefCell<Option<Builder>> = const { RefCell::new(None) };
 }
 
-static INPUT: Meta = Meta::plain("input");
+pub(super) static INPUT: Meta = Meta::plain("input");
 
 fn next_graph() -> u64 {
     // 0 is the graph of nodes that were bound outside of any.
@@ -310,6 +315,16 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
             nodes,
             outputs,
             problem,
+            inputs: PhantomData,
+        }
+    }
+
+    /// A graph of these nodes, which nobody wrote.
+    pub(crate) fn of(nodes: Vec<NodeDef>, outputs: O) -> Self {
+        Self {
+            nodes,
+            outputs,
+            problem: None,
             inputs: PhantomData,
         }
     }

@@ -7,10 +7,11 @@ use super::inputs::InputNodes;
 use super::layout::Layout;
 use super::options::{CompileOptions, limits_of};
 use super::outputs::OutputNodes;
-use super::plan::{check, lay_out};
+use super::plan::{check, lay_out, reserve};
 use super::record::control::{Driven, watched};
 use super::record::watch::watched_submit;
 use super::registry::shut_down;
+use super::relay;
 use super::remote::draft::peers;
 use super::remote::wiring::Wiring;
 use super::rendezvous::Pairs;
@@ -54,6 +55,11 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
         let pairs = Pairs::new(&self.nodes, overlap);
         pairs.check(&self.nodes)?;
         let plan = lay_out(&self.nodes, &pairs, &host);
+        if relay::is_needed(&self.nodes, &host) {
+            let drafted = (plan, pairs, outputs);
+            return relay::client::compile(self, &host, &options, &limits, drafted);
+        }
+        reserve(&self.nodes, &host)?;
         let tokens = pairs.tokens(&plan);
         let segments = plan.segment.iter().filter(|at| **at != usize::MAX);
         limits.segments = segments.max().map_or(0, |last| last + 1);
@@ -138,7 +144,8 @@ impl<I: InputNodes, O: OutputNodes> Graph<I, O> {
     }
 }
 
-fn actors_of(nodes: &[NodeDef]) -> Vec<HeldCore> {
+/// The actors of these nodes, each once.
+pub(super) fn actors_of(nodes: &[NodeDef]) -> Vec<HeldCore> {
     let mut seen = HashSet::new();
     let mut actors = Vec::new();
     for def in nodes {

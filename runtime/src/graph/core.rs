@@ -254,7 +254,8 @@ impl Core {
         self.installed.load(Ordering::Acquire) == 0 && self.parts.are_settled()
     }
 
-    fn was_removed(&self) {
+    /// One of those that had something of it has nothing any more.
+    pub(super) fn was_removed(&self) {
         if self.installed.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.locked(|| ()); // Who submits has looked whether the graph is over (EO-2).
             self.parts.settle(self);

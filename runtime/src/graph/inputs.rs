@@ -2,6 +2,7 @@
 
 use super::build::{Node, add_input};
 use super::given::{Given, Settled, as_ref, settled};
+use super::relay::ends::{RelayedPort, Tray};
 use super::remote::edge::EdgeSender;
 use super::remote::ports::{NodeCodec, Outgoing};
 use super::results::Refused;
@@ -22,6 +23,7 @@ enum Port<T> {
         target: Arc<Shared>,
     },
     There(Box<Outgoing<T>>),
+    Relayed(Box<RelayedPort<T>>),
 }
 
 /// What the driver holds for one input: a port for each segment that reads it.
@@ -30,7 +32,7 @@ pub struct InputPorts<T>(Vec<InputPort<T>>);
 
 impl<T: GraphValue> InputPorts<T> {
     #[inline(always)]
-    fn send(&mut self, value: T, refused: &mut Refused) {
+    pub(super) fn send(&mut self, value: T, refused: &mut Refused) {
         match self.0.last_mut() {
             Some(last) => last.send(Held::new(Ok(value)), refused),
             None if std::mem::needs_drop::<T>() => refused.push(Held::new(value)),
@@ -39,13 +41,13 @@ impl<T: GraphValue> InputPorts<T> {
     }
 
     /// To all ports but the last.
-    fn send_copies(&mut self, copies: &mut Copies<T>, refused: &mut Refused) {
+    pub(super) fn send_copies(&mut self, copies: &mut Copies<T>, refused: &mut Refused) {
         for (port, copy) in self.0.iter_mut().zip(copies.0.drain(..)) {
             port.send(copy, refused);
         }
     }
 
-    fn copies(&self) -> usize {
+    pub(super) fn copies(&self) -> usize {
         self.0.len().saturating_sub(1)
     }
 }
@@ -61,12 +63,12 @@ impl<T> Default for Copies<T> {
 }
 
 impl<T: GraphValue> Copies<T> {
-    fn fill(&mut self, value: &T, count: usize) {
+    pub(super) fn fill(&mut self, value: &T, count: usize) {
         self.0.extend((0..count).map(|_| Held::new(cloned(value))));
     }
 }
 
-fn fan_out_of(copies: &[usize]) -> Option<Box<[usize]>> {
+pub(super) fn fan_out_of(copies: &[usize]) -> Option<Box<[usize]>> {
     copies.iter().any(|count| *count > 0).then(|| copies.into())
 }
 
@@ -87,6 +89,10 @@ impl<T: GraphValue> InputPort<T> {
                     refused.push(value);
                 }
             }
+            Port::Relayed(port) => {
+                port.send(value.get());
+                refused.push(value);
+            }
         }
     }
 }
@@ -99,6 +105,8 @@ pub(crate) enum Destination {
         segment: usize,
     },
     There(Box<EdgeSender>, NodeCodec),
+    /// With the other inputs of the run, to the process that drives the graph (RL-1).
+    Relayed(Tray, NodeCodec),
 }
 
 /// An opaque destination.
@@ -168,7 +176,7 @@ fn read_one<T: GraphValue>(next: &mut dyn FnMut(&mut dyn Any) -> bool) -> Option
     next(&mut slot).then_some(slot).flatten()
 }
 
-fn ports_of<T: GraphValue>(
+pub(super) fn ports_of<T: GraphValue>(
     destinations: Vec<DestinationBox>,
     depth: usize,
     add: AddPort<'_>,
@@ -186,6 +194,9 @@ fn ports_of<T: GraphValue>(
         }
         Destination::There(edge, codec) => {
             InputPort(Port::There(Box::new(Outgoing::new(*edge, codec))))
+        }
+        Destination::Relayed(tray, codec) => {
+            InputPort(Port::Relayed(Box::new(RelayedPort::new(tray, codec))))
         }
     };
     InputPorts(destinations.into_iter().map(port).collect())

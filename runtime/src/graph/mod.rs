@@ -44,6 +44,7 @@
 //! | `fetch` | `get_graph`: several results at once; readiness |
 //! | `forward` | results that go on as refs and arguments |
 //! | `remote` | what of a graph runs in other processes |
+//! | `relay` | graphs that a worker drives |
 //! | `record` | recordings of runs, and the same runs again |
 //! | `registry` | the graphs of a node, for death and shutdown |
 //! | `view` | drawings |
@@ -79,6 +80,7 @@ pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod refusals;
 pub(crate) mod registry;
+pub(crate) mod relay;
 pub(crate) mod remote;
 pub(crate) mod rendezvous;
 pub(crate) mod results;

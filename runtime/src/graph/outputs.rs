@@ -3,11 +3,14 @@
 use super::build::{Node, NodeId};
 use super::core::Core;
 use super::driver::{AnyOutput, Output};
+use super::handle::inlet::Inlet;
 use super::inputs::InputNodes;
 use super::observe::driver_watch::{OutputWatch, watched};
 use super::parcel::SubmitRun;
 use super::record::watch::Watch;
 use super::reference::GraphRef;
+use super::relay::ends::relayed;
+use super::relay::load::Load;
 use super::remote::edge::EdgeReceiver;
 use super::remote::ports::{self, NodeCodec};
 use super::schedule::ChannelKind;
@@ -27,6 +30,10 @@ pub trait Wire {
     fn slot(&mut self, output: OutputId) -> (Box<dyn Any + Send>, bool);
     /// The edge of an output whose node runs in another process.
     fn far_output(&mut self, output: OutputId) -> Option<FarOutput>;
+    /// Where the results of an output come from, if another process drives the graph.
+    fn relayed(&mut self, _output: OutputId) -> Option<RelayedOutput> {
+        None
+    }
     /// What is noted of the next output, made of such a channel, if that was asked for.
     fn output_watch(&mut self, output: OutputId, channel: ChannelKind) -> OutputWatchBox;
     /// Adds an edge out of that segment, behind the node's step.
@@ -41,6 +48,14 @@ pub trait Wire {
 #[doc(hidden)]
 pub struct FarOutput(
     pub(crate) EdgeReceiver,
+    pub(crate) NodeCodec,
+    pub(crate) Option<Watch>,
+);
+
+/// Opaque results.
+#[doc(hidden)]
+pub struct RelayedOutput(
+    pub(crate) Arc<Inlet<Load>>,
     pub(crate) NodeCodec,
     pub(crate) Option<Watch>,
 );
@@ -127,6 +142,14 @@ fn find_ref<T: GraphValue>(find: &dyn Fn(OutputId) -> Box<dyn Any>, node: &Node<
 
 fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> {
     let id = OutputId(node.id);
+    if let Some(RelayedOutput(inlet, codec, watch)) = wire.relayed(id) {
+        let arrivals = relayed(inlet, codec);
+        let arrivals = match watch {
+            Some(watch) => watch.arrivals(arrivals),
+            None => arrivals,
+        };
+        return OutputBox(Output::new(wire.core().0, arrivals));
+    }
     if let Some(FarOutput(edge, codec, watch)) = wire.far_output(id) {
         let arrivals = ports::arrivals(edge, codec);
         let arrivals = match watch {

@@ -108,6 +108,11 @@ pub(crate) fn check(nodes: &[NodeDef], outputs: &[usize], host: &Arc<HostNode>) 
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// Takes what the steps ask for (SO-1).
+pub(crate) fn reserve(nodes: &[NodeDef], host: &Arc<HostNode>) -> Result<()> {
     for (index, def) in nodes.iter().enumerate() {
         if let Action::Call { place, .. } = &def.action {
             place.reserve(|| def.label(index), host)?;

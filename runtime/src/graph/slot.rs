@@ -19,6 +19,7 @@ use super::remote::ports::{self, NodeCodec};
 use crate::error::{Fault, Outcome};
 use crate::executor::shared::Shared;
 use crate::task::failure::{discard, panicked};
+use crate::task::portable::ValueCodec;
 use maser_shm::channel::Probe;
 use maser_shm::channel::spsc::{LineReceiver, LineSender, line_channel};
 use std::any::{Any, type_name};
@@ -236,6 +237,8 @@ pub(crate) struct ValueType {
     /// An edge from another process to a slot of this one.
     pub(crate) from_elsewhere: fn(EdgeReceiver, NodeCodec, &(dyn Any + Send)) -> Box<dyn InPort>,
     pub(crate) show: ShowSlot,
+    /// How its values travel, if that is not what the functions say that make and get them.
+    pub(crate) codec: Option<&'static ValueCodec>,
 }
 
 /// Both ends of an edge between segments.
@@ -295,6 +298,7 @@ impl ValueType {
             },
             from_elsewhere: |edge, codec, to| ports::in_port(edge, codec, slot_of::<T>(to)),
             show: |slot, to| slot_of::<T>(slot).show(to),
+            codec: None,
         }
     }
 }

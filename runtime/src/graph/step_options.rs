@@ -88,7 +88,7 @@ impl Reserved {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = grant;
     }
 
-    fn take(&self) -> Option<Grant> {
+    pub(super) fn take(&self) -> Option<Grant> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

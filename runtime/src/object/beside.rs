@@ -183,3 +183,26 @@ pub(super) fn unpack(place: Place<'_>) -> Result<Buffer> {
     };
     buffer.ok_or_else(|| wrong("it names a buffer that did not come with it"))
 }
+
+/// A whole buffer as a value of its own.
+#[derive(Debug)]
+pub(crate) struct Whole(pub(crate) Buffer);
+
+impl Serialize for Whole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let part = Part::whole(self.0.clone());
+        match pack(&part).map_err(unwritten)? {
+            Some((place, _, _)) => place.serialize(serializer),
+            None => Err(serde::ser::Error::custom(
+                "a buffer can only be encoded by maser itself",
+            )),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let place = Place::deserialize(deserializer)?;
+        unpack(place).map(Self).map_err(refused)
+    }
+}

@@ -18,7 +18,7 @@
 //! | `when_done` | something to do when a value is there |
 
 pub(crate) mod array;
-mod beside;
+pub(crate) mod beside;
 pub(crate) mod buffer;
 pub(crate) mod bytes;
 pub mod codec;

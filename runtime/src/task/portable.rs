@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::meta::Function;
 use crate::error::Error;
 use crate::executor::local::Local;
+use crate::graph::relay::load;
 use crate::graph::remote::packet::{Kind, Packed};
 use crate::graph::remote::plain::IsPlain;
 use crate::node::Node;
@@ -46,6 +47,8 @@ pub struct ValueCodec {
     /// The type, if it is nothing but its bytes.
     plain: fn() -> Option<TypeId>,
     pack_plain: fn(&dyn Any, &mut Packed) -> bool,
+    /// Values are packed already, and are passed on as they are (RL-1).
+    is_load: bool,
 }
 
 /// Appends the bytes of a value of the erased type.
@@ -59,10 +62,17 @@ impl ValueCodec {
         Self::of::<T>("", IsPlain::NO)
     }
 
+    /// The codec of values that are packed already.
+    pub(crate) const LOADS: Self = Self {
+        is_load: true,
+        ..Self::unnamed::<()>()
+    };
+
     /// The codec of a parameter of type `T`; results have no name.
     pub const fn of<T: crate::Value>(name: &'static str, plain: IsPlain<T>) -> Self {
         Self {
             name,
+            is_load: false,
             pack_plain: plain.pack_any(),
             plain: match plain.get() {
                 true => || Some(TypeId::of::<T>()),
@@ -110,6 +120,9 @@ impl ValueCodec {
     /// Packs `value`, which is known not to be plain, for an edge between processes, or says what
     /// stands in the way.
     pub(crate) fn pack_encoded(&self, value: &dyn Any, packed: &mut Packed) -> Result<(), String> {
+        if self.is_load {
+            return load::pack(value, packed);
+        }
         let own = packed.owns();
         packed.fill_value(|bytes, beside| {
             let objects = std::mem::take(beside);
@@ -149,6 +162,9 @@ impl ValueCodec {
 
     /// Puts the value of a packet into `slot`, an `Option` of its type.
     pub(crate) fn unpack(&self, packed: &Packed, slot: &mut dyn Any) -> Result<(), String> {
+        if self.is_load {
+            return load::unpack(packed, slot);
+        }
         scope::read_beside(packed.objects(), || self.decode(packed.bytes(), slot))
     }
 

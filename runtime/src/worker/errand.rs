@@ -21,6 +21,7 @@ use crate::actor::core::ActorCore;
 use crate::error::{Error, Fault, Result};
 use crate::executor::letter;
 use crate::executor::local::Local;
+use crate::graph::relay;
 use crate::node::Node;
 use crate::object::reference::{Promise, Ref};
 use crate::object::{codec, scope};
@@ -48,6 +49,8 @@ pub(crate) enum Errand {
     },
     /// It needs it no more. No answer.
     GiveBack { token: u64 },
+    /// An actor that drives a graph which the sender compiles; gives its handle.
+    Relay,
     /// Ends the actor of this number, as `maser::kill` or `maser::kill_and_restart` do. No answer.
     End { number: u32, restarts: bool },
 }
@@ -283,6 +286,7 @@ pub(super) fn serve(link: &Arc<Link>, head: Head, body: &[u8], local: &Local) {
                 local.node.lendings.add(&link.peer, token, grant);
                 Answer::of(Ref::done(Ok(())))
             }),
+        Errand::Relay => Ok(Answer::of(Ref::done(Ok(relay::open(&local.node))))),
         Errand::GiveBack { token } => {
             let peer = link.peer.id;
             return local

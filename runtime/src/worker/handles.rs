@@ -20,6 +20,7 @@ use crate::executor::local::Local;
 use crate::node::Node;
 use crate::object::reference::{Promise, Ref};
 use crate::object::{codec, scope};
+use crate::task::meta::Meta;
 use serde::{Deserialize, Serialize};
 use std::any::TypeId;
 use std::ptr::NonNull;
@@ -160,6 +161,15 @@ pub(crate) fn write_actor<A: ActorType, S: serde::Serializer>(
     things: impl FnOnce(Box<dyn Thing>),
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
+    write_held(&Arc::new(HeldActor::of(actor)), things, serializer)
+}
+
+/// As [`write_actor`], of an actor whose class is not known.
+pub(crate) fn write_held<S: serde::Serializer>(
+    actor: &Arc<HeldActor>,
+    things: impl FnOnce(Box<dyn Thing>),
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     let core = actor.block();
     let number = core.node.workers.number() | OWN;
     let (home, at_home, there) = match &core.remote {
@@ -171,7 +181,7 @@ pub(crate) fn write_actor<A: ActorType, S: serde::Serializer>(
     };
     things(Box::new(Sent {
         number,
-        actor: Arc::new(HeldActor::of(actor)),
+        actor: actor.clone(),
         home,
     }));
     let wire = WireActor {
@@ -190,11 +200,7 @@ pub(crate) fn read_actor<'de, A: ActorType, D: serde::Deserializer<'de>>(
 ) -> Result<Actor<A>, D::Error> {
     use serde::de::Error as _;
     let wire = WireActor::deserialize(deserializer)?;
-    // Of a pair of processes both know the other by the same number.
-    if wire.home == Some(peer.id) {
-        let found = peer.exports().find(wire.at_home);
-        peer.exports().was_called(wire.at_home);
-        let found = found.ok_or_else(|| D::Error::custom("the actor that came home has ended"))?;
+    if let Some(found) = wire.came_home(peer).map_err(D::Error::custom)? {
         // SAFETY: AC-1, the handle found.
         let core = unsafe { found.core().as_ref() };
         if core.class != TypeId::of::<A>() {
@@ -206,22 +212,63 @@ pub(crate) fn read_actor<'de, A: ActorType, D: serde::Deserializer<'de>>(
         // SAFETY: an actor of class `A`; the handle just taken.
         return Ok(unsafe { Actor::from_core(found.core()) });
     }
-    let there = wire.there as usize;
-    if there >= peer.schedulers() {
-        return Err(D::Error::custom(
-            "the actor is on a scheduler that there is not",
-        ));
-    }
-    let node = Node::current("receiving an actor").map_err(D::Error::custom)?;
-    let core = match peer.proxy(wire.number, TypeId::of::<A>()) {
-        Some(core) => core,
-        None => {
-            let remote = Remote::received(peer.clone(), there, wire.number);
-            ActorCore::new::<A>(node, 0, None, 0, None, Some(remote))
-        }
-    };
+    let core = wire
+        .proxy(peer, A::META, TypeId::of::<A>())
+        .map_err(D::Error::custom)?;
     // SAFETY: a block of class `A` and a handle of it that is ours.
     Ok(unsafe { Actor::from_core(core) })
+}
+
+/// The class of actors of which nothing more is known here.
+struct Stranger;
+
+/// As [`read_actor`], of an actor whose class is not known.
+pub(crate) fn read_held<'de, D: serde::Deserializer<'de>>(
+    peer: &Arc<Peer>,
+    deserializer: D,
+) -> Result<Arc<HeldActor>, D::Error> {
+    use serde::de::Error as _;
+    static META: Meta = Meta::plain("actor");
+    let wire = WireActor::deserialize(deserializer)?;
+    if let Some(found) = wire.came_home(peer).map_err(D::Error::custom)? {
+        return Ok(found);
+    }
+    let core = wire
+        .proxy(peer, &META, TypeId::of::<Stranger>())
+        .map_err(D::Error::custom)?;
+    // SAFETY: a handle that is ours.
+    Ok(Arc::new(unsafe { HeldActor::from_core(core) }))
+}
+
+impl WireActor {
+    /// The actor, if it is one that `peer` has from this process.
+    fn came_home(&self, peer: &Arc<Peer>) -> Result<Option<Arc<HeldActor>>, &'static str> {
+        // Of a pair of processes both know the other by the same number.
+        if self.home != Some(peer.id) {
+            return Ok(None);
+        }
+        let found = peer.exports().find(self.at_home);
+        peer.exports().was_called(self.at_home);
+        found.map(Some).ok_or("the actor that came home has ended")
+    }
+
+    /// What stands here for an actor of `peer`'s; a handle of it goes to the caller.
+    fn proxy(
+        &self,
+        peer: &Arc<Peer>,
+        meta: &'static Meta,
+        class: TypeId,
+    ) -> Result<NonNull<ActorCore>, String> {
+        let there = self.there as usize;
+        if there >= peer.schedulers() {
+            return Err("the actor is on a scheduler that there is not".into());
+        }
+        let node = Node::current("receiving an actor").map_err(|error| error.to_string())?;
+        Ok(peer.proxy(self.number, class).unwrap_or_else(|| {
+            let remote = Remote::received(peer.clone(), there, self.number);
+            ActorCore::of_class(node, (meta, class), 0, None, 0, None, Some(remote))
+        }))
+    }
 }
 
 /// Whether `core` stands for the actor `number` of its process, of class `class`; takes a handle.

@@ -247,6 +247,12 @@ impl HeldActor {
         Self(actor.core())
     }
 
+    /// # Safety
+    /// The caller owns a handle and uses it no more.
+    pub(crate) unsafe fn from_core(core: NonNull<ActorCore>) -> Self {
+        Self(core)
+    }
+
     /// Whether it lives in this process.
     pub(crate) fn is_here(&self) -> bool {
         self.block().remote.is_none()

@@ -18,7 +18,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Calls of a door that may wait at once: none is to stand before a teardown.
-const CALLS_MAX: u32 = 1 << 24;
+pub(crate) const CALLS_MAX: u32 = 1 << 24;
 
 /// Turns of the loop that an answer waits for the results: less than asking for them costs.
 const TURNS: usize = 8;
@@ -196,7 +196,7 @@ pub(crate) enum Verdict<T> {
 }
 
 impl<T> Verdict<T> {
-    fn of(result: Result<T>) -> Self {
+    pub(crate) fn of(result: Result<T>) -> Self {
         match result {
             Ok(value) => Self::Granted(value),
             Err(error) => Self::Refused(Refusal(error)),

@@ -14,39 +14,40 @@ use crate::object::when_done::when_done;
 use maser_shm::channel::Probe;
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-#[derive(Default)]
-struct State {
+struct State<V> {
     /// Run whose result is taken next.
     next: u64,
-    came: BTreeMap<u64, Ref<Coded>>,
+    came: BTreeMap<u64, Ref<V>>,
 }
 
 /// See the module's page.
-pub(crate) struct Inlet {
+pub(crate) struct Inlet<V = Coded> {
     core: Arc<Core>,
-    state: Mutex<State>,
+    state: Mutex<State<V>>,
     /// How often something came. Written after the state (Release), read before it (Acquire).
     news: AtomicU64,
 }
 
-impl Inlet {
+impl<V: Send + Sync + 'static> Inlet<V> {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self {
             core,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                next: 0,
+                came: BTreeMap::new(),
+            }),
             news: AtomicU64::new(0),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<V>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The result of `run` is that of `given`, once it is there.
-    pub(crate) fn expect(self: &Arc<Self>, run: u64, given: Ref<Coded>, home: usize) {
+    pub(crate) fn expect(self: &Arc<Self>, run: u64, given: Ref<V>, home: usize) {
         if given.is_ready() {
             return self.arrived(run, given);
         }
@@ -58,29 +59,37 @@ impl Inlet {
         });
     }
 
-    fn arrived(&self, run: u64, given: Ref<Coded>) {
+    /// The result of `run` is there.
+    pub(crate) fn arrived(&self, run: u64, given: Ref<V>) {
         self.lock().came.insert(run, given);
         self.news.fetch_add(1, Ordering::Release);
         self.core.results_were_sent();
     }
-}
 
-/// The results as the driver's end of an output takes them.
-pub(crate) struct FarArrivals<T> {
-    inlet: Arc<Inlet>,
-    value: PhantomData<fn() -> T>,
-}
-
-impl<T> FarArrivals<T> {
-    pub(crate) fn new(inlet: Arc<Inlet>) -> Self {
-        Self {
-            inlet,
-            value: PhantomData,
-        }
+    /// How many results came.
+    pub(crate) fn count(&self) -> u64 {
+        self.news.load(Ordering::Acquire)
     }
 }
 
-impl<T: GraphValue> Arrivals<T> for FarArrivals<T> {
+/// The results as the driver's end of an output takes them, and what makes them values.
+pub(crate) struct FarArrivals<V, F> {
+    inlet: Arc<Inlet<V>>,
+    open: F,
+}
+
+impl<V, F> FarArrivals<V, F> {
+    pub(crate) fn new(inlet: Arc<Inlet<V>>, open: F) -> Self {
+        Self { inlet, open }
+    }
+}
+
+impl<T, V, F> Arrivals<T> for FarArrivals<V, F>
+where
+    T: GraphValue,
+    V: Clone + Send + Sync + 'static,
+    F: FnMut(V) -> Outcome<T> + Send,
+{
     fn idle(&self) -> Option<Probe> {
         let news = &self.inlet.news;
         let seen = news.load(Ordering::Acquire);
@@ -95,11 +104,12 @@ impl<T: GraphValue> Arrivals<T> for FarArrivals<T> {
         let given = state.came.remove(&next)?;
         state.next += 1;
         drop(state);
-        Some(Held::new(given.into_value().and_then(value_of)))
+        Some(Held::new(given.into_value().and_then(&mut self.open)))
     }
 }
 
-fn value_of<T: GraphValue>(coded: Coded) -> Outcome<T> {
+/// The value of a handle's result.
+pub(crate) fn value_of<T: GraphValue>(coded: Coded) -> Outcome<T> {
     match coded.downcast::<T>() {
         Ok(value) => Ok(Arc::unwrap_or_clone(value)),
         Err(problem) => Err(Fault::new(Error::NotPortable {

@@ -1,7 +1,7 @@
 //! Inputs and outputs of graphs whose handles can be sent to other processes.
 
 use super::coded::{Erased, ValueFns};
-use super::inlet::{FarArrivals, Inlet};
+use super::inlet::{FarArrivals, Inlet, value_of};
 use crate::error::Result;
 use crate::graph::build::Node;
 use crate::graph::core::Core;
@@ -43,7 +43,7 @@ impl FarOuts {
     fn next<T: GraphValue>(&mut self) -> OutputBox<T> {
         let inlet = Arc::new(Inlet::new(self.core.clone()));
         self.inlets.push(inlet.clone());
-        let arrivals = Box::new(FarArrivals::<T>::new(inlet));
+        let arrivals = Box::new(FarArrivals::new(inlet, value_of::<T>));
         OutputBox(Output::new(self.core.clone(), arrivals))
     }
 }

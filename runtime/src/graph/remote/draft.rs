@@ -13,6 +13,7 @@ use crate::graph::core::Core;
 use crate::graph::handle as shared;
 use crate::graph::observe::progress::Progress;
 use crate::graph::plan::Plan;
+use crate::graph::relay::load;
 use crate::graph::rendezvous::Token;
 use crate::node::Node;
 use crate::object::reference;
@@ -48,6 +49,12 @@ fn remote_of(def: &NodeDef) -> Option<&Elsewhere> {
 /// gets them.
 pub(crate) fn codec_of(nodes: &[NodeDef], index: usize) -> Option<NodeCodec> {
     let def = &nodes[index];
+    if let Some(codec) = def.value.codec {
+        return Some(NodeCodec {
+            codec,
+            function: def.meta.name,
+        });
+    }
     let made = def.meta.codec.and_then(result_codec);
     if let Some(codec) = made {
         return Some(NodeCodec {
@@ -208,28 +215,6 @@ impl Draft<'_> {
             let (from, to) = (self.place(token.from), self.place(token.to));
             self.add(Carries::Token(number), from, to);
         }
-    }
-
-    /// Workers compile graphs of their own actors alone.
-    pub(super) fn is_of_driver(&self) -> Result<()> {
-        if self.host.workers.membership().is_none() {
-            return Ok(());
-        }
-        let mut nodes = self.nodes.iter().enumerate();
-        let first = nodes.find_map(|(at, def)| Some((def.label(at), remote_of(def)?)));
-        let (node, actor) = first.map_or_else(
-            || ("graph".to_owned(), "an actor".to_owned()),
-            |(label, remote)| (label, remote.name.clone()),
-        );
-        Err(Error::Graph {
-            node,
-            problem: format!("{actor} is in another process, and this one is a worker"),
-            remedy:
-                "compile it in the driver, which has links to all processes, and send its handle here \
-                     (`CompiledGraph::into_handle`), or compile it over actors of this very worker; \
-                     ordinary calls reach every actor"
-                    .into(),
-        })
     }
 
     /// Refuses values on the edges between processes that are known to be refs or handles.
@@ -400,6 +385,7 @@ impl Draft<'_> {
             let mut encoded = Err("it is missing".to_owned());
             (def.constant)(at, &mut |value| {
                 encoded = match codec.args.get(at) {
+                    Some(_) if load::pack(value, &mut packed).is_ok() => Ok(()),
                     Some(arg) => arg.pack_constant(value, &mut packed),
                     None => Err("it has no codec".to_owned()),
                 };

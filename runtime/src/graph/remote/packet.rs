@@ -48,7 +48,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// The kind that a first word names (PK-1).
     #[inline(always)]
-    fn of(word: u64) -> Option<Self> {
+    pub(crate) fn of(word: u64) -> Option<Self> {
         match word & 0xff {
             1 => Some(Self::Value),
             2 => Some(Self::Error),
@@ -276,6 +276,23 @@ impl Packed {
         self.packet[1..].as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
     }
 
+    /// Becomes what `other` is.
+    pub(crate) fn set(&mut self, other: &Self) {
+        self.packet = other.packet;
+        self.more.clear();
+        if other.len() > INLINE_BYTES {
+            self.more.extend_from_slice(&other.more);
+        }
+        self.objects.clone_from(&other.objects);
+    }
+
+    /// What is to be an error cannot be one either.
+    #[cold]
+    pub(crate) fn set_lost(&mut self) {
+        self.objects.clear();
+        self.packet = [head(Kind::Lost, 0), 0, 0, 0, 0, 0, 0];
+    }
+
     /// Becomes an error.
     #[cold]
     pub(crate) fn set_error(&mut self, error: &Error) {
@@ -285,7 +302,7 @@ impl Packed {
             Ok(())
         });
         if filled.is_err() {
-            self.packet = [head(Kind::Lost, 0), 0, 0, 0, 0, 0, 0];
+            self.set_lost();
         }
     }
 

@@ -4,7 +4,7 @@
 //!   `Deserialize` that panics is an error of that run, and one that waits for the graph it is part of
 //!   waits for itself.
 
-use super::edge::{EdgeReceiver, EdgeSender, Origin};
+use super::edge::{EdgeReceiver, EdgeSender};
 use super::packet::Packed;
 use super::plain::IsPlain;
 use crate::error::{Error, Fault, Outcome};
@@ -85,19 +85,19 @@ impl<T: 'static> Wire<T> {
 
     /// The value that was put there.
     #[inline(always)]
-    pub(crate) fn value(&self, origin: &Origin) -> Outcome<T> {
+    pub(crate) fn value(&self, from: &str) -> Outcome<T> {
         if self.plain.inline_head() == Some(self.packed.head())
             && let Some(value) = self.plain.unpack(self.packed.bytes())
         {
             return Ok(value);
         }
-        self.decode(origin)
+        self.decode(from)
     }
 
     #[inline(never)]
-    fn decode(&self, origin: &Origin) -> Outcome<T> {
+    fn decode(&self, from: &str) -> Outcome<T> {
         if self.packed.is_error() {
-            return Err(Fault::new(self.packed.error(&origin.name)));
+            return Err(Fault::new(self.packed.error(from)));
         }
         if let Some(value) = self.plain.unpack(self.packed.bytes()) {
             return Ok(value);
@@ -184,7 +184,7 @@ impl<T: 'static> Incoming<T> {
     fn take(&mut self) -> Option<Outcome<T>> {
         let is_here = self.edge.take(self.wire.packed());
         is_here.then(|| {
-            let value = self.wire.value(self.edge.origin());
+            let value = self.wire.value(&self.edge.origin().name);
             self.wire.packed.was_read();
             value
         })

@@ -206,7 +206,6 @@ impl Wiring {
         if draft.peers.is_empty() {
             return Ok(Self::none());
         }
-        draft.is_of_driver()?;
         draft.find_edges(outputs);
         draft.find_sight();
         draft.has_no_handles()?;
