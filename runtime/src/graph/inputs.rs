@@ -105,7 +105,7 @@ pub(crate) enum Destination {
         segment: usize,
     },
     There(Box<EdgeSender>, NodeCodec),
-    /// With the other inputs of the run, to the process that drives the graph (RY-1).
+    /// With the other inputs of the run, to the process that drives the graph (GY-1).
     Relayed(Tray, NodeCodec),
 }
 

@@ -47,7 +47,7 @@ pub struct ValueCodec {
     /// The type, if it is nothing but its bytes.
     plain: fn() -> Option<TypeId>,
     pack_plain: fn(&dyn Any, &mut Packed) -> bool,
-    /// Values are packed already, and are passed on as they are (RY-1).
+    /// Values are packed already, and are passed on as they are (GY-1).
     is_load: bool,
 }
 

@@ -56,7 +56,7 @@ struct Client {
 
 #[derive(Default)]
 struct State {
-    /// Runs that were not sent yet (RY-2).
+    /// Runs that were not sent yet (GY-2).
     queue: VecDeque<(u64, Vec<Load>)>,
     /// How many were submitted.
     runs: u64,
@@ -91,7 +91,7 @@ impl Client {
         });
     }
 
-    /// RY-2. Under the core's lock.
+    /// GY-2. Under the core's lock.
     fn submit(&self, run: u64, inputs: Vec<Load>) {
         let mut state = self.lock();
         state.queue.push_back((run, inputs));
@@ -148,7 +148,7 @@ impl Client {
         self.look_whether_over();
     }
 
-    /// RY-4.
+    /// GY-4.
     fn is_over_there(&self, why: &Ref<Refusal>) {
         let error = match why.outcome_ref() {
             Ok(Refusal(error)) => error.clone(),
@@ -293,7 +293,7 @@ pub(in crate::graph) fn compile<I: InputNodes, O: OutputNodes>(
     let id = host.random.next_u64();
     let actors = actors_of(&graph.nodes);
     let core = Core::new(id, host.clone(), limits, actors, Vec::new(), Vec::new());
-    core.installed.store(1, Ordering::Relaxed); // RY-4
+    core.installed.store(1, Ordering::Relaxed); // GY-4
     let mut ends = Ends {
         nodes: &graph.nodes,
         core: core.clone(),

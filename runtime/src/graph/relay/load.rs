@@ -1,4 +1,4 @@
-//! A value of a graph as bytes, with handles of its arrays, that is passed on as it is (RY-1).
+//! A value of a graph as bytes, with handles of its arrays, that is passed on as it is (GY-1).
 
 use crate::graph::remote::packet::{Kind, Packed};
 use crate::graph::slot::ValueType;

@@ -24,14 +24,14 @@
 //! | `ends` | the worker's ends of inputs and outputs |
 //! | `client` | the worker's graph |
 //!
-//! - RY-1 the relay knows no types: values are packed by the worker and by the steps, by the codecs of the
+//! - GY-1 the relay knows no types: values are packed by the worker and by the steps, by the codecs of the
 //!   functions that make and get them, and everything between passes the bytes on, with handles of the
 //!   arrays beside them. Steps in the relay's process run as they do in a worker.
-//! - RY-2 runs reach the relay in the order of their numbers: they are queued under the core's lock and
+//! - GY-2 runs reach the relay in the order of their numbers: they are queued under the core's lock and
 //!   sent by the worker's one scheduler.
-//! - RY-3 the relay's graph is never full: it has as many places as the worker's, and a run has left it
+//! - GY-3 the relay's graph is never full: it has as many places as the worker's, and a run has left it
 //!   before its results can reach the worker. So limits are the worker's alone.
-//! - RY-4 the graph is over in the worker when the relay says why, and all results that the relay gave
+//! - GY-4 the graph is over in the worker when the relay says why, and all results that the relay gave
 //!   before have come. It is removed when the relay has removed it. The relay's graph goes with the
 //!   relay, whose one handle goes with the worker's graph, or with the worker.
 

@@ -25,7 +25,7 @@ struct Driven {
     _ending: Arc<Ending>,
 }
 
-/// Tells the worker why the graph is over (RY-4).
+/// Tells the worker why the graph is over (GY-4).
 struct Ending {
     core: Weak<Core>,
     promise: Mutex<Option<Promise<Refusal>>>,
@@ -47,7 +47,7 @@ impl Listener for Ending {
 /// See the module's page.
 pub(crate) struct Relay {
     driven: OnceLock<Driven>,
-    /// The run that comes next (RY-2).
+    /// The run that comes next (GY-2).
     next: Cell<u64>,
 }
 
@@ -148,7 +148,7 @@ impl Relay {
                 "run {run} with {got} inputs came, and {next} with {wanted} was to come"
             )));
         }
-        driven.graph.try_execute_given(Ok(inputs)) // RY-3
+        driven.graph.try_execute_given(Ok(inputs)) // GY-3
     }
 }
 
