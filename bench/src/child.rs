@@ -22,9 +22,6 @@ use crate::rows::{first_process_result, first_result};
 /// The variable that carries the order.
 pub(crate) const VARIABLE: &str = "MASERBENCH_ROW";
 
-/// Seconds a process gets on top of its row's budget (CD-3).
-const GRACE_S: f64 = 20.0;
-
 /// Whether this program can be started again (CD-1).
 static OFFERED: AtomicBool = AtomicBool::new(false);
 
@@ -119,7 +116,7 @@ fn order_one<T: for<'de> Deserialize<'de>>(
             .spawn()
     });
     let mut child = spawned.map_err(started)?;
-    let in_time = ends_in_time(&child, context.effort.budget_ns / 1e9 + GRACE_S);
+    let in_time = ends_in_time(&child, context.effort.budget_ns / 1e9 + row.grace_s);
     if !in_time.map_err(started)? {
         // A process that ended meanwhile cannot be killed, which is as good.
         let _ = child.kill();

@@ -30,6 +30,7 @@ mod scribbler;
 mod shared_graphs;
 mod streams;
 mod tasks;
+mod warm_memory;
 mod worker_drivers;
 
 use maser::{Config, Maser};

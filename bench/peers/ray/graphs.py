@@ -2,10 +2,12 @@
 
 The same channels, actors, graphs and payloads, with n at least 2 where that script takes half the cores,
 and with 8 actors on any machine where it refuses to run. A figure is a mean over a few seconds, as that
-script's is; it neither sleeps ten seconds before each row nor repeats it.
+script's is; it neither sleeps ten seconds before each row nor repeats it. The actors of a row are killed
+after it, which that script leaves to the end: otherwise the last rows run beside sixty processes.
 """
 
 import asyncio
+import gc
 import os
 import time
 
@@ -80,9 +82,28 @@ def rows(ray):
         places = [(reader, get_actor_node_id(reader)) for reader in readers]
         return channels.Channel(None, places, 1000)
 
+    made = []
+
+    def start(actor_class, count):
+        """Actors that end with their row."""
+        made.extend(actor_class.remote() for _ in range(count))
+        return made[-count:]
+
+    def ending_all(measure):
+        """`measure`, whose actors are gone when the next row begins."""
+
+        def once():
+            try:
+                return measure()
+            finally:
+                while made:
+                    ray.kill(made.pop())
+                gc.collect()
+
+        return once
+
     def put_get_here():
-        driver = CompiledDAG.DAGDriverProxyActor.remote()
-        end = channel_to([driver])
+        end = channel_to(start(CompiledDAG.DAGDriverProxyActor, 1))
 
         def once():
             end.write(b"0")
@@ -93,7 +114,7 @@ def rows(ray):
     def put_there(groups):
         """Writes one channel for each group of readers, which are numbers of processes."""
         count = 1 + max(reader for group in groups for reader in group)
-        readers = [Reader.remote() for _ in range(count)]
+        readers = start(Reader, count)
         ray.get([reader.ready.remote() for reader in readers])
         ends = [channel_to([readers[at] for at in group]) for group in groups]
         for at, reader in enumerate(readers):
@@ -103,31 +124,28 @@ def rows(ray):
             for end in ends:
                 end.write(b"0")
 
-        found = mean_ns(once)
-        for reader in readers:
-            ray.kill(reader)
-        return found
+        return mean_ns(once)
 
     def chain(count):
         with InputNode() as value:
             graph = value
-            for actor in [DagActor.remote() for _ in range(count)]:
+            for actor in start(DagActor, count):
                 graph = actor.echo.bind(graph)
         return graph
 
     def scatter(count):
         with InputNode() as value:
-            actors = [DagActor.remote() for _ in range(count)]
+            actors = start(DagActor, count)
             return MultiOutputNode([actor.echo.bind(value) for actor in actors])
 
     def one_each():
         with InputNode() as value:
-            actors = [DagActor.remote() for _ in range(ARGS)]
+            actors = start(DagActor, ARGS)
             return MultiOutputNode([actor.echo.bind(value[at]) for at, actor in enumerate(actors)])
 
     def all_to_one():
         with InputNode() as value:
-            return DagActor.remote().echo_multiple.bind(*[value[at] for at in range(ARGS)])
+            return start(DagActor, 1)[0].echo_multiple.bind(*[value[at] for at in range(ARGS)])
 
     def execute(graph, args=1, payload_bytes=1, compiled=False):
         """A graph is torn down after its row: an idle one of Ray keeps its cores busy."""
@@ -186,4 +204,4 @@ def rows(ray):
         row = f"multiple args with {name} payloads DAG calls, n={ARGS} actors"
         found[row] = lambda b=payload_bytes: execute(one_each(), ARGS, b)
         found[f"compiled {row}"] = lambda b=payload_bytes: execute(one_each(), ARGS, b, True)
-    return {TAG + name: measure for name, measure in found.items()}
+    return {TAG + name: ending_all(measure) for name, measure in found.items()}

@@ -100,6 +100,12 @@ knobs! {
     STORE_BYTES: "store_bytes" "MASER_STORE_BYTES" ["bytes"]
         "30 % of memory", "1MiB to the memory of machine or cgroup",
         "most bytes of the object store, of all processes of the node together; taken when they are needed";
+    STORE_WARM_BYTES: "store_warm_bytes" "MASER_STORE_WARM_BYTES" ["bytes"]
+        "1GiB, at most half of store_bytes", "0 to the memory of machine or cgroup",
+        "most bytes of the object store that each scheduler keeps although nothing lies in them";
+    STORE_WARM_TIME: "store_warm_time" "MASER_STORE_WARM_TIME" ["seconds"]
+        "10", "0 to 1000000000, fractions allowed, or -1 for ever",
+        "how long such memory stays that nothing is made in; at most twice as long";
     HUGE_PAGES: "huge_pages" "MASER_HUGE_PAGES" [""]
         "auto", "auto, require or off; true (with huge_page_dir) and false as in older programs",
         "whether the object store takes pages from the reserved pools";

@@ -62,6 +62,8 @@ pub struct Config {
     id_seed: Option<u64>,
     name_stack_overflows: Option<bool>,
     store_bytes: Option<usize>,
+    store_warm_bytes: Option<usize>,
+    store_warm_time: Option<Timeout>,
     huge_pages: Option<HugePagesWanted>,
     huge_page_dir: Option<PathBuf>,
     spill_directory: Option<PathBuf>,
@@ -294,6 +296,28 @@ impl Config {
     /// The same knob as [`store_bytes`](Config::store_bytes), under its older name.
     pub fn object_store_memory(self, bytes: usize) -> Self {
         self.store_bytes(bytes)
+    }
+
+    /// Most bytes of the object store that each scheduler keeps although nothing lies in them, so that
+    /// the next array finds pages that are there: memory the system has to find anew costs more than
+    /// writing it. One extent stays in any case. A node that is short of memory takes all of them back.
+    ///
+    /// 0 to the memory of the machine or cgroup; default 1 GiB, at most half of
+    /// [`store_bytes`](Config::store_bytes); `MASER_STORE_WARM_BYTES`, which also takes `512MiB`, `4GiB`.
+    pub fn store_warm_bytes(mut self, bytes: usize) -> Self {
+        self.store_warm_bytes = Some(bytes);
+        self
+    }
+
+    /// How long memory of the object store stays in which nothing lies and nothing is made, at most
+    /// twice as long; then the system has it back, the last byte of it. A program that makes large
+    /// arrays in bursts wants more than the time between two of them.
+    ///
+    /// 0 to 1,000,000,000 s or for ever; default 10 s; `MASER_STORE_WARM_TIME` (seconds, fractions
+    /// allowed, -1 for ever).
+    pub fn store_warm_time(mut self, time: impl Into<Timeout>) -> Self {
+        self.store_warm_time = Some(time.into());
+        self
     }
 
     /// Whether the object store takes pages from the reserved pools: see [`HugePages`]. A `bool` is

@@ -21,6 +21,9 @@ const USUAL_MAX_MAP_COUNT: usize = 65_530;
 /// Where the machine does not tell.
 const USUAL_MEMORY_BYTES: u64 = 4 << 30;
 
+/// Of each scheduler: what a program uses that sends large arrays around.
+const USUAL_WARM_BYTES: usize = 1 << 30;
+
 /// Less is no store.
 const LEAST_STORE_BYTES: usize = 1 << 20;
 
@@ -280,7 +283,7 @@ impl Config {
     ) -> Result<Settings, ConfigError> {
         let from = Chooser { env };
         let seconds = |seconds| Timeout::After(Duration::from_secs(seconds));
-        let graph_timeout = |knob, builder, default| {
+        let waiting_time = |knob, builder, default| {
             let chosen = from.choose(knob, builder, parse::timeout, timeout)?;
             Ok(chosen.unwrap_or(seconds(default)))
         };
@@ -331,6 +334,15 @@ impl Config {
                 .ok_or_else(|| Flaw::outside("at most 60 s"))
         })?;
 
+        let store_bytes = from
+            .choose(
+                &knob::STORE_BYTES,
+                self.store_bytes,
+                parse::bytes,
+                |bytes| machine.check_bytes(LEAST_STORE_BYTES, bytes),
+            )?
+            .unwrap_or_else(|| machine.store_bytes());
+
         Ok(Settings {
             num_cpus,
             num_gpus: from
@@ -349,13 +361,13 @@ impl Config {
             max_blocked_tasks,
             pin: switch(&knob::PIN, self.pin, true)?,
             spin,
-            graph_submit_timeout: graph_timeout(
+            graph_submit_timeout: waiting_time(
                 &knob::GRAPH_SUBMIT_TIMEOUT,
                 self.graph_submit_timeout,
                 10,
             )?,
-            graph_get_timeout: graph_timeout(&knob::GRAPH_GET_TIMEOUT, self.graph_get_timeout, 10)?,
-            graph_teardown_timeout: graph_timeout(
+            graph_get_timeout: waiting_time(&knob::GRAPH_GET_TIMEOUT, self.graph_get_timeout, 10)?,
+            graph_teardown_timeout: waiting_time(
                 &knob::GRAPH_TEARDOWN_TIMEOUT,
                 self.graph_teardown_timeout,
                 30,
@@ -405,14 +417,16 @@ impl Config {
                 self.name_stack_overflows,
                 true,
             )?,
-            store_bytes: from
+            store_bytes,
+            store_warm_bytes: from
                 .choose(
-                    &knob::STORE_BYTES,
-                    self.store_bytes,
+                    &knob::STORE_WARM_BYTES,
+                    self.store_warm_bytes,
                     parse::bytes,
-                    |bytes| machine.check_bytes(LEAST_STORE_BYTES, bytes),
+                    |bytes| machine.check_bytes(0, bytes),
                 )?
-                .unwrap_or_else(|| machine.store_bytes()),
+                .unwrap_or_else(|| USUAL_WARM_BYTES.min(store_bytes / 2)),
+            store_warm_time: waiting_time(&knob::STORE_WARM_TIME, self.store_warm_time, 10)?,
             huge_pages: from
                 .choose(
                     &knob::HUGE_PAGES,

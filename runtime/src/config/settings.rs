@@ -164,6 +164,10 @@ pub struct Settings {
     pub name_stack_overflows: bool,
     /// Most bytes of the object store.
     pub store_bytes: usize,
+    /// Most bytes of it that a scheduler keeps although nothing lies in them.
+    pub store_warm_bytes: usize,
+    /// How long it keeps them.
+    pub store_warm_time: Timeout,
     /// Whether the object store takes pages from the reserved pools.
     pub huge_pages: HugePages,
     /// The directory of huge pages that it takes them from.

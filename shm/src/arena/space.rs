@@ -49,6 +49,8 @@ struct Class {
 #[derive(Debug)]
 pub struct Space {
     regions: Vec<Option<Runs>>,
+    /// Of each region: nothing was taken there since `rest` found it empty.
+    rested: Vec<bool>,
     vacant_regions: Vec<u32>,
     slabs: Vec<Slab>,
     vacant_slabs: Vec<u32>,
@@ -72,6 +74,7 @@ impl Space {
     pub fn new() -> Self {
         Self {
             regions: Vec::new(),
+            rested: Vec::new(),
             vacant_regions: Vec::new(),
             slabs: Vec::new(),
             vacant_slabs: Vec::new(),
@@ -99,21 +102,44 @@ impl Space {
         self.empty_granules += u64::from(granules);
         if let Some(region) = self.vacant_regions.pop() {
             self.regions[region as usize] = runs;
+            self.rested[region as usize] = false;
             return region;
         }
         self.regions.push(runs);
+        self.rested.push(false);
         self.regions.len() as u32 - 1
     }
 
     /// Removes a region in which nothing is taken (SPC-3): the number of one. The one that was
     /// emptied last goes last.
     pub fn remove_empty_region(&mut self) -> Option<u32> {
+        self.remove(|_| true)
+    }
+
+    /// As [`remove_empty_region`](Self::remove_empty_region), of those that [`rest`](Self::rest) found
+    /// empty and in which nothing was taken since.
+    pub fn remove_rested_region(&mut self) -> Option<u32> {
+        let rested = std::mem::take(&mut self.rested);
+        let removed = self.remove(|region| rested[region as usize]);
+        self.rested = rested;
+        removed
+    }
+
+    /// Notes which regions are empty now; whether there is one.
+    pub fn rest(&mut self) -> bool {
+        for (rested, runs) in self.rested.iter_mut().zip(&self.regions) {
+            *rested = runs.as_ref().is_some_and(Runs::is_empty);
+        }
+        self.empty > 0
+    }
+
+    fn remove(&mut self, may_go: impl Fn(u32) -> bool) -> Option<u32> {
         if self.empty == 0 {
             return None;
         }
         let is_empty = |region: u32| {
             let runs = self.regions.get(region as usize)?.as_ref()?;
-            runs.is_empty().then_some(region)
+            (runs.is_empty() && may_go(region)).then_some(region)
         };
         let last = self.emptied_last;
         let regions = 0..self.regions.len() as u32;
@@ -217,6 +243,7 @@ impl Space {
                 }
                 if let Some(granule) = runs.take(count) {
                     if empty {
+                        self.rested[region] = false;
                         self.empty -= 1;
                         self.empty_granules -= u64::from(runs.granules());
                     }

@@ -13,6 +13,10 @@
 //!   while somebody waits for memory (`pressed`). They then go under the lock.
 //! - AR-4 an arena keeps extents in which nothing lies, up to `warm_bytes` and one in any case; none
 //!   when it is closed or `pressed`.
+//! - AR-5 the first free after a look of the attendant (PO-3) that leaves an extent or the arena empty
+//!   asks for the next looks, and so does the first free by another thread. A look removes the
+//!   extents in which nothing was made since the last one. (A free over the list that is under way
+//!   during both looks that follow stays on the list until something else happens in the arena.)
 #![allow(
     unsafe_code,
     reason = "books behind a lock; records through raw pointers"
@@ -31,6 +35,7 @@ use super::record::Record;
 use super::shared::Shared;
 use crate::arena::remote::{Drain, RemoteFrees};
 use crate::arena::space::Space;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::cell::UnsafeCell;
 use crate::sync::owner_lock::{OwnerLock, thread_number};
 
@@ -108,6 +113,8 @@ pub(super) struct Books {
     /// Number of the thread whose frees need no list; 0 is none.
     owner: u64,
     remote: RemoteFrees,
+    /// Looks were asked for by a free that goes over the list (AR-5). A hint: Relaxed.
+    awaited: AtomicBool,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -127,6 +134,9 @@ struct Pages {
     pressed: bool,
     /// Something was freed since that was last told.
     freed: bool,
+    /// Looks were asked for by a free under the lock, or are to be (AR-5).
+    watched: bool,
+    watch: bool,
     keep: Option<Arc<Books>>,
     retired: Vec<Arc<Ground>>,
 }
@@ -138,6 +148,7 @@ struct After {
     retired: Vec<Arc<Ground>>,
     shared: Option<Arc<Shared>>,
     freed: bool,
+    watch: bool,
     last: Option<Arc<Books>>,
 }
 
@@ -148,6 +159,9 @@ impl After {
             shared.grounds.retire(ground);
         }
         drop(self.last);
+        if self.watch {
+            shared.grounds.attendant.freed();
+        }
         if self.freed {
             shared.freed();
         }
@@ -170,6 +184,8 @@ impl Books {
             closed: false,
             pressed: false,
             freed: false,
+            watched: false,
+            watch: false,
             keep: None,
             retired: Vec::new(),
         };
@@ -178,6 +194,7 @@ impl Books {
             pages: UnsafeCell::new(pages),
             owner,
             remote: RemoteFrees::new(),
+            awaited: AtomicBool::new(false),
             shared: Arc::clone(shared),
         });
         shared.enlist(&books);
@@ -227,10 +244,17 @@ impl Books {
         // SAFETY: AR-2, the object's free is not done.
         let books = unsafe { this.as_ref() };
         if books.owner != thread_number() {
+            let asks = !books.awaited.load(Ordering::Relaxed);
+            let shared = (asks && !books.awaited.swap(true, Ordering::Relaxed))
+                .then(|| Arc::clone(&books.shared));
             // SAFETY: the caller's promise; the link is the record's first field.
             let pushed = unsafe { books.remote.push(record.cast()) };
             if pushed.is_ok() {
-                return; // AR-2: the owner may have freed all by now.
+                // AR-2: the owner may have freed all by now.
+                if let Some(shared) = shared {
+                    shared.grounds.attendant.freed(); // AR-5
+                }
+                return;
             }
         }
         books.locked(|pages| pages.free(record)); // AR-3
@@ -256,6 +280,20 @@ impl Books {
             pages.space.trim();
             pages.retire(true);
         });
+    }
+
+    /// A look (AR-5): whether something lies empty still.
+    pub(super) fn cool(&self) -> bool {
+        self.awaited.store(false, Ordering::Relaxed);
+        self.locked(|pages| {
+            pages.watched = false;
+            pages.drain(self.remote.drain());
+            pages.space.trim();
+            while let Some(region) = pages.space.remove_rested_region() {
+                pages.give_up(region);
+            }
+            pages.space.rest()
+        })
     }
 
     /// Has every free reported at once (AR-3), or no more.
@@ -311,27 +349,34 @@ impl Pages {
         self.space.free(place);
         self.payload_bytes -= bytes;
         self.freed = true;
-        if self.space.empty_regions() > 0 {
+        if self.space.empty_regions() > 0 || self.space.live() == 0 {
             self.retire(self.closed || self.pressed); // AR-4
+            self.watch |= !self.watched; // AR-5
+            self.watched = true;
         }
     }
 
     /// Removes empty extents, all of them or those that are too many (AR-4).
     fn retire(&mut self, all: bool) {
-        let too_many = |space: &Space| {
-            all || space.empty_regions() > 1 && space.empty_bytes() > self.warm_bytes
-        };
+        let warm_bytes = self.warm_bytes;
+        let too_many =
+            |space: &Space| all || space.empty_regions() > 1 && space.empty_bytes() > warm_bytes;
         while too_many(&self.space) {
             let Some(region) = self.space.remove_empty_region() else {
                 return;
             };
-            self.retired.extend(self.grounds[region as usize].take());
+            self.give_up(region);
         }
+    }
+
+    /// The extent of a region that was removed.
+    fn give_up(&mut self, region: u32) {
+        self.retired.extend(self.grounds[region as usize].take());
     }
 
     #[inline(always)]
     fn after(&mut self, books: &Books) -> Option<After> {
-        if self.retired.is_empty() && !self.pressed && !self.closed {
+        if self.retired.is_empty() && !self.pressed && !self.closed && !self.watch {
             return None;
         }
         Some(self.leave(books))
@@ -348,6 +393,7 @@ impl Pages {
             retired: mem::take(&mut self.retired),
             shared: Some(Arc::clone(&books.shared)),
             freed: mem::take(&mut self.freed) && self.pressed,
+            watch: mem::take(&mut self.watch),
             last: if over { self.keep.take() } else { None },
         }
     }

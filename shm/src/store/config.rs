@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::budget::Budget;
 use super::events::StoreEvents;
@@ -43,6 +44,9 @@ pub struct StoreConfig {
     /// finds pages that are there. `Store::trim` gives them back, and so does a store that is short
     /// of memory.
     pub warm_bytes: usize,
+    /// How long such extents stay that nothing is made in; at most twice as long. A thread of the
+    /// store's own gives them back then. `None` is for ever.
+    pub warm_time: Option<Duration>,
     /// Whether a thread of its own faults pages in before they are used.
     pub populate: bool,
     /// What extents are taken from, if other stores take from it as well; `store_bytes` holds beside
@@ -69,6 +73,7 @@ impl StoreConfig {
             extent_bytes_first: 2 << 20,
             extent_bytes_max: 64 << 20,
             warm_bytes: (1 << 30).min(store_bytes / 2),
+            warm_time: None,
             populate: true,
             budget: None,
             events: None,

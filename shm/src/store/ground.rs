@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::attendant::Attendant;
 use super::config::{HugePages, StoreConfig};
 use super::error::StoreError;
 use super::extent::{Extent, ExtentError};
-use super::populate::Populator;
 use crate::arena::classes::{self, GRANULE_BYTES};
 use crate::os::shared_memory::PageKind;
 
@@ -40,12 +40,12 @@ struct State {
 pub(super) struct Grounds {
     config: StoreConfig,
     state: Mutex<State>,
-    populator: Option<Populator>,
+    pub(super) attendant: Attendant,
 }
 
 impl Grounds {
     pub(super) fn new(config: StoreConfig) -> Self {
-        let populator = config.populate.then(Populator::new);
+        let attendant = Attendant::new(config.warm_time);
         let state = State {
             extent_bytes_next: config.extent_bytes_first,
             ..State::default()
@@ -53,7 +53,7 @@ impl Grounds {
         Self {
             config,
             state: Mutex::new(state),
-            populator,
+            attendant,
         }
     }
 
@@ -99,9 +99,7 @@ impl Grounds {
 
     /// Waits until all pages of the extents that are there have been faulted in.
     pub(super) fn settle(&self) {
-        if let Some(populator) = &self.populator {
-            populator.settle();
-        }
+        self.attendant.settle();
     }
 
     /// Makes an extent with room for such a payload; `None` if the budget has no room for one.
@@ -143,8 +141,8 @@ impl Grounds {
             let extent = &ground.extent;
             events.extent_made(ground.id, extent.file(), extent.bytes() as u64); // GRD-2
         }
-        if let Some(populator) = &self.populator {
-            populator.add(&ground);
+        if self.config.populate {
+            self.attendant.add(&ground);
         }
         Some(ground)
     }

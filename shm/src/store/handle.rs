@@ -76,6 +76,7 @@ impl Store {
         check(&config)?;
         crate::os::membarrier::register();
         let shared = Arc::new(Shared::new(config));
+        shared.grounds.attendant.belongs_to(&shared);
         let common = Books::open(&shared, 0);
         shared.set_common(&common);
         Ok(Self(Arc::new(Handles { shared, common })))
@@ -237,6 +238,12 @@ impl Store {
     /// Gives the system back all extents in which nothing lies.
     pub fn trim(&self) {
         self.0.shared.trim();
+    }
+
+    /// Gives the system back the extents that nothing was in since the last call. Whether there are
+    /// others that the next call may give back.
+    pub fn cool(&self) -> bool {
+        self.0.shared.cool()
     }
 
     /// Waits until the pages of all extents are faulted in.

@@ -20,6 +20,8 @@
 #[cfg(not(loom))]
 pub mod arena;
 #[cfg(not(loom))]
+mod attendant;
+#[cfg(not(loom))]
 pub mod budget;
 #[cfg(not(loom))]
 pub mod config;
@@ -46,8 +48,6 @@ mod keys;
 pub mod object;
 #[cfg(not(loom))]
 pub mod peer;
-#[cfg(not(loom))]
-mod populate;
 #[cfg(not(loom))]
 mod record;
 #[cfg(not(loom))]

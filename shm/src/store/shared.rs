@@ -85,6 +85,12 @@ impl Shared {
         }
     }
 
+    /// Gives back what nothing lay in since the last call; whether there is more that is empty.
+    pub(super) fn cool(&self) -> bool {
+        let arenas = self.arenas().into_iter();
+        arenas.fold(false, |is_warm, books| books.cool() | is_warm)
+    }
+
     /// Makes room for an object and the object in it.
     #[cold]
     pub(super) fn create(

@@ -5,6 +5,8 @@
 //!   (`is_foreign`) and says so with its answer, which is checked in every run. Arrays of up to
 //!   `SMALL_BYTES` travel beside the message instead.
 
+use std::time::Duration;
+
 use maser::{Bytes, Graph, GraphRef, Isolation, Node, store_usage};
 
 use crate::floors::PayloadProcess;
@@ -17,6 +19,10 @@ use crate::rows::process::beside;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
+/// Of the first extent of a store, in which the small values lie.
+const EXTENT_BYTES: usize = 2 * MIB;
+/// Seconds that the store gets to give back what lies empty: three times its `store_warm_time`.
+const COLD_LIMIT_S: u32 = 30;
 /// Arrays of so many bytes and fewer go with the message (PY-1).
 const SMALL_BYTES: usize = KIB;
 
@@ -187,8 +193,18 @@ fn growth(context: &Context, row: &Row) -> Result<Offer<RowResult>, BenchError> 
     check("the last values", true, pass(KIB).map_err(failed)?)?;
     let after = held().map_err(failed)?;
     let grown = resident(std::process::id())? - resident_before;
+    let cooled_s = if context.effort.quick {
+        None
+    } else {
+        await_cold().map_err(failed)?
+    };
+    let left = resident(std::process::id())? - resident_before;
+    let later = match cooled_s {
+        Some(seconds) => format!(", {seconds:.1} s later {:+.3} MiB", left / MIB as f64),
+        None => String::new(),
+    };
     let note = format!(
-        "after values of up to {} MiB: store {:+.3} MiB, resident {:+.3} MiB{}",
+        "after values of up to {} MiB: store {:+.3} MiB, resident {:+.3} MiB{later}{}",
         reached / MIB,
         (after - before) / MIB as f64,
         grown / MIB as f64,
@@ -201,6 +217,18 @@ fn growth(context: &Context, row: &Row) -> Result<Offer<RowResult>, BenchError> 
         note: Some(note),
         ..result
     }))
+}
+
+/// Waits until the store has given back what nothing lies in, but for what the last small value is in; how long that took, s, if it did.
+fn await_cold() -> maser::Result<Option<f64>> {
+    let pause = Duration::from_millis(100);
+    for waited in 0..COLD_LIMIT_S * 10 {
+        if store_usage()?.extent_bytes <= EXTENT_BYTES {
+            return Ok(Some(f64::from(waited) * pause.as_secs_f64()));
+        }
+        std::thread::sleep(pause);
+    }
+    Ok(None)
 }
 
 /// Rows of large values.
@@ -223,5 +251,6 @@ pub const ROWS: &[Row] = &[
         growth,
     )
     .on_cores(2)
+    .takes(120.0)
     .on_request(),
 ];

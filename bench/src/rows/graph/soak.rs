@@ -18,6 +18,8 @@ use crate::harness::{BenchError, Context, Offer, Process, Row, RowResult, Unit, 
 const RUNS: (u64, u64, u64) = (10_000_000, 1_000_000, 3_000);
 /// One of so many runs is warm-up.
 const WARM: u64 = 20;
+/// Seconds for all of them, on a machine that others use too.
+const LIMIT_S: f64 = 600.0;
 /// Turns in which the graphs are run.
 const TURNS: u64 = 10;
 /// Bytes by which memory may grow (GK-1).
@@ -219,6 +221,7 @@ pub const ROWS: &[Row] = &[
         },
     )
     .on_cores(2)
+    .takes(LIMIT_S)
     .on_request(),
     Row::whole(
         "graph/soak/process",
@@ -235,5 +238,6 @@ pub const ROWS: &[Row] = &[
         },
     )
     .on_cores(2)
+    .takes(LIMIT_S)
     .on_request(),
 ];

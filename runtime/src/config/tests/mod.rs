@@ -68,6 +68,8 @@ fn defaults_are_what_the_documents_say() {
         id_seed: None,
         name_stack_overflows: true,
         store_bytes: 3 << 30,
+        store_warm_bytes: 1 << 30,
+        store_warm_time: Timeout::After(Duration::from_secs(10)),
         huge_pages: HugePages::Auto,
         huge_page_dir: None,
         spill_directory: None,
@@ -105,6 +107,8 @@ fn every_variable_sets_its_field() {
         ("MASER_ID_SEED", "0xff"),
         ("MASER_NAME_STACK_OVERFLOWS", "0"),
         ("MASER_STORE_BYTES", "2GiB"),
+        ("MASER_STORE_WARM_BYTES", "0"),
+        ("MASER_STORE_WARM_TIME", "-1"),
         ("MASER_HUGE_PAGES", "Require"),
         ("MASER_HUGE_PAGE_DIR", "/mnt/huge"),
         ("MASER_REDIRECT_OUTPUT", "true"),
@@ -137,6 +141,8 @@ fn every_variable_sets_its_field() {
         id_seed: Some(255),
         name_stack_overflows: false,
         store_bytes: 2 << 30,
+        store_warm_bytes: 0,
+        store_warm_time: Timeout::Never,
         huge_pages: HugePages::Require,
         huge_page_dir: Some("/mnt/huge".into()),
         spill_directory: Some("/scratch".into()),
@@ -179,6 +185,8 @@ fn the_builder_wins_over_the_environment() {
         .id_seed(6)
         .name_stack_overflows(false)
         .object_store_memory(1 << 20)
+        .store_warm_bytes(7 << 20)
+        .store_warm_time(Duration::from_millis(1))
         .huge_pages(true)
         .plasma_directory("/h")
         .spill_directory("/s")
@@ -214,6 +222,9 @@ fn the_builder_wins_over_the_environment() {
         (settings.store_bytes, settings.huge_pages),
         (1 << 20, HugePages::Require)
     );
+    assert_eq!(settings.store_warm_bytes, 7 << 20);
+    let warm_time = Timeout::After(Duration::from_millis(1));
+    assert_eq!(settings.store_warm_time, warm_time);
     assert_eq!(settings.huge_page_dir, Some("/h".into()));
     assert_eq!(settings.spill_directory, Some("/s".into()));
     assert!(settings.redirect_output);

@@ -313,6 +313,8 @@ impl Bulk {
             HugePages::Off => store::HugePages::Off,
         };
         config.huge_page_dir.clone_from(&settings.huge_page_dir);
+        config.warm_bytes = settings.store_warm_bytes;
+        config.warm_time = settings.store_warm_time.limit();
         config.owner = self.own();
         config.budget = Some(self.budget.clone());
         config.events = Some(Arc::new(Announcer(Arc::downgrade(self))));
