@@ -153,6 +153,9 @@ fn a_store_may_end_while_it_has_something_to_give_back() {
         drop(store.create(3 * MIB).unwrap());
         drop(store);
         assert_eq!(ends.recv(), Ok(0));
-        assert!(ends.recv().is_err(), "the store is gone, and its thread with it");
+        assert!(
+            ends.recv().is_err(),
+            "the store is gone, and its thread with it"
+        );
     }
 }

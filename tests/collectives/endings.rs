@@ -1,13 +1,9 @@
 //! Who does not come: limits, cancelled calls, deaths, destroyed groups.
 
-use crate::ranks::{Rank, actors, all, assert_usable, group, refused, row};
+use crate::ranks::{LONG, Rank, SHORT, actors, all, assert_usable, group, missing, refused, row};
 use maser::collective::{CollectiveError, ReduceOp};
 use maser::{Actor, Error};
 use maser_tests::{quiet, with_runtime};
-use std::time::Duration;
-
-const SHORT: Duration = Duration::from_millis(20);
-const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_limit_names_who_has_not_come_and_since_when() {
@@ -98,15 +94,6 @@ fn a_cancelled_call_is_taken_back() {
         }
         assert_usable(&actors);
     });
-}
-
-/// Who has not come, as a rank is told that has a limit.
-fn missing(actor: &Actor<Rank>) -> Vec<usize> {
-    let sum = actor.allreduce().remote(row([1_u8]), ReduceOp::Sum);
-    let CollectiveError::Timeout { missing, .. } = refused(sum.get()) else {
-        panic!("no timeout");
-    };
-    missing.iter().map(|one| one.who.rank).collect()
 }
 
 #[track_caller]

@@ -1,13 +1,11 @@
 //! Members in several processes.
 
-use crate::ranks::{Rank, all, assert_usable, group, processes, refused, row};
+use crate::ranks::{
+    LONG, Rank, SHORT, all, assert_usable, group, missing, processes, refused, row,
+};
 use maser::collective::{self, CollectiveError, Member, ReduceOp};
 use maser::{Actor, Isolation};
 use maser_tests::{quiet, with_runtime};
-use std::time::Duration;
-
-const SHORT: Duration = Duration::from_millis(20);
-const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
 fn members_in_any_mix_of_threads_and_processes_come_to_the_same() {
@@ -196,15 +194,6 @@ fn a_cancelled_call_in_another_process_is_taken_back() {
         actors[0].limit().remote(LONG).get().unwrap();
         assert_usable(&actors);
     });
-}
-
-/// Who has not come, as a rank is told that has a limit.
-fn missing(actor: &Actor<Rank>) -> Vec<usize> {
-    let sum = actor.allreduce().remote(row([1_u8]), ReduceOp::Sum);
-    let CollectiveError::Timeout { missing, .. } = refused(sum.get()) else {
-        panic!("no timeout");
-    };
-    missing.iter().map(|one| one.who.rank).collect()
 }
 
 #[test]

@@ -4,6 +4,11 @@ use maser::collective::{self, CollectiveError, Group, Member, ReduceOp};
 use maser::{Actor, Array, Error, Isolation, Ref, Tensor};
 use std::time::Duration;
 
+/// Sure to be over before all have come.
+pub const SHORT: Duration = Duration::from_millis(20);
+/// Never over in a test.
+pub const LONG: Duration = Duration::from_secs(3600);
+
 /// One rank.
 pub struct Rank {
     member: Option<Member>,
@@ -154,4 +159,13 @@ pub fn assert_usable(actors: &[Actor<Rank>]) {
     let sums = actors.iter().map(|actor| actor.sums().remote(1_u64, 3_u64));
     let sums = all(sums.collect()).unwrap();
     assert_eq!(sums, vec![vec![ranks, 2 * ranks, 3 * ranks]; actors.len()]);
+}
+
+/// Who has not come, as a rank is told that has a limit.
+pub fn missing(actor: &Actor<Rank>) -> Vec<usize> {
+    let sum = actor.allreduce().remote(row([1_u8]), ReduceOp::Sum);
+    let CollectiveError::Timeout { missing, .. } = refused(sum.get()) else {
+        panic!("no timeout");
+    };
+    missing.iter().map(|one| one.who.rank).collect()
 }

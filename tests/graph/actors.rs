@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use maser::Actor;
+use maser::prelude::*;
 use maser::sync::MutexGuard;
+use maser::{Actor, CompileOptions, CompiledGraph};
 
 /// A door that a test closes, and where it can see who stands before it.
 #[derive(Clone, Default)]
@@ -145,6 +146,25 @@ pub fn behind(door: &Door, at: usize) -> Actor<Worker> {
     Worker::options()
         .scheduler(at)
         .remote(door.clone(), Log::default())
+}
+
+/// A graph that gives a number for a number.
+pub type OneToOne = CompiledGraph<Node<u64>, Node<u64>>;
+
+/// A graph of a worker on scheduler 1, and the door that each run goes through.
+pub fn gated(options: CompileOptions) -> maser::Result<(Door, OneToOne)> {
+    let door = Door::default();
+    let worker = behind(&door, 1);
+    let graph = Graph::new(|x: Node<u64>| worker.through().bind(x)).compile_with(options)?;
+    Ok((door, graph))
+}
+
+/// Options of a graph with so many runs in flight.
+pub fn runs(max_inflight: usize) -> CompileOptions {
+    CompileOptions {
+        max_inflight: Some(max_inflight),
+        ..CompileOptions::default()
+    }
 }
 
 /// A worker on scheduler `at` that writes into `log`.

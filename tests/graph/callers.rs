@@ -8,16 +8,9 @@ use maser::prelude::*;
 use maser::{Ref, Timeout, get_graph};
 use maser_tests::{beside_runtime, both_ways, quiet, with_runtime};
 
-use crate::actors::{Door, Worker, behind, worker};
+use crate::actors::{Door, Worker, gated, runs, worker};
 
 type Sum = CompiledGraph<Node<u64>, Node<u64>>;
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
-}
 
 /// Adds 1 on scheduler 1 and 1 on scheduler 0.
 fn plus_two(max_inflight: usize) -> maser::Result<Sum> {
@@ -50,11 +43,7 @@ fn several_threads_may_execute_one_graph_at_once() {
 #[test]
 fn a_ref_may_be_fetched_by_another_thread_and_by_several() {
     beside_runtime(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x))
-            .compile()
-            .unwrap();
+        let (door, graph) = gated(CompileOptions::default()).unwrap();
         let closed = door.close();
         let refs: Arc<Vec<_>> = Arc::new((0..5).map(|n| graph.execute(n).unwrap()).collect());
         let threads: Vec<_> = (0..3)
@@ -241,11 +230,7 @@ fn futures_submit_and_wait_under_any_executor() {
 #[test]
 fn a_future_that_is_dropped_has_submitted_nothing_and_lost_nothing() {
     beside_runtime(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x))
-            .compile_with(runs(1))
-            .unwrap();
+        let (door, graph) = gated(runs(1)).unwrap();
         let closed = door.close();
         pollster::block_on(async {
             let first = graph.execute_async(1).await.unwrap();

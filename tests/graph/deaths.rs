@@ -4,17 +4,10 @@
 use std::time::Duration;
 
 use maser::prelude::*;
-use maser::{CompileOptions, CompiledGraph, GraphRef};
+use maser::{CompiledGraph, GraphRef};
 use maser_tests::{both_ways, quiet, with_runtime};
 
-use crate::actors::{Door, Worker, behind, worker};
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
-}
+use crate::actors::{Door, Worker, behind, runs, worker};
 
 #[track_caller]
 fn assert_died<T: std::fmt::Debug>(outcome: maser::Result<T>, name: &str) {

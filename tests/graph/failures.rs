@@ -1,17 +1,10 @@
 //! Errors and panics of steps: they are values of their run, and the graph goes on.
 
 use maser::prelude::*;
-use maser::{Cause, CompileOptions, TaskError};
+use maser::{Cause, TaskError};
 use maser_tests::{both_ways, quiet, with_runtime};
 
-use crate::actors::{Refused, worker};
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
-}
+use crate::actors::{Refused, runs, worker};
 
 #[track_caller]
 fn task_error<T: std::fmt::Debug>(outcome: maser::Result<T>) -> TaskError {

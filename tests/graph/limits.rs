@@ -6,24 +6,15 @@ use maser::prelude::*;
 use maser::{CompileOptions, Timeout};
 use maser_tests::{alone, both_ways, part, quiet, with_runtime};
 
-use crate::actors::{Door, behind, worker};
+use crate::actors::{Door, behind, gated, runs, worker};
 
 const SOON: Duration = Duration::from_millis(20);
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
-}
 
 #[test]
 fn try_execute_says_how_many_runs_are_in_flight() {
     both_ways(quiet(2), |_| {
         for limit in [1, 2, 7] {
-            let door = Door::default();
-            let a = behind(&door, 1);
-            let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile_with(runs(limit))?;
+            let (door, graph) = gated(runs(limit))?;
             let closed = door.close();
             assert_eq!(graph.free_capacity(), limit);
             let refs: Vec<_> = (0..limit as u64)
@@ -115,9 +106,7 @@ fn execute_gives_up_after_the_submit_timeout_and_submits_nothing() {
 #[test]
 fn execute_timeout_has_a_limit_of_its_own() {
     both_ways(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile_with(runs(1))?;
+        let (door, graph) = gated(runs(1))?;
         let closed = door.close();
         let first = graph.execute_timeout(1, SOON)?;
         for limit in [Duration::ZERO, SOON] {
@@ -261,11 +250,7 @@ const ENVIRONMENTS: &[(&str, &[(&str, &str)])] = &[
 fn the_environment_sets_the_limits() {
     match part().as_deref() {
         Some("fractions") => with_runtime(quiet(2), |_| {
-            let door = Door::default();
-            let a = behind(&door, 1);
-            let graph = Graph::new(|x: Node<u64>| a.through().bind(x))
-                .compile()
-                .unwrap();
+            let (door, graph) = gated(CompileOptions::default()).unwrap();
             let closed = door.close();
             let refs = [graph.execute(0).unwrap(), graph.execute(1).unwrap()];
             let submit = graph.execute(2).map(drop);
@@ -276,11 +261,7 @@ fn the_environment_sets_the_limits() {
             drop(closed);
         }),
         Some("never") => with_runtime(quiet(2), |_| {
-            let door = Door::default();
-            let a = behind(&door, 1);
-            let graph = Graph::new(|x: Node<u64>| a.through().bind(x))
-                .compile()
-                .unwrap();
+            let (door, graph) = gated(CompileOptions::default()).unwrap();
             let closed = door.close();
             let first = graph.execute(0).unwrap();
             std::thread::scope(|scope| {

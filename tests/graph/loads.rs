@@ -8,14 +8,7 @@ use maser::prelude::*;
 use maser::{GraphRef, get_graph};
 use maser_tests::{both_ways, quiet, with_runtime};
 
-use crate::actors::{Door, behind, worker};
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
-}
+use crate::actors::{Door, behind, runs, worker};
 
 #[test]
 fn runs_keep_their_order_however_often_the_rings_go_round() {

@@ -1,17 +1,10 @@
 //! The order of an actor's steps, and actors that take part in several graphs.
 
+use maser::get_graph;
 use maser::prelude::*;
-use maser::{CompileOptions, get_graph};
 use maser_tests::{both_ways, quiet, with_runtime};
 
-use crate::actors::{Door, Log, behind, noting, worker};
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
-}
+use crate::actors::{Door, Log, behind, noting, runs, worker};
 
 #[test]
 fn an_actor_runs_its_steps_in_bind_order_and_a_run_before_the_next() {

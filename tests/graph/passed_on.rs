@@ -8,7 +8,7 @@ use maser::prelude::*;
 use maser::{CompileOptions, IntoInputs, Ref};
 use maser_tests::{beside_runtime, both_ways, quiet, with_runtime};
 
-use crate::actors::{Door, Refused, behind, worker};
+use crate::actors::{Door, Refused, behind, gated, worker};
 
 /// Long enough to be sure that what could come has come, short enough to be no burden.
 const SOON: Duration = Duration::from_millis(20);
@@ -110,9 +110,7 @@ fn a_result_is_an_argument_of_tasks_and_methods_before_and_after_it_comes() {
 #[test]
 fn passing_a_result_on_never_waits() {
     both_ways(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile()?;
+        let (door, graph) = gated(CompileOptions::default())?;
         let other = Graph::new(|x: Node<u64>| sum::bind(x, 1)).compile()?;
         let closed = door.close();
         let result = graph.execute(1)?;
@@ -348,9 +346,7 @@ fn wait_until(is_so: impl Fn() -> bool) {
 #[test]
 fn a_result_passed_on_outlives_its_graph_and_its_ref() {
     both_ways(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile()?;
+        let (door, graph) = gated(CompileOptions::default())?;
         let closed = door.close();
         let there = graph.execute(1);
         drop(closed);
@@ -400,11 +396,7 @@ fn runs_that_wait_for_their_inputs_count_as_in_flight() {
 #[test]
 fn a_future_of_a_result_that_is_shared_gives_it() {
     beside_runtime(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x))
-            .compile()
-            .unwrap();
+        let (door, graph) = gated(CompileOptions::default()).unwrap();
         let closed = door.close();
         let result = graph.execute(1).unwrap();
         let shared = result.to_ref();

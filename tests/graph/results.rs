@@ -7,17 +7,10 @@ use maser::prelude::*;
 use maser::{CompileOptions, get_graph};
 use maser_tests::{both_ways, quiet, with_runtime};
 
-use crate::actors::{Door, behind, worker};
+use crate::actors::{Door, behind, gated, runs, worker};
 
 /// Long enough to be sure that what could come has come, short enough to be no burden.
 const SOON: Duration = Duration::from_millis(20);
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
-}
 
 #[test]
 fn a_result_can_be_had_any_number_of_times_and_then_taken() {
@@ -74,9 +67,7 @@ fn outputs_of_one_run_can_be_had_in_any_order_and_time() {
 fn a_get_that_timed_out_can_be_repeated() {
     both_ways(quiet(2), |_| {
         for depth in [1, 10] {
-            let door = Door::default();
-            let a = behind(&door, 1);
-            let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile_with(runs(depth))?;
+            let (door, graph) = gated(runs(depth))?;
             let closed = door.close();
             let result = graph.execute(5)?;
             for _ in 0..3 {
@@ -106,9 +97,7 @@ fn a_get_that_timed_out_can_be_repeated() {
 #[test]
 fn a_timeout_of_zero_looks_once() {
     both_ways(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile()?;
+        let (door, graph) = gated(CompileOptions::default())?;
         let closed = door.close();
         let result = graph.execute(5)?;
         assert!(
@@ -171,9 +160,7 @@ fn after_a_timeout_of_one_output_no_later_result_is_shifted() {
 fn a_ref_that_is_dropped_before_its_result_arrives_shifts_nothing() {
     both_ways(quiet(2), |_| {
         for depth in [4, 16] {
-            let door = Door::default();
-            let a = behind(&door, 1);
-            let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile_with(runs(depth))?;
+            let (door, graph) = gated(runs(depth))?;
             let closed = door.close();
             let mut refs: Vec<Option<_>> = (0..4)
                 .map(|n| graph.execute(n).map(Some))
@@ -292,11 +279,7 @@ fn pass(value: Arc<u64>, _order: u64) -> Arc<u64> {
 #[test]
 fn a_ref_tells_its_run_and_whether_it_is_ready() {
     with_runtime(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x))
-            .compile()
-            .unwrap();
+        let (door, graph) = gated(CompileOptions::default()).unwrap();
         let closed = door.close();
         let refs: Vec<_> = (0..3).map(|n| graph.execute(n).unwrap()).collect();
         assert!(refs.iter().map(maser::GraphRef::run).eq(0..3));

@@ -6,16 +6,9 @@ use maser::prelude::*;
 use maser::{CompileOptions, Since, StallReport, StalledStep, StepWait};
 use maser_tests::{both_ways, quiet};
 
-use crate::actors::{Door, behind, worker};
+use crate::actors::{Door, behind, gated, runs, worker};
 
 const SOON: Duration = Duration::from_millis(20);
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
-}
 
 /// The only step of `run` with this label.
 #[track_caller]
@@ -64,9 +57,7 @@ fn the_step_that_runs_is_named_and_so_is_who_waits_for_its_value() {
 #[test]
 fn a_later_run_waits_for_the_step_of_the_earlier_one() {
     both_ways(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile_with(runs(3))?;
+        let (door, graph) = gated(runs(3))?;
         let closed = door.close();
         let results: Vec<_> = (0..3).map(|x| graph.execute(x)).collect::<Result<_, _>>()?;
         door.wait_for(1);
@@ -227,9 +218,7 @@ fn results_that_nobody_fetches_are_counted() {
 #[test]
 fn an_execute_without_a_place_names_the_step_that_holds_it_up() {
     both_ways(quiet(2), |_| {
-        let door = Door::default();
-        let a = behind(&door, 1);
-        let graph = Graph::new(|x: Node<u64>| a.through().bind(x)).compile_with(runs(1))?;
+        let (door, graph) = gated(runs(1))?;
         let closed = door.close();
         let result = graph.execute(5)?;
         let error = graph.execute_timeout(6, SOON).map(drop).unwrap_err();

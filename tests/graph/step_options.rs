@@ -1,10 +1,10 @@
 //! Tasks with options as steps: where they run, what they hold, and what makes no sense.
 
+use maser::Cause;
 use maser::prelude::*;
-use maser::{Cause, CompileOptions};
 use maser_tests::{both_ways, quiet, with_runtime};
 
-use crate::actors::{Door, Refused, behind, worker};
+use crate::actors::{Door, Refused, behind, runs, worker};
 
 #[maser::task]
 fn add(a: u64, b: u64) -> u64 {
@@ -48,13 +48,6 @@ fn heavy(value: u64) -> u64 {
 #[maser::task(max_retries = 3, max_calls = 9)]
 fn tried(value: u64) -> u64 {
     value
-}
-
-fn runs(max_inflight: usize) -> CompileOptions {
-    CompileOptions {
-        max_inflight: Some(max_inflight),
-        ..Default::default()
-    }
 }
 
 #[track_caller]

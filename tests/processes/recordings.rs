@@ -1,32 +1,11 @@
 //! Recordings and drawings of graphs whose steps run in processes of their own.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use maser::prelude::*;
 use maser::view::{Format, View};
-use maser::{Actor, Array, Record, Recording, Speed};
+use maser::{Actor, Array, Record, Speed};
+use maser_tests::tape::Memory;
 
 use crate::graph_actors::{Station, here, in_runtime, there};
-
-/// What was written, also after its writer is gone.
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
-
-impl Memory {
-    fn recording(&self) -> Recording {
-        Recording::from_bytes("memory", &self.0.lock().unwrap()).unwrap()
-    }
-}
-
-impl Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 fn watched() -> CompileOptions {
     CompileOptions {

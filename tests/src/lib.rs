@@ -6,6 +6,7 @@
 //!   hang is a failure, and the other tests of the binary could not run beside it anyway.
 
 pub mod sandbox;
+pub mod tape;
 
 use std::io::Write;
 use std::panic::{Location, resume_unwind};

@@ -11,67 +11,50 @@ use crate::harness::{BenchError, Contender, Lineup, Peer, Row, Window, check};
 use crate::link::{Batch100, BatchLink, Link, Many, ManyLink, ManyRoundTrip, OneWay, RoundTrip};
 use crate::peers::{Crossbeam, Disruptor, Rtrb, RtrbChunks};
 
-/// The ring whose sequence and value share a line.
-#[derive(Debug, Default)]
-struct LineRing;
+/// A ring of `maser_shm` that is tried until it has room or a value.
+macro_rules! spinning {
+    ($(#[$doc:meta])* $ring:ident: $open:path, $sender:ty, $receiver:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        struct $ring;
 
-impl Link for LineRing {
-    const NAME: &'static str = "maser";
-    type Sender = LineSender<u64>;
-    type Receiver = LineReceiver<u64>;
+        impl Link for $ring {
+            const NAME: &'static str = "maser";
+            type Sender = $sender;
+            type Receiver = $receiver;
 
-    fn open(depth: usize) -> (Self::Sender, Self::Receiver) {
-        line_channel(depth).expect("a ring of the suite's depth")
-    }
-
-    #[inline]
-    fn send(sender: &mut Self::Sender, value: u64) {
-        while sender.try_send(value).is_err() {
-            spin_loop();
-        }
-    }
-
-    #[inline]
-    fn recv(receiver: &mut Self::Receiver) -> u64 {
-        loop {
-            if let Ok(value) = receiver.try_recv() {
-                return value;
+            fn open(depth: usize) -> (Self::Sender, Self::Receiver) {
+                $open(depth).expect("a ring of the suite's depth")
             }
-            spin_loop();
+
+            #[inline]
+            fn send(sender: &mut Self::Sender, value: u64) {
+                while sender.try_send(value).is_err() {
+                    spin_loop();
+                }
+            }
+
+            #[inline]
+            fn recv(receiver: &mut Self::Receiver) -> u64 {
+                loop {
+                    if let Ok(value) = receiver.try_recv() {
+                        return value;
+                    }
+                    spin_loop();
+                }
+            }
         }
-    }
+    };
 }
 
-/// The ring of packed values, one value at a time.
-#[derive(Debug, Default)]
-struct PackedRing;
-
-impl Link for PackedRing {
-    const NAME: &'static str = "maser";
-    type Sender = Sender<u64>;
-    type Receiver = Receiver<u64>;
-
-    fn open(depth: usize) -> (Self::Sender, Self::Receiver) {
-        channel(depth).expect("a ring of the suite's depth")
-    }
-
-    #[inline]
-    fn send(sender: &mut Self::Sender, value: u64) {
-        while sender.try_send(value).is_err() {
-            spin_loop();
-        }
-    }
-
-    #[inline]
-    fn recv(receiver: &mut Self::Receiver) -> u64 {
-        loop {
-            if let Ok(value) = receiver.try_recv() {
-                return value;
-            }
-            spin_loop();
-        }
-    }
-}
+spinning!(
+    /// The ring whose sequence and value share a line.
+    LineRing: line_channel, LineSender<u64>, LineReceiver<u64>
+);
+spinning!(
+    /// The ring of packed values, one value at a time.
+    PackedRing: channel, Sender<u64>, Receiver<u64>
+);
 
 /// The same ring with the receiver taking all there is.
 #[derive(Debug, Default)]

@@ -13,6 +13,7 @@ use crate::harness::{
 use super::SETTLE_NS;
 use super::actor::Echo;
 use super::graph::chain_of;
+use super::worker::Resident;
 
 /// Processes of the chain.
 const STAGES: usize = 7;
@@ -38,24 +39,6 @@ fn chain(context: &Context) -> Result<Offer<Lineup>, BenchError> {
         floor: Floor::None,
         ..Lineup::of(subject)
     }))
-}
-
-/// Gives back what it is told, and the number of its process.
-struct Idler;
-
-#[maser::actor]
-impl Idler {
-    fn new() -> Self {
-        Self
-    }
-
-    fn echo(&mut self, value: u64) -> u64 {
-        value
-    }
-
-    fn process(&mut self) -> u32 {
-        std::process::id()
-    }
 }
 
 type Chain = CompiledGraph<Node<u64>, Node<u64>>;
@@ -91,8 +74,8 @@ fn idle(
     let length = if context.effort.quick { IDLE.1 } else { IDLE.0 };
     context.cores.unpin()?;
     let maser = maser::Config::new().num_cpus(2).init().map_err(of_maser)?;
-    let actor = |_| Idler::options().isolation(isolation).remote();
-    let actors: Vec<Actor<Idler>> = (0..IDLERS).map(actor).collect();
+    let actor = |_| Resident::options().isolation(isolation).remote();
+    let actors: Vec<Actor<Resident>> = (0..IDLERS).map(actor).collect();
     let graph = Graph::new(|input: Node<u64>| {
         let steps = actors.iter();
         steps.fold(input, |value, actor| actor.echo().bind(value))

@@ -11,19 +11,19 @@ use crate::harness::{
 use super::runtime::nanoseconds;
 
 /// Gives back what it is told, and the number of its process.
-struct Resident;
+pub(super) struct Resident;
 
 #[maser::actor]
 impl Resident {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self
     }
 
-    fn echo(&mut self, value: u64) -> u64 {
+    pub(super) fn echo(&mut self, value: u64) -> u64 {
         value
     }
 
-    fn process(&mut self) -> u32 {
+    pub(super) fn process(&mut self) -> u32 {
         std::process::id()
     }
 }

@@ -8,13 +8,12 @@
 mod replays;
 mod tapes;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use maser::prelude::*;
-use maser::{Actor, CompiledGraph, Record, RecordError, Recording};
+use maser::{Actor, CompiledGraph, Record, RecordError};
+use maser_tests::tape::Memory;
 
 /// A step of a story: it adds, counts, and does something odd in one of its calls.
 struct Clerk {
@@ -109,25 +108,6 @@ impl Tape {
 impl Drop for Tape {
     fn drop(&mut self) {
         let _gone = std::fs::remove_file(&self.0);
-    }
-}
-
-/// What was written, also after its writer is gone.
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
-
-impl Memory {
-    fn recording(&self) -> Recording {
-        Recording::from_bytes("memory", &self.0.lock().unwrap()).unwrap()
-    }
-}
-
-impl Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

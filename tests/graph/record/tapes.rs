@@ -331,7 +331,7 @@ fn a_recording_that_is_cut_or_changed_is_an_error_or_a_shorter_one() {
         graph.record_into(memory.clone()).unwrap();
         tell(&graph, 0..4);
         graph.stop_recording().unwrap();
-        let whole = memory.0.lock().unwrap().clone();
+        let whole = memory.bytes();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] = !bytes[at];
