@@ -29,7 +29,7 @@ fn a_long_chain_from_scheduler_to_scheduler_keeps_runs_and_steps_in_order() {
                 steps.fold(input, |value, at| actors[at % 6].add().bind(value, 1))
             })
             .compile_with(depth)?;
-            let runs: Vec<u64> = (0..30).collect();
+            let runs: Vec<u64> = (0..12).collect();
             let mut refs = Vec::new();
             for run in &runs {
                 // As many as are taken; the others one by one.

@@ -2,7 +2,7 @@
 
 use super::graph_actors::{Station, config, here, in_runtime, there};
 use maser::prelude::*;
-use maser::{Array, CompileOptions, GraphHandle, Timeout};
+use maser::{Array, CompileOptions, GraphHandle};
 use rustix::process::{Pid, Signal, kill_process};
 use std::future::Future;
 use std::task::Poll;
@@ -13,6 +13,8 @@ type Pair = GraphHandle<(Node<String>, Node<u64>), (Node<String>, Node<u64>)>;
 type Bulk = GraphHandle<Node<Array<f32>>, Vec<Node<Array<f32>>>>;
 
 const LONG: Duration = Duration::from_secs(60);
+/// For a place that does not come.
+const SOON: Duration = Duration::from_millis(50);
 
 /// Has a handle of a graph, and does what a driver would.
 #[derive(Default)]
@@ -52,6 +54,10 @@ impl Owner {
 
     fn try_run(&self, x: u64) -> Result<u64, Error> {
         self.graph().try_execute(x)?.get()
+    }
+
+    fn run_soon(&self, x: u64) -> Result<u64, Error> {
+        self.graph().execute_timeout(x, SOON)?.get()
     }
 
     async fn run_async(&self, x: u64) -> Result<u64, Error> {
@@ -142,7 +148,6 @@ fn owner() -> Actor<Owner> {
 fn adder(station: &Actor<Station>, max_inflight: usize) -> Adder {
     let options = CompileOptions {
         max_inflight: Some(max_inflight),
-        submit_timeout: Some(Timeout::After(Duration::from_millis(50))),
         ..Default::default()
     };
     let graph = Graph::new(|x: Node<u64>| station.add().bind(x));
@@ -272,8 +277,8 @@ fn capacity_is_counted_across_all_who_submit() {
         assert!(matches!(error, Error::CapacityExceeded { .. }), "{error}");
         let theirs = other.try_run().remote(4).get().unwrap_err();
         assert_eq!(told(&theirs).to_string(), error.to_string());
-        let error = graph.execute(4).unwrap_err();
-        let theirs = other.run().remote(4).get().unwrap_err();
+        let error = graph.execute_timeout(4, SOON).unwrap_err();
+        let theirs = other.run_soon().remote(4).get().unwrap_err();
         // At home it is known as well who holds the runs up.
         let common = "a place for a run (3 in flight) from a graph";
         for error in [&error, told(&theirs)] {

@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use maser::{Config, Isolation, Maser, Mode};
 
-/// How long a body may take; long enough for a machine that does much else.
+/// How long a body may take; long enough for a machine that does much else, and shorter than what the
+/// runner of the tests allows.
 /// `MASER_TEST_LIMIT_SECONDS` sets another.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(150);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
