@@ -12,6 +12,7 @@ use maser_shm::tensor::dlpack::Memory;
 use maser_shm::tensor::{DType, DlTensor, Element, Imported, Layout, TensorError};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -220,15 +221,19 @@ impl Tensor {
         })
     }
 
-    /// The bytes of all elements, row by row.
-    fn gathered(&self) -> Vec<u8> {
+    /// The bytes of all elements, row by row: where they are, if they lie so.
+    fn gathered(&self) -> Cow<'_, [u8]> {
         let size = self.dtype.bytes();
         let from = self.part.bytes();
+        if self.is_contiguous() {
+            let (first, count) = self.layout.span();
+            return Cow::Borrowed(&from[first * size..][..count * size]); // TN-1
+        }
         let mut bytes = Vec::with_capacity(self.len() * size);
         for place in self.layout.places() {
             bytes.extend_from_slice(&from[place * size..][..size]); // TN-1
         }
-        bytes
+        Cow::Owned(bytes)
     }
 
     /// The elements, if they are of type `T`.
