@@ -1,10 +1,10 @@
 //! Which of several results is there: `wait`, `select` and `get_graph`, over runs of graphs and over
 //! runs and tasks mixed, from tasks, threads and executors.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
+use std::future::{Future, IntoFuture};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -368,5 +368,47 @@ fn the_death_of_an_actor_is_the_error_of_all_that_was_asked_together() {
         drop(closed);
         assert_eq!(runs.0.get()?, 1);
         Ok(())
+    });
+}
+
+#[test]
+fn a_future_whose_result_is_shared_meanwhile_does_not_block_its_executor() {
+    const RUNS: usize = 300;
+    beside_runtime(quiet(2), |_| {
+        let door = Door::default();
+        let a = behind(&door, 1);
+        let graph = Graph::new(|x: Node<u64>| a.through().bind(x));
+        let graph = graph.compile_with(maser::CompileOptions {
+            max_inflight: Some(RUNS),
+            ..Default::default()
+        });
+        let graph = graph.unwrap();
+        let closed = door.close();
+        let runs: Vec<_> = (0..RUNS as u64)
+            .map(|run| graph.execute(run).unwrap())
+            .collect();
+        let together = Barrier::new(2);
+        std::thread::scope(|scope| {
+            let shares = scope.spawn(|| {
+                let share = |run: &GraphRef<u64>| {
+                    together.wait();
+                    run.to_ref()
+                };
+                runs.iter().map(share).collect::<Vec<_>>()
+            });
+            for run in &runs {
+                let mut future = run.into_future();
+                together.wait();
+                let polled = Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()));
+                assert!(
+                    polled.is_pending(),
+                    "nothing has come, and nothing was waited for"
+                );
+            }
+            drop(closed);
+            for (run, shared) in (0..).zip(shares.join().unwrap()) {
+                assert_eq!(shared.get().unwrap(), run);
+            }
+        });
     });
 }

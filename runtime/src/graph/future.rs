@@ -27,18 +27,28 @@ impl<T: GraphValue> Waits<T> {
 
     /// Ready once the result, or an error in its place, is there.
     fn poll(&mut self, one: &GraphRef<T>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.shared.is_none() && !one.own().is_here() {
+            let output: &Output<T> = one.output();
+            // One that another thread shares meanwhile is the cell's, and may not be there yet.
+            let polled = self.key.poll_until(&output.core, context, || {
+                if one.own().is_here() {
+                    return Some(None);
+                }
+                output.ready_or_over(one.run()).map(Some)
+            });
+            if let Some(outcome) = ready!(polled) {
+                return Poll::Ready(outcome);
+            }
+        }
         if self.shared.is_none()
             && let Place::Shared(shared) = one.own().place()
         {
             self.shared = Some(shared.into_future());
         }
-        if let Some(shared) = &mut self.shared {
-            return shared.poll_done(context).map(Ok);
+        match &mut self.shared {
+            Some(shared) => shared.poll_done(context).map(Ok),
+            None => Poll::Ready(Ok(())),
         }
-        let output: &Output<T> = one.output();
-        self.key.poll_until(&output.core, context, || {
-            output.ready_or_over(one.run(), one.own().is_here())
-        })
     }
 }
 

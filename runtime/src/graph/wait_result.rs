@@ -239,10 +239,9 @@ impl<T: GraphValue> Output<T> {
 }
 
 impl<T: GraphValue> Output<T> {
-    /// `Ok` once the result of `run` is there, the graph's error if it is over; `is_here` if its ref
-    /// has it already.
-    pub(crate) fn ready_or_over(&self, run: u64, is_here: bool) -> Option<Result<()>> {
-        if is_here || self.has(run) {
+    /// `Ok` once the result of `run` is there, the graph's error if it is over.
+    pub(crate) fn ready_or_over(&self, run: u64) -> Option<Result<()>> {
+        if self.has(run) {
             return Some(Ok(()));
         }
         self.core.over().map(|error| self.last_look(run, || error))
