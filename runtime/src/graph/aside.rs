@@ -24,8 +24,10 @@ pub(crate) struct Aside<T: Send + Sync + 'static> {
     pub(crate) failed: BTreeMap<u64, Fault>,
     /// Runs from this one on have not been begun yet.
     pub(crate) late: Option<u64>,
-    /// Somebody looks out for what is promised.
+    /// Somebody looks out for what is promised, or is about to.
     pub(crate) is_listening: bool,
+    /// That one is told of news by now.
+    pub(crate) is_told: bool,
     /// UN-2.
     pub(crate) refused: Vec<Sent<T>>,
     /// UN-2.
@@ -40,6 +42,7 @@ impl<T: Send + Sync + 'static> Default for Aside<T> {
             failed: BTreeMap::new(),
             late: None,
             is_listening: false,
+            is_told: false,
             refused: Vec::new(),
             owed: Vec::new(),
         }

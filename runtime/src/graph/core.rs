@@ -202,6 +202,10 @@ impl Core {
         self.is_over.store(1, Ordering::Release);
         if !self.parts.are_none() {
             self.node.graphs.keep(self); // GR-2
+            if self.installed.load(Ordering::Acquire) == 0 {
+                // The last of its processes ended meanwhile, before it was kept.
+                self.node.graphs.let_go(self.id);
+            }
         }
         let id = self.id;
         for home in &self.homes {

@@ -12,7 +12,7 @@ use super::aside::told;
 use super::core::gone;
 use super::driver::Output;
 use super::reference::{GraphRef, Own, Place};
-use super::results::Found;
+use super::results::{Found, Results};
 use super::slot::GraphValue;
 use super::waiters::Listener;
 use crate::error::Fault;
@@ -73,6 +73,7 @@ impl<T: GraphValue> Output<T> {
         if let Some(me) = self.me.upgrade() {
             self.core.add_listener(me);
         }
+        self.with_results(Results::is_told);
         self.news();
     }
 }

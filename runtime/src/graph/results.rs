@@ -166,8 +166,14 @@ impl<T: Send + Sync + 'static> Results<T> {
         !std::mem::replace(&mut aside.is_listening, true)
     }
 
+    /// Whoever looks out for what is promised is told of news from now on.
+    pub(crate) fn is_told(&mut self) {
+        self.aside().is_told = true;
+    }
+
     /// Takes in what is promised and has arrived; all the rest ends with `over`. True if nothing is
-    /// promised any more: the caller stops looking out.
+    /// promised any more: the caller stops looking out. Never before whoever looks out is told of news,
+    /// for then there is nothing to stop.
     #[must_use]
     pub(crate) fn keep_promises(&mut self, over: Option<&Error>) -> bool {
         let promised = |aside: &Aside<T>| aside.promised.last_key_value().map(|(run, _)| *run);
@@ -185,7 +191,11 @@ impl<T: Send + Sync + 'static> Results<T> {
                 outcome: Held::new(Err(Fault::new(error.clone()))),
             }));
         }
-        aside.promised.is_empty() && std::mem::take(&mut aside.is_listening)
+        let is_done = aside.promised.is_empty() && aside.is_told;
+        if is_done {
+            (aside.is_listening, aside.is_told) = (false, false);
+        }
+        is_done
     }
 
     /// `run` is not begun, because of `why`.
@@ -328,5 +338,46 @@ impl<T: Send + Sync + 'static> Results<T> {
         }
         let at = run.checked_sub(self.first)?;
         self.kept.get_mut(at as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arrivals, Results};
+    use crate::error::Error;
+    use crate::executor::sources::never;
+    use crate::graph::slot::Sent;
+    use crate::object::reference::Promise;
+    use maser_shm::channel::Probe;
+
+    /// Nothing comes.
+    struct Nothing;
+
+    impl Arrivals<u64> for Nothing {
+        fn idle(&self) -> Option<Probe> {
+            Some(never())
+        }
+        fn take(&mut self) -> Option<Sent<u64>> {
+            None
+        }
+    }
+
+    #[test]
+    fn who_looks_out_for_promised_results_is_not_sent_away_before_it_is_told_of_news() {
+        let over = Error::ShutDown {
+            what: "a test".into(),
+        };
+        let mut results = Results::new(Box::new(Nothing), 4);
+        let (promise, given) = Promise::new();
+        assert!(results.promise(0, promise), "it is the first");
+        // Another thread hears of the graph's end first.
+        assert!(!results.keep_promises(Some(&over)));
+        drop(results.leftovers());
+        assert!(given.is_ready());
+        results.is_told();
+        assert!(results.keep_promises(Some(&over)), "nothing is left");
+        assert!(!results.keep_promises(Some(&over)), "it was sent away");
+        let (promise, _given) = Promise::new();
+        assert!(results.promise(1, promise), "it is the first again");
     }
 }
