@@ -8,7 +8,7 @@ use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter;
 use crate::graph::core::Core;
 use crate::graph::results::Arrivals;
-use crate::graph::slot::{GraphValue, Held, Sent};
+use crate::graph::slot::{GraphValue, Held, Sent, cloned};
 use crate::object::reference::Ref;
 use crate::object::when_done::when_done;
 use maser_shm::channel::Probe;
@@ -111,7 +111,8 @@ where
 /// The value of a handle's result.
 pub(crate) fn value_of<T: GraphValue>(coded: Coded) -> Outcome<T> {
     match coded.downcast::<T>() {
-        Ok(value) => Ok(Arc::unwrap_or_clone(value)),
+        // Whoever passed it on may not have let go of it yet (SL-2).
+        Ok(value) => Arc::try_unwrap(value).or_else(|shared| cloned(&*shared)),
         Err(problem) => Err(Fault::new(Error::NotPortable {
             function: "the graph of a handle".into(),
             value: "its result".into(),

@@ -37,9 +37,11 @@ use self::portable::{PortableInputs, PortableOutputs};
 use super::compiled::CompiledGraph;
 use super::given::{Given, IntoInputs, Why};
 use super::late::{awaited, settle};
+use super::submit::end_ns;
 use crate::actor::handle::Actor;
 use crate::error::Result;
 use crate::executor::wait::wait_done;
+use crate::node::Node as Runtime;
 use crate::object::future::AllDone;
 use crate::object::scope;
 use serde::de::Error as _;
@@ -95,7 +97,7 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
     pub fn try_execute<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::GraphRefs> {
         match &self.0 {
             Place::Here(graph) => graph.try_execute(inputs),
-            Place::There(far) => far.try_execute(values_of::<I>(inputs.into_inputs(), None)?),
+            Place::There(far) => far.try_execute(values_of::<I>(inputs.into_inputs(), None)?.0),
         }
     }
 
@@ -109,7 +111,8 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
             Place::Here(graph) => graph.execute(inputs),
             Place::There(far) => {
                 let limit = far.submit_timeout();
-                far.execute(values_of::<I>(inputs.into_inputs(), limit)?, limit)
+                let (values, left) = values_of::<I>(inputs.into_inputs(), limit)?;
+                far.execute(values, left)
             }
         }
     }
@@ -126,8 +129,8 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
         match &self.0 {
             Place::Here(graph) => graph.execute_timeout(inputs, limit),
             Place::There(far) => {
-                let values = values_of::<I>(inputs.into_inputs(), Some(limit))?;
-                far.execute(values, Some(limit))
+                let (values, left) = values_of::<I>(inputs.into_inputs(), Some(limit))?;
+                far.execute(values, left)
             }
         }
     }
@@ -189,16 +192,24 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
     }
 }
 
-/// What travels: values. Results among the inputs are waited for, each up to `limit`.
-fn values_of<I: PortableInputs>(given: Given<I>, limit: Option<Duration>) -> Result<I::Values> {
+/// What travels: values. Results among the inputs are waited for, all of them together up to `limit`;
+/// gives what is left of it.
+fn values_of<I: PortableInputs>(
+    given: Given<I>,
+    limit: Option<Duration>,
+) -> Result<(I::Values, Option<Duration>)> {
     let later = match given {
-        Ok(values) => return Ok(values),
+        Ok(values) => return Ok((values, limit)),
         Err(later) => later,
     };
+    let node = Runtime::current("a run of a graph")?;
+    let end_ns = limit.map(|limit| end_ns(node.clock.now_ns(), limit));
+    let left = || end_ns.map(|end| Duration::from_nanos(end.saturating_sub(node.clock.now_ns())));
     for cell in awaited(&later) {
-        wait_done(cell.cell(), limit)?;
+        wait_done(cell.cell(), left())?;
     }
-    settle::<I>(later).map_err(|Why(fault)| fault.to_error())
+    let values = settle::<I>(later).map_err(|Why(fault)| fault.to_error())?;
+    Ok((values, left()))
 }
 
 /// As [`values_of`], without blocking.
