@@ -153,6 +153,48 @@ fn a_full_disk_ends_the_recording_and_no_run() {
     });
 }
 
+/// Takes so many bytes, and panics then; also when it is dropped.
+struct Mine(usize);
+
+impl Write for Mine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        assert!(self.0 >= bytes.len(), "a writer of a test");
+        self.0 -= bytes.len();
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        assert!(self.0 > 1 << 20, "the end of a writer of a test");
+    }
+}
+
+#[test]
+fn a_writer_that_panics_ends_the_recording_and_no_run() {
+    with_runtime(quiet(2), |_| {
+        let graph = story(Record::later(), None);
+        graph.record_into(Mine(4000)).unwrap();
+        tell(&graph, 0..100);
+        let error = refusal(graph.stop_recording().unwrap_err());
+        assert!(error.to_string().contains("a writer of a test"), "{error}");
+        // Runs are counted as before.
+        let memory = Memory::default();
+        graph.record_into(memory.clone()).unwrap();
+        tell(&graph, 100..103);
+        assert_eq!(graph.stop_recording().unwrap().runs, 3);
+        let report = graph.replay_recording(&memory.recording(), Speed::Full);
+        let report = report.unwrap();
+        assert_eq!((report.runs, report.missing), (3, 0));
+        // One actor counts its calls.
+        let mut others = report.differences.iter();
+        assert!(others.all(|one| one.step.ends_with("count")), "{report}");
+    });
+}
+
 #[test]
 fn what_cannot_be_encoded_is_refused_when_the_graph_is_compiled() {
     with_runtime(quiet(1), |_| {

@@ -5,15 +5,40 @@ use super::entry::{Entry, Given, Inputs, body};
 use super::error::RecordError;
 use super::frame;
 use super::outline::Outline;
-use std::io::Write;
+use crate::task::failure::{discard, panicked};
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+
+/// What a recording is written to. A panic of the program's is an error of the recording: whoever begins
+/// a run goes on.
+struct Writer(Box<dyn Write + Send>);
+
+impl Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            self.0.write_all(bytes)?;
+            self.0.flush()
+        }));
+        written.unwrap_or_else(|payload| {
+            let fault = panicked(payload, "Write", None);
+            Err(io::Error::other(fault.0.to_string()))
+        })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        discard(std::mem::replace(&mut self.0, Box::new(io::sink())));
+    }
+}
 
 /// What a step gave in a run.
 pub(crate) type GivenOf = (u64, u32, Given);
 
 /// See the module's page.
 pub(crate) struct Tape {
-    to: Box<dyn Write + Send>,
+    to: Writer,
     path: PathBuf,
     /// Its first run, counted as runs of the graph begin.
     first: u64,
@@ -44,7 +69,7 @@ pub(crate) fn create(path: &Path) -> Result<Box<dyn Write + Send>, RecordError> 
 impl Tape {
     /// Begins a recording at run `first`.
     pub(crate) fn begin(
-        mut to: Box<dyn Write + Send>,
+        to: Box<dyn Write + Send>,
         path: PathBuf,
         outline: &Outline,
         first: u64,
@@ -54,8 +79,10 @@ impl Tape {
             Ok(head) => head,
             Err(error) => unreachable!("text and numbers can be encoded: {error}"),
         };
-        let bytes = frame::write_head(&mut *to, &head).and_then(|bytes| {
-            to.flush()?;
+        let mut to = Writer(to);
+        let mut out = Vec::new();
+        let bytes = frame::write_head(&mut out, &head).and_then(|bytes| {
+            to.write(&out)?;
             Ok(bytes)
         });
         let bytes = bytes.map_err(|error| RecordError::io("write", &path, &error))?;
@@ -78,13 +105,13 @@ impl Tape {
         self.recorded
     }
 
-    fn append(&mut self, out: &mut Vec<u8>, entry: &Entry, behind: &[u8]) -> std::io::Result<()> {
+    fn append(&mut self, out: &mut Vec<u8>, entry: &Entry, behind: &[u8]) -> io::Result<()> {
         self.frames += 1;
         frame::append(out, self.frames, &body(entry, behind))
     }
 
     /// What steps gave of runs that are in the recording.
-    fn append_given(&mut self, out: &mut Vec<u8>, given: Vec<GivenOf>) -> std::io::Result<()> {
+    fn append_given(&mut self, out: &mut Vec<u8>, given: Vec<GivenOf>) -> io::Result<()> {
         for (run, node, given) in given {
             if let Some(run) = run.checked_sub(self.first)
                 && run < self.recorded.runs
@@ -95,9 +122,8 @@ impl Tape {
         Ok(())
     }
 
-    fn write(&mut self, out: &[u8]) -> std::io::Result<()> {
-        self.to.write_all(out)?;
-        self.to.flush()?;
+    fn write(&mut self, out: &[u8]) -> io::Result<()> {
+        self.to.write(out)?;
         self.recorded.bytes += out.len() as u64;
         Ok(())
     }
