@@ -6,6 +6,7 @@ use crate::ranks::{
 use maser::collective::{self, CollectiveError, Member, ReduceOp};
 use maser::{Actor, Isolation};
 use maser_tests::{quiet, with_runtime};
+use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn members_in_any_mix_of_threads_and_processes_come_to_the_same() {
@@ -259,6 +260,9 @@ impl Maker {
         self.0 = Some(group);
         Ok(members)
     }
+    fn pid(&self) -> i32 {
+        std::process::id().cast_signed()
+    }
 }
 
 #[test]
@@ -308,6 +312,28 @@ fn a_member_that_comes_back_ended_its_group_and_can_be_in_the_next_one() {
         drop(made);
         assert!(phoenix.alive().remote().get().unwrap());
         let _again = group(&actors).unwrap();
+        assert_usable(&actors);
+    });
+}
+
+#[test]
+fn a_call_ends_with_its_limit_though_the_process_of_the_group_is_stopped() {
+    with_runtime(quiet(2), |_| {
+        let maker = Maker::options().isolation(Isolation::Process).remote();
+        let actors = processes(2, 2);
+        let members = maker.make().remote(actors.clone()).get().unwrap();
+        for (actor, member) in actors.iter().zip(members) {
+            actor.join().remote(member).get().unwrap();
+        }
+        assert_usable(&actors);
+        let pid = Pid::from_raw(maker.pid().remote().get().unwrap()).unwrap();
+        actors[0].limit().remote(SHORT).get().unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        let late = actors[0].allreduce().remote(row([1_u8]), ReduceOp::Sum);
+        assert!(late.get().unwrap_err().is_timeout());
+        kill_process(pid, Signal::CONT).unwrap();
+        // It was taken back when the process went on.
+        actors[0].limit().remote(LONG).get().unwrap();
         assert_usable(&actors);
     });
 }

@@ -212,7 +212,7 @@ impl GroupCore {
     }
 
     /// Takes back what was contributed under this token, with the error of a call that waited so
-    /// long; none if it is too late for that.
+    /// long; none if everybody has come. What was given before the last of this rank stays (GP-3).
     pub(super) fn take_back_as(
         &self,
         rank: usize,
@@ -221,8 +221,20 @@ impl GroupCore {
         waited: Duration,
     ) -> Option<CollectiveError> {
         let lane = Lane::of(operation);
-        let round = self.take_back(lane, rank, token)?;
+        let stays = || self.lock().lane(lane).given_to(lane.party(rank), token);
+        let round = self.take_back(lane, rank, token).or_else(stays)?;
         Some(self.timed_out(lane, rank, operation, &round, waited))
+    }
+
+    /// The end of a wait that begins now.
+    pub(super) fn end_ns(&self, limit: Duration) -> u64 {
+        let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        self.clock.now_ns().saturating_add(limit_ns)
+    }
+
+    /// What is left of it.
+    pub(super) fn left(&self, end_ns: u64) -> Duration {
+        Duration::from_nanos(end_ns.saturating_sub(self.clock.now_ns()))
     }
 
     /// The error of a call of `rank` that waited so long.

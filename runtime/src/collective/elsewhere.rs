@@ -10,6 +10,10 @@ use crate::object::reference::Ref;
 use crate::object::tensor::Tensor;
 use std::time::Duration;
 
+/// How long a call whose limit is over waits for the group's process to say what became of it: one that
+/// is stopped says nothing. It is told of the end of the call when it goes on.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// See the module's page.
 pub(super) struct Elsewhere {
     pub(super) id: u64,
@@ -59,14 +63,21 @@ impl Elsewhere {
         }
         let waited = limit.unwrap_or_default();
         let taken = hub.take_back().remote(rank, operation, token, waited);
-        match error {
-            Error::Timeout { .. } => match taken.get()? {
-                Some(error) => Err(error.into()),
-                // Everybody has come after all.
-                None => self.read(reply.get()?),
-            },
+        if !error.is_timeout() {
             // Cancelled, and so no place to wait at.
-            other => Err(other),
+            return Err(error);
+        }
+        let patience = waited.saturating_add(PATIENCE);
+        let told = match taken.get_timeout(patience) {
+            Ok(Some(told)) => return Err(told.into()),
+            // Everybody has come after all.
+            Ok(None) => reply.get_timeout(patience),
+            Err(told) => Err(told),
+        };
+        match told {
+            Ok(reply) => self.read(reply),
+            Err(told) if told.is_timeout() => Err(error),
+            Err(other) => Err(other),
         }
     }
 

@@ -6,7 +6,7 @@
 use super::core::{GroupCore, Lane};
 use super::error::CollectiveError;
 use super::operation::{Contribution, Operation};
-use super::ticket::{MESSAGES_UNDER_WAY, RoundDone};
+use super::ticket::{MESSAGES_UNDER_WAY, Room};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::object::tensor::Tensor;
@@ -69,7 +69,8 @@ impl Hub {
                 while let Some(oldest) = self.core.behind(lane, from, MESSAGES_UNDER_WAY)
                     && !ticket.is_taken_back()
                 {
-                    RoundDone(oldest).await;
+                    let ticket = &ticket;
+                    Room { oldest, ticket }.await;
                 }
                 match ticket.try_outcome() {
                     Some(Err(error)) => Reply::failed(&error),

@@ -162,6 +162,19 @@ impl Round {
         Some(outcome.map(|shared| shared.of(rank)))
     }
 
+    /// Whether `rank` gave something under this token, and somebody is missing.
+    pub(super) fn is_open_for(&self, rank: usize, token: u64) -> bool {
+        let inner = self.lock();
+        let is_given = matches!(&inner.given[rank], Some((_, given)) if *given == token);
+        is_given && inner.outcome.is_none() && inner.arrived < inner.given.len()
+    }
+
+    /// Whether all have come, or it is done.
+    pub(super) fn is_full(&self) -> bool {
+        let inner = self.lock();
+        inner.outcome.is_some() || inner.arrived == inner.given.len()
+    }
+
     /// Whether it is done.
     pub(super) fn is_done(&self) -> bool {
         self.lock().outcome.is_some()

@@ -77,6 +77,12 @@ impl Sequence {
         Some(round)
     }
 
+    /// The round that is not full to which `party` gave something under this token.
+    pub(super) fn given_to(&self, party: usize, token: u64) -> Option<Arc<Round>> {
+        let mut open = self.open.iter();
+        open.find(|round| round.is_open_for(party, token)).cloned()
+    }
+
     /// How many rounds `party` is ahead of the first that is not full.
     pub(super) fn ahead(&self, party: usize) -> usize {
         (self.next[party] - self.first) as usize

@@ -2,10 +2,12 @@
 
 use super::core::{GroupCore, Held};
 use super::operation::Contribution;
-use super::ticket::Ticket;
+use super::ticket::{MESSAGES_UNDER_WAY, Room, Ticket};
 use super::{CollectiveError, Operation, ReduceOp};
 use crate::clock::ManualClock;
+use crate::config::{Config, Mode};
 use crate::error::Error;
+use crate::executor::TURN;
 use crate::object::tensor::Tensor;
 use maser_shm::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
@@ -107,6 +109,62 @@ fn a_call_that_was_made_again_is_not_taken_back_by_the_first() {
     assert!(!first.take_back(), "GP-3: it is another call's");
     drop(give(&core, 1, 3));
     assert_eq!(sum(&again), Some(5));
+}
+
+fn send(core: &Arc<GroupCore>, number: u64) -> Ticket {
+    let message = Operation::Message { from: 0, to: 1 };
+    let part = Contribution::Part(message, Some(one(number)));
+    core.contribute(0, message, part).unwrap()
+}
+
+#[test]
+fn a_part_before_the_last_of_its_rank_stays_and_its_call_is_told_that_it_is_late() {
+    let core = core(2);
+    let (first, second) = (give(&core, 0, 1), give(&core, 0, 2));
+    let late = |ticket: &Ticket| core.take_back_as(0, SUM, ticket.token, Duration::ZERO);
+    for ticket in [&first, &second] {
+        let error = late(ticket);
+        let number = ticket.number();
+        assert!(
+            matches!(error, Some(CollectiveError::Timeout { number: of, .. }) if of == number),
+            "{error:?}"
+        );
+    }
+    drop(give(&core, 1, 10));
+    assert_eq!(sum(&first), Some(11), "it stayed");
+    assert!(late(&first).is_none(), "everybody has come");
+}
+
+#[test]
+fn a_wait_ends_with_its_limit_though_its_rank_has_begun_another_operation() {
+    let _turn = TURN.lock().unwrap();
+    let _maser = Config::new().num_cpus(1).mode(Mode::Silent).init().unwrap();
+    let core = core(2);
+    let (first, second) = (give(&core, 0, 1), give(&core, 0, 2));
+    let limit = Some(Duration::from_millis(1));
+    assert!(first.wait_or_take_back(limit).unwrap_err().is_timeout());
+    let sent: Vec<Ticket> = (0..19).map(|number| send(&core, number)).collect();
+    assert!(sent[16].wait_for_room(limit).unwrap_err().is_timeout());
+    drop(second);
+}
+
+#[test]
+fn a_message_that_waits_for_room_goes_on_when_it_is_taken_back() {
+    let core = core(2);
+    let sent: Vec<Ticket> = (0..18).map(|number| send(&core, number)).collect();
+    let last = &sent[17];
+    let flag: Arc<Flag> = Arc::default();
+    let waker = Waker::from(flag.clone());
+    let oldest = core.behind(last.lane, 0, MESSAGES_UNDER_WAY).unwrap();
+    let mut room = Room {
+        oldest,
+        ticket: last,
+    };
+    let mut poll = || Pin::new(&mut room).poll(&mut Context::from_waker(&waker));
+    assert!(poll().is_pending());
+    assert!(last.take_back());
+    assert!(flag.0.load(Ordering::Acquire));
+    assert!(poll().is_ready());
 }
 
 #[test]

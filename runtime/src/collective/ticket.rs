@@ -93,37 +93,35 @@ impl Ticket {
     /// As there.
     pub(crate) fn wait_or_take_back(&self, limit: Option<Duration>) -> Result<Option<Tensor>> {
         let waited = self.wait(limit);
-        match &waited {
-            Err(Error::Collective(error))
-                if !matches!(**error, CollectiveError::Timeout { .. }) =>
-            {
-                waited
-            }
-            Err(_) if !self.take_back() => {
-                // Everybody has come after all: whoever was last is at work.
-                match waited {
-                    Err(Error::Collective(_)) => self.wait(None),
-                    other => other,
-                }
-            }
-            _ => waited,
+        let Err(error) = &waited else { return waited };
+        let is_late = error.is_timeout();
+        if !is_late && matches!(error, Error::Collective(_)) {
+            return waited;
         }
+        if !self.take_back() && is_late && self.round.is_full() {
+            // Everybody has come after all: whoever was last is at work.
+            return self.wait(None);
+        }
+        waited
     }
 
-    /// Waits until the receiver of this message has few enough to take; else takes it back.
+    /// Waits until the receiver of this message has few enough to take; else takes it back, unless this
+    /// rank has sent another one since.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
     pub(super) fn wait_for_room(&self, limit: Option<Duration>) -> Result<()> {
+        let end_ns = limit.map(|limit| self.core.end_ns(limit));
         while let Some(oldest) = self.core.behind(self.lane, self.rank, MESSAGES_UNDER_WAY) {
+            let left = end_ns.map(|end_ns| self.core.left(end_ns));
             let is_taken = || oldest.is_done().then_some(());
-            let error = match oldest.gate.wait("room for a message", limit, is_taken) {
+            let error = match oldest.gate.wait("room for a message", left, is_taken) {
                 Ok(Some(())) => continue,
                 Ok(None) => Error::from(self.timed_out(limit.unwrap_or_default())),
                 Err(error) => error,
             };
             // Received already: then there is room.
-            if self.take_back() || !error.is_timeout() {
+            if self.take_back() || !error.is_timeout() || !self.round.is_full() {
                 return Err(error);
             }
         }
@@ -160,16 +158,22 @@ impl Future for Ticket {
     }
 }
 
-/// The end of a round, whatever came of it.
-pub(super) struct RoundDone(pub(super) Arc<Round>);
+/// There may be room for a message: the oldest one was received, or this one was or is taken back.
+pub(super) struct Room<'a> {
+    pub(super) oldest: Arc<Round>,
+    pub(super) ticket: &'a Ticket,
+}
 
-impl Future for RoundDone {
+impl Future for Room<'_> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.0.wake_when_done(context.waker()) {
-            return Poll::Pending;
+        let waits = self.oldest.wake_when_done(context.waker())
+            && self.ticket.round.wake_when_done(context.waker())
+            && !self.ticket.is_taken_back();
+        match waits {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
         }
-        Poll::Ready(())
     }
 }

@@ -36,3 +36,7 @@ pub(crate) mod timers;
 pub(crate) mod turn;
 pub(crate) mod wait;
 pub(crate) mod watch;
+
+/// Tests that start a runtime, one at a time: a process has one.
+#[cfg(test)]
+pub(crate) static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
