@@ -199,21 +199,27 @@ mod tests {
     use super::letter;
     use crate::config::{Config, Mode};
     use crate::error::Error;
+    use crate::executor::TURN;
     use crate::node::Node;
     use crate::object::reference::Promise;
 
     #[test]
     fn a_scheduler_that_unwinds_closes_the_node_and_nobody_waits_for_ever() {
+        let _turn = TURN.lock().expect("no test of it failed");
         for scheduler in [0, 1] {
             let config = Config::new().num_cpus(2).mode(Mode::Silent);
             let maser = config.clone().init().expect("it starts");
             let node = Node::current("a test").expect("it runs");
             let (promise, awaited) = Promise::<u64>::new();
+            let also = awaited.clone();
             let waits = std::thread::spawn(move || awaited.get());
+            let selects = std::thread::spawn(move || crate::select(&[also]));
             let crash = letter::closure(|_| panic!("a defect of a test"));
             // SAFETY: LT-1, a fresh letter.
             unsafe { node.schedulers()[scheduler].post(crash) };
             let error = waits.join().expect("it does not panic");
+            assert!(matches!(error, Err(Error::ShutDown { .. })), "{error:?}");
+            let error = selects.join().expect("it does not panic");
             assert!(matches!(error, Err(Error::ShutDown { .. })), "{error:?}");
             assert!(node.has_crashed());
             let events = node.errors.events();

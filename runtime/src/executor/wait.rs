@@ -275,7 +275,7 @@ unsafe fn notify_event(data: *const ()) {
 }
 
 /// How often a foreign thread that sleeps looks whether the node crashed (CR-1).
-const CRASH_LOOK: Duration = Duration::from_secs(1);
+pub(crate) const CRASH_LOOK: Duration = Duration::from_secs(1);
 
 /// Waits on a thread that no scheduler runs on.
 pub(crate) fn wait_foreign(

@@ -11,7 +11,9 @@ use super::ready::{Awaited, Ready, RunOf, Waitable, What};
 use crate::error::{Error, Result};
 use crate::executor::coroutine::Co;
 use crate::executor::local::Local;
-use crate::executor::wait::{LentCpus, check_may_block, deadline_ns, interrupted, thread_event};
+use crate::executor::wait::{
+    CRASH_LOOK, LentCpus, check_may_block, deadline_ns, interrupted, thread_event,
+};
 use crate::executor::watch::Watch;
 use crate::graph::core::Core;
 use crate::graph::observe::chart::LOOK_EVERY;
@@ -441,18 +443,18 @@ fn park(node: &Node, call: &Call<'_>, timeout: Option<Duration>) -> Result<()> {
             event.cancel_park();
             break Ok(());
         }
-        if node.is_closed() {
+        if node.is_closed() || node.has_crashed() {
             event.cancel_park();
             break Err(Error::ShutDown {
                 what: "wait".into(),
             });
         }
         graphs.iter().for_each(|core| core.looks_on(now));
-        let slice = (!graphs.is_empty()).then_some(LOOK_EVERY);
-        event.park(match (left, slice) {
-            (Some(left), Some(slice)) => Some(left.min(slice)),
-            (left, slice) => left.or(slice),
-        });
+        let slice = match graphs.is_empty() {
+            true => CRASH_LOOK,
+            false => LOOK_EVERY,
+        };
+        event.park(Some(left.map_or(slice, |left| left.min(slice))));
     };
     graphs.iter().for_each(|core| core.remove_sleeper(event));
     outcome
