@@ -31,6 +31,7 @@ mod shared_graphs;
 mod streams;
 mod tasks;
 mod warm_memory;
+mod worker_driver_limits;
 mod worker_drivers;
 
 use maser::{Config, Maser};

@@ -56,9 +56,9 @@ struct Client {
 
 #[derive(Default)]
 struct State {
-    /// Runs that were not sent yet (GY-2).
+    /// Runs that were begun and not sent yet, by their numbers there (GY-2).
     queue: VecDeque<(u64, Vec<Load>)>,
-    /// How many were submitted.
+    /// How many were begun.
     runs: u64,
     /// Why the graph is over there.
     over: Option<Error>,
@@ -92,10 +92,11 @@ impl Client {
     }
 
     /// GY-2. Under the core's lock.
-    fn submit(&self, run: u64, inputs: Vec<Load>) {
+    fn submit(&self, inputs: Vec<Load>) {
         let mut state = self.lock();
-        state.queue.push_back((run, inputs));
+        let run = state.runs;
         state.runs = run + 1;
+        state.queue.push_back((run, inputs));
         drop(state);
         match Local::current() {
             Some(_) => self.send(),
@@ -203,7 +204,7 @@ struct SubmitRelayed<I: InputNodes> {
 impl<I: InputNodes> SubmitRun<I> for SubmitRelayed<I> {
     fn submit(&mut self, run: u64, parcel: Parcel<I>, refused: &mut Refused) {
         self.edges.submit(run, parcel, refused);
-        self.client.submit(run, self.tray.take());
+        self.client.submit(self.tray.take());
     }
 }
 
@@ -272,8 +273,10 @@ pub(in crate::graph) fn compile<I: InputNodes, O: OutputNodes>(
         .teardown_timeout
         .unwrap_or(settings.graph_teardown_timeout)
         .limit();
+    let (nodes, actors) = nodes_of(&graph.nodes)?;
     let text = GraphText {
-        nodes: nodes_of(&graph.nodes)?,
+        actors,
+        nodes,
         outputs: outputs.iter().map(|output| *output as u32).collect(),
         max_inflight: limits.max_inflight as u64,
         buffer_bytes: limits.buffer_bytes as u64,

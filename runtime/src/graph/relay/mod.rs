@@ -27,8 +27,8 @@
 //! - GY-1 the relay knows no types: values are packed by the worker and by the steps, by the codecs of the
 //!   functions that make and get them, and everything between passes the bytes on, with handles of the
 //!   arrays beside them. Steps in the relay's process run as they do in a worker.
-//! - GY-2 runs reach the relay in the order of their numbers: they are queued under the core's lock and
-//!   sent by the worker's one scheduler.
+//! - GY-2 runs are numbered for the relay as they are begun (one whose inputs were an error is not), and
+//!   reach it in this order: they are queued under the core's lock and sent by the worker's one scheduler.
 //! - GY-3 the relay's graph is never full: it has as many places as the worker's, and a run has left it
 //!   before its results can reach the worker. So limits are the worker's alone.
 //! - GY-4 the graph is over in the worker when the relay says why, and all results that the relay gave

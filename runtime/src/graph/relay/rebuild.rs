@@ -37,7 +37,7 @@ pub(super) fn rebuilt(text: &GraphText) -> Result<(Vec<NodeDef>, Vec<Node<Load>>
     let mut nodes: Vec<NodeDef> = Vec::with_capacity(text.nodes.len());
     let mut inputs = 0;
     for node in &text.nodes {
-        nodes.push(rebuilt_node(node, nodes.len(), &mut inputs)?);
+        nodes.push(rebuilt_node(node, nodes.len(), &mut inputs, &text.actors)?);
     }
     let mut outputs = Vec::with_capacity(text.outputs.len());
     for output in &text.outputs {
@@ -50,7 +50,12 @@ pub(super) fn rebuilt(text: &GraphText) -> Result<(Vec<NodeDef>, Vec<Node<Load>>
     Ok((nodes, outputs))
 }
 
-fn rebuilt_node(text: &NodeText, at: usize, inputs: &mut usize) -> Result<NodeDef> {
+fn rebuilt_node(
+    text: &NodeText,
+    at: usize,
+    inputs: &mut usize,
+    actors: &[SentActor],
+) -> Result<NodeDef> {
     let (transport, device) = &text.wanted;
     let wanted = Wanted {
         transport: transport.parse()?,
@@ -94,6 +99,15 @@ fn rebuilt_node(text: &NodeText, at: usize, inputs: &mut usize) -> Result<NodeDe
     if (step.access == StepAccess::None) != actor.is_none() {
         return Err(wrong(format!("{} is a task, or has no actor", meta.name)));
     }
+    let actor = match actor.map(|place| actors.get(place as usize)) {
+        Some(None) => {
+            return Err(wrong(format!(
+                "{} has an actor that did not come",
+                meta.name
+            )));
+        }
+        found => found.flatten().map(|SentActor(held)| held.clone()),
+    };
     if !demand.is_sound() {
         return Err(wrong(format!("{} asks for less than nothing", meta.name)));
     }
@@ -125,12 +139,12 @@ fn rebuilt_node(text: &NodeText, at: usize, inputs: &mut usize) -> Result<NodeDe
         step,
         meta,
         codec,
-        actor: actor.as_ref().map(|SentActor(held)| held.clone()),
+        actor: actor.clone(),
         arguments: arguments.clone(),
         reserved: place.reserved.clone(),
     };
     def.action = Action::Call {
-        actor: actor.as_ref().map(|SentActor(held)| bound_held(held)),
+        actor: actor.as_ref().map(bound_held),
         place,
         make: Box::new(move |slots, out| made.make(slots, out)),
         submit: Box::new(|_| unreachable!("a relay's graph is compiled")),

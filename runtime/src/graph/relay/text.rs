@@ -7,6 +7,7 @@ use super::load::Load;
 use crate::error::{Error, Result};
 use crate::graph::build::{Action, BoundActor, NodeDef};
 use crate::graph::remote::packet::Packed;
+use crate::graph::transport::Wanted;
 use crate::object::scope;
 use crate::resources::Demand;
 use crate::worker::handles;
@@ -15,12 +16,15 @@ use crate::worker::registry;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// See the module's page.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct GraphText {
+    /// Each once: two handles that are sent stand for two actors.
+    pub(super) actors: Vec<SentActor>,
     pub(super) nodes: Vec<NodeText>,
     /// Positions of nodes.
     pub(super) outputs: Vec<u32>,
@@ -46,7 +50,8 @@ pub(crate) enum ActionText {
     Input,
     Call {
         function: u32,
-        actor: Option<SentActor>,
+        /// Its position in the list.
+        actor: Option<u32>,
         arguments: Vec<ArgumentText>,
         scheduler: Option<u32>,
         demand: Demand,
@@ -84,28 +89,53 @@ impl<'de> Deserialize<'de> for SentActor {
     }
 }
 
-/// The nodes as they travel.
+/// The actors of a graph, in the order in which its nodes name them.
+#[derive(Default)]
+struct Actors {
+    sent: Vec<SentActor>,
+    /// By the address of the block.
+    known: HashMap<usize, u32>,
+}
+
+impl Actors {
+    fn place_of(&mut self, actor: &BoundActor) -> Result<u32> {
+        let block = actor.core.get().addr().get();
+        if let Some(place) = self.known.get(&block) {
+            return Ok(*place);
+        }
+        let Some(held) = actor.held() else {
+            return Err((actor.death)().unwrap_or_else(|| Error::ActorDied {
+                actor: actor.name(),
+                reason: "its last handle is gone".into(),
+            }));
+        };
+        let place = self.sent.len() as u32;
+        self.sent.push(SentActor(Arc::new(held)));
+        self.known.insert(block, place);
+        Ok(place)
+    }
+}
+
+/// The nodes as they travel, and their actors.
 ///
 /// # Errors
 /// [`Error::Graph`] for a step that cannot be one in another process; [`Error::NotPortable`] for a
 /// constant that cannot be packed.
-pub(super) fn nodes_of(nodes: &[NodeDef]) -> Result<Vec<NodeText>> {
-    let nodes = nodes.iter().enumerate();
-    nodes
-        .map(|(at, def)| {
-            Ok(NodeText {
-                action: action_of(def, at)?,
-                name: def.name.clone(),
-                wanted: (
-                    def.wanted.transport.to_string(),
-                    def.wanted.device.to_string(),
-                ),
-            })
-        })
-        .collect()
+pub(super) fn nodes_of(nodes: &[NodeDef]) -> Result<(Vec<NodeText>, Vec<SentActor>)> {
+    let mut actors = Actors::default();
+    let mut texts = Vec::with_capacity(nodes.len());
+    for (at, def) in nodes.iter().enumerate() {
+        let Wanted { transport, device } = def.wanted;
+        texts.push(NodeText {
+            action: action_of(def, at, &mut actors)?,
+            name: def.name.clone(),
+            wanted: (transport.to_string(), device.to_string()),
+        });
+    }
+    Ok((texts, actors.sent))
 }
 
-fn action_of(def: &NodeDef, at: usize) -> Result<ActionText> {
+fn action_of(def: &NodeDef, at: usize, actors: &mut Actors) -> Result<ActionText> {
     let Action::Call { actor, place, .. } = &def.action else {
         return Ok(ActionText::Input);
     };
@@ -158,19 +188,12 @@ fn action_of(def: &NodeDef, at: usize) -> Result<ActionText> {
     }
     Ok(ActionText::Call {
         function: registry::place_of(entry),
-        actor: actor.as_ref().map(sent).transpose()?,
+        actor: actor
+            .as_ref()
+            .map(|actor| actors.place_of(actor))
+            .transpose()?,
         arguments,
         scheduler: place.scheduler.map(|scheduler| scheduler as u32),
         demand: place.demand.clone(),
     })
-}
-
-fn sent(actor: &BoundActor) -> Result<SentActor> {
-    match actor.held() {
-        Some(held) => Ok(SentActor(Arc::new(held))),
-        None => Err((actor.death)().unwrap_or_else(|| Error::ActorDied {
-            actor: actor.name(),
-            reason: "its last handle is gone".into(),
-        })),
-    }
 }
