@@ -2,7 +2,7 @@
 //! comes back (SPC-1 to SPC-3, RUN-1, RUN-2).
 #![cfg(not(any(loom, miri)))]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use maser_shm::arena::classes::{self, GRANULE_BYTES, UNIT_BYTES};
 use maser_shm::arena::space::{Place, Space};
@@ -15,6 +15,8 @@ enum Step {
     Free(usize),
     AddRegion(usize),
     RemoveRegion,
+    RemoveRested,
+    Rest,
     Trim,
 }
 
@@ -29,6 +31,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         9 => any::<usize>().prop_map(Step::Free),
         1 => (1..200usize).prop_map(|granules| Step::AddRegion(granules * GRANULE_BYTES)),
         1 => Just(Step::RemoveRegion),
+        1 => Just(Step::RemoveRested),
+        1 => Just(Step::Rest),
         1 => Just(Step::Trim),
     ];
     proptest::collection::vec(step, 1..400)
@@ -42,6 +46,8 @@ struct Model {
     live: Vec<(Place, usize)>,
     /// Ranges in use by region, in units.
     taken: HashMap<u32, BTreeMap<u64, u64>>,
+    /// In which nothing lay at the last rest and nothing was made since.
+    rested: HashSet<u32>,
 }
 
 impl Model {
@@ -63,6 +69,7 @@ impl Model {
             "SPC-1: overlap"
         );
         taken.insert(start, start + units);
+        self.rested.remove(&place.region);
         self.live.push((place, bytes));
     }
 
@@ -77,9 +84,27 @@ impl Model {
     }
 
     fn remove_region(&mut self) {
-        let Some(region) = self.space.remove_empty_region() else {
-            return;
-        };
+        if let Some(region) = self.space.remove_empty_region() {
+            self.removed(region);
+        }
+    }
+
+    fn remove_rested(&mut self) {
+        if let Some(region) = self.space.remove_rested_region() {
+            assert!(self.rested.contains(&region), "{region} was in use");
+            self.removed(region);
+        }
+    }
+
+    fn rest(&mut self) {
+        let is_warm = self.space.rest();
+        assert_eq!(is_warm, self.space.empty_regions() > 0);
+        let nothing_in = |region: &u32| self.taken.get(region).is_none_or(BTreeMap::is_empty);
+        self.rested = self.regions.keys().copied().filter(nothing_in).collect();
+    }
+
+    fn removed(&mut self, region: u32) {
+        self.rested.remove(&region);
         self.regions.remove(&region).unwrap();
         let taken = self.taken.remove(&region);
         assert!(taken.is_none_or(|taken| taken.is_empty()), "SPC-3");
@@ -94,6 +119,8 @@ impl Model {
                 assert_eq!(self.regions.insert(region, bytes), None);
             }
             Step::RemoveRegion => self.remove_region(),
+            Step::RemoveRested => self.remove_rested(),
+            Step::Rest => self.rest(),
             Step::Trim => self.space.trim(),
         }
         assert_eq!(self.space.live(), self.live.len());
@@ -120,8 +147,13 @@ proptest! {
         let total: usize = model.regions.values().sum();
         prop_assert_eq!(model.space.free_bytes(), total);
         prop_assert_eq!(model.space.empty_bytes() as usize, total);
-        while !model.regions.is_empty() {
+        let half = model.regions.len() / 2;
+        while model.regions.len() > half {
             model.remove_region();
+        }
+        model.rest();
+        while !model.regions.is_empty() {
+            model.remove_rested();
         }
         prop_assert_eq!(model.space.remove_empty_region(), None);
     }

@@ -51,6 +51,20 @@ def mean_ns_of_awaits(operation):
     return asyncio.get_event_loop_policy().get_event_loop().run_until_complete(both())
 
 
+def ending_with(ray, made, measure):
+    """`measure`, and the end of the actors that it has `made`."""
+
+    def once():
+        try:
+            return measure()
+        finally:
+            while made:
+                ray.kill(made.pop())
+            gc.collect()
+
+    return once
+
+
 def rows(ray):
     """Name of each row and what measures it."""
     import ray.experimental.channel as channels
@@ -88,19 +102,6 @@ def rows(ray):
         """Actors that end with their row."""
         made.extend(actor_class.remote() for _ in range(count))
         return made[-count:]
-
-    def ending_all(measure):
-        """`measure`, whose actors are gone when the next row begins."""
-
-        def once():
-            try:
-                return measure()
-            finally:
-                while made:
-                    ray.kill(made.pop())
-                gc.collect()
-
-        return once
 
     def put_get_here():
         end = channel_to(start(CompiledDAG.DAGDriverProxyActor, 1))
@@ -204,4 +205,4 @@ def rows(ray):
         row = f"multiple args with {name} payloads DAG calls, n={ARGS} actors"
         found[row] = lambda b=payload_bytes: execute(one_each(), ARGS, b)
         found[f"compiled {row}"] = lambda b=payload_bytes: execute(one_each(), ARGS, b, True)
-    return {TAG + name: ending_all(measure) for name, measure in found.items()}
+    return {TAG + name: ending_with(ray, made, measure) for name, measure in found.items()}

@@ -13,6 +13,7 @@ import sys
 import time
 
 import graphs
+import tensors
 
 BUDGET_S = 3.0
 MIB = 1 << 20
@@ -123,6 +124,8 @@ def main(wanted):
     rows["graph/echo/ring"] = rows["process/graph/echo/ring"]
     if any(row.startswith(graphs.TAG) for row in wanted):
         rows.update(graphs.rows(ray))
+    if any(row.startswith(tensors.TAG) for row in wanted):
+        rows.update(tensors.rows(ray))
     for row in wanted:
         if row not in rows:
             continue

@@ -19,7 +19,7 @@ use crate::child;
 use crate::peers::ray;
 
 /// Time of all rows together, ns (SU-2); building and calibrating comes on top.
-const TOTAL_NS: f64 = 130e9;
+const TOTAL_NS: f64 = 110e9;
 /// Longest time of one row, ns.
 const ROW_NS_MAX: f64 = 4e9;
 

@@ -27,6 +27,8 @@ use crate::harness::{PeerFigure, RowResult, Unit};
 const PROGRAM: &str = include_str!("../../peers/ray/rows.py");
 /// Its part about graphs.
 const GRAPHS: &str = include_str!("../../peers/ray/graphs.py");
+/// Its part about tensors.
+const TENSORS: &str = include_str!("../../peers/ray/tensors.py");
 /// What pip is asked for.
 const PACKAGE: &str = "ray[default]==2.60.*";
 /// Name of the peer in the report.
@@ -49,7 +51,8 @@ const ROWS: [&str; 12] = [
     "store/put/256MiB",
 ];
 /// What the names begin with of the rows that are Ray's own; the program knows them all.
-const OWN: &str = "[unstable] ";
+const OWN: [&str; 2] = [UNSTABLE, "exec_"];
+const UNSTABLE: &str = "[unstable] ";
 
 /// A line of the program.
 #[derive(Debug, Deserialize)]
@@ -65,7 +68,7 @@ pub fn measure(results: &mut [RowResult]) {
         .iter()
         .filter(|row| match row.unit {
             Unit::Ns => ROWS.contains(&row.name.as_str()),
-            Unit::PerS => row.name.starts_with(OWN),
+            Unit::PerS => OWN.iter().any(|own| row.name.starts_with(own)),
             Unit::Bytes => false,
         })
         .map(|row| row.name.clone())
@@ -116,7 +119,11 @@ fn run(rows: &[String]) -> Result<(Vec<Line>, Option<String>), String> {
     let folder = folder()?;
     let python = environment(&folder)?;
     let program = folder.join("rows.py");
-    for (file, text) in [("rows.py", PROGRAM), ("graphs.py", GRAPHS)] {
+    for (file, text) in [
+        ("rows.py", PROGRAM),
+        ("graphs.py", GRAPHS),
+        ("tensors.py", TENSORS),
+    ] {
         let file = folder.join(file);
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     }
@@ -279,10 +286,10 @@ mod tests {
         }
         for row in crate::rows::all()
             .iter()
-            .filter(|row| row.name.starts_with(OWN))
+            .filter(|row| row.name.starts_with(UNSTABLE))
         {
             // The program writes the number of actors and the size of payloads into the names.
-            let mut stem = row.name[OWN.len()..].replace("compiled ", "");
+            let mut stem = row.name[UNSTABLE.len()..].replace("compiled ", "");
             for size in ["small", "medium", "large"] {
                 let (with, without) = (
                     format!("multiple args with {size} "),
@@ -299,6 +306,12 @@ mod tests {
                 stem = format!("{words}, n={{n}} actors");
             }
             assert!(GRAPHS.contains(&stem), "{}: {stem}", row.name);
+        }
+        let all = crate::rows::all();
+        let tensors = all.iter().filter(|row| row.name.starts_with("exec_"));
+        for row in tensors {
+            let is_known = TENSORS.contains(&format!("\"{}\":", row.name));
+            assert!(is_known, "{}", row.name);
         }
     }
 }

@@ -148,7 +148,7 @@ fn all_to_one(actor: &Actor<DagActor>) -> Graph<Eight<Node<Bytes>>, Node<Vec<Byt
 }
 
 /// A line-up of one operation a call.
-fn lineup(
+pub(super) fn lineup(
     operation: impl FnMut() -> maser::Result<bool> + 'static,
 ) -> Result<Offer<Lineup>, BenchError> {
     let mut operation = operation;

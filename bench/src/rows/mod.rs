@@ -13,6 +13,7 @@ mod process;
 mod runtime;
 mod store;
 mod task;
+mod tensors;
 mod worker;
 
 pub use runtime::first_result;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Row> {
         store::ROWS,
         collective::ROWS,
         experimental::rows(),
+        tensors::ROWS,
     ]
     .concat()
 }
