@@ -32,6 +32,7 @@ mod streams;
 mod tasks;
 mod warm_memory;
 mod worker_driver_limits;
+mod worker_driver_sight;
 mod worker_drivers;
 
 use maser::{Config, Maser};

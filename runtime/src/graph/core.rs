@@ -21,6 +21,7 @@ use crate::executor::local::Local;
 use crate::graph::observe::board::Board;
 use crate::graph::observe::chart::Chart;
 use crate::graph::observe::watched::Observe;
+use crate::graph::relay::sight::Elsewhere;
 use crate::graph::remote::parts::Parts;
 use crate::node::Node;
 use crate::worker::peer::Peer;
@@ -30,7 +31,7 @@ use maser_shm::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use maser_shm::sync::owner_lock::{OwnerLock, thread_number};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// The part of a compiled graph that does not depend on its types.
@@ -76,6 +77,8 @@ pub(crate) struct Core {
     /// What is measured of it, and where.
     pub(crate) observe: Observe,
     pub(crate) board: OnceLock<Board>,
+    /// Of a graph that another process drives: who asks there.
+    pub(crate) elsewhere: OnceLock<Weak<dyn Elsewhere>>,
 }
 
 // SAFETY: DR-1.
@@ -132,6 +135,7 @@ impl Core {
             chart: OnceLock::new(),
             observe: limits.observe,
             board: OnceLock::new(),
+            elsewhere: OnceLock::new(),
         })
     }
 

@@ -17,6 +17,7 @@ use super::outputs::OutputNodes;
 use super::plan::Plan;
 use super::rendezvous::Pairs;
 use crate::worker::remote::FIRST_HOME;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// What every actor and task of a compiled graph does in one run, in order. Printed, it is a table.
@@ -71,7 +72,7 @@ pub struct Operation {
 }
 
 /// The three parts of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum OperationKind {
     /// Takes values from its edges.
     Read,
@@ -82,7 +83,7 @@ pub enum OperationKind {
 }
 
 /// One edge of a schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ScheduledEdge {
     /// Who writes it.
     pub from: EdgeEnd,
@@ -95,7 +96,7 @@ pub struct ScheduledEdge {
 }
 
 /// One end of an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EdgeEnd {
     /// The driver, with this input.
     Input(usize),
@@ -106,7 +107,7 @@ pub enum EdgeEnd {
 }
 
 /// What an edge is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ChannelKind {
     /// A place of one scheduler, from one step to a later one that needs nothing in between.
     Slot,

@@ -93,6 +93,10 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// ```
     pub fn events(&self) -> StepEvents {
         let mut all = StepEvents::default();
+        if let Some(there) = self.core.asks() {
+            there.events(&self.shape.nodes, &mut all);
+            return all;
+        }
         let (Some(board), Some(chart)) = (self.core.board.get(), self.core.chart.get()) else {
             return all;
         };

@@ -12,10 +12,11 @@ use crate::graph::compiled::CompiledGraph;
 use crate::graph::core::Core;
 use crate::graph::inputs::InputNodes;
 use crate::graph::outputs::OutputNodes;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What the runs in flight of a graph wait for. `Display` gives a line for each step.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StallReport {
     /// Runs that were submitted and whose results are not all with the driver, oldest first.
@@ -27,7 +28,7 @@ pub struct StallReport {
 }
 
 /// One run in flight.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StalledRun {
     /// Its number.
@@ -38,7 +39,7 @@ pub struct StalledRun {
 }
 
 /// A step of a run in flight.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StalledStep {
     /// `#3 Class::method`, as in all errors of the graph.
@@ -54,7 +55,7 @@ pub struct StalledStep {
 }
 
 /// What a step that is not over does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StepWait {
     /// It runs, or waits inside of the program's own code.
@@ -87,7 +88,7 @@ pub enum StepWait {
 }
 
 /// How long a step has been where it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Since {
     /// This long.
     Exactly(Duration),
@@ -275,6 +276,9 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// has been running is known from earlier looks, by this method or by those who wait for a result for
     /// longer than a tenth of a second.
     ///
+    /// In a worker, of a graph over actors of other processes, the node's driver looks, which has a second to
+    /// answer; without an answer the runs are there and their steps are not.
+    ///
     /// ```
     /// # use maser::prelude::*;
     /// # struct Echo;
@@ -295,9 +299,14 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
             .locked(|| self.core.oldest_run()..self.core.submitted());
         let view = self.core.chart.get();
         let view = view.map(|chart| chart.view(self.core.node.clock.now_ns()));
+        let there = self.core.asks().map(|there| there.stalls());
         let run = |run| StalledRun {
             run,
-            steps: view.as_ref().map_or_else(Vec::new, |view| view.steps(run)),
+            steps: match (&view, &there) {
+                (Some(view), _) => view.steps(run),
+                (None, Some(there)) => there.get(&run).cloned().unwrap_or_default(),
+                (None, None) => Vec::new(),
+            },
         };
         StallReport {
             runs: runs.map(run).collect(),

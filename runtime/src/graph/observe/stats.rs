@@ -7,11 +7,12 @@ use crate::graph::compiled::CompiledGraph;
 use crate::graph::inputs::InputNodes;
 use crate::graph::outputs::OutputNodes;
 use crate::graph::schedule::{EdgeEnd, ScheduledEdge};
+use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 /// Counts and times of a graph's runs, up to now. Printed, it is a table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GraphStats {
     /// How many runs there were.
@@ -28,7 +29,7 @@ pub struct GraphStats {
 }
 
 /// How many runs there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunCounts {
     /// Submitted so far.
@@ -44,7 +45,7 @@ pub struct RunCounts {
 }
 
 /// How long a step ran.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepStats {
     /// Its position among the nodes of the graph.
@@ -58,7 +59,7 @@ pub struct StepStats {
 }
 
 /// How long values were under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EdgeStats {
     /// Writer, reader and channel. A channel serves all steps that run one after the other behind it; the
@@ -108,7 +109,8 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     /// with [`CompileOptions::stats`](crate::CompileOptions::stats).
     ///
     /// Times are measured of one run in [`every`](GraphStats::every), in all processes of the graph. Asking
-    /// disturbs nobody: everything is read from memory.
+    /// disturbs nobody: everything is read from memory. Of a graph that a worker compiled over actors of other
+    /// processes the node's driver measures, and is asked; the ways to it and back are in no figure.
     ///
     /// ```
     /// # use maser::prelude::*;
@@ -144,6 +146,13 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
         };
         if let (Some(board), Some(chart)) = (core.board.get(), core.chart.get()) {
             board.tell(chart, &mut stats);
+        }
+        if let Some(seen) = core.asks().and_then(|there| there.stats()) {
+            stats.runs.failed = seen.runs.failed;
+            stats = GraphStats {
+                runs: stats.runs,
+                ..seen
+            };
         }
         stats
     }

@@ -15,6 +15,7 @@
 
 use super::words::Words;
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const PART_BITS: u32 = 5;
@@ -49,7 +50,7 @@ fn middle_of(bucket: usize) -> u64 {
 pub(crate) struct Tally(Words);
 
 /// Times that were measured. Percentiles are nearest-rank, within 1.6 %.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LatencyStats {
     /// How many were measured.

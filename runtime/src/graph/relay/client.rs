@@ -46,10 +46,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 const HOME: usize = 0;
 
 /// What the worker has of the graph.
-struct Client {
+pub(super) struct Client {
     me: Weak<Client>,
     core: Arc<Core>,
-    relay: Actor<Relay>,
+    pub(super) relay: Actor<Relay>,
     inlets: Vec<Arc<Inlet<Load>>>,
     state: Mutex<State>,
 }
@@ -60,6 +60,8 @@ struct State {
     queue: VecDeque<(u64, Vec<Load>)>,
     /// How many were begun.
     runs: u64,
+    /// The latest of them: their numbers here and there.
+    numbers: VecDeque<(u64, u64)>,
     /// Why the graph is over there.
     over: Option<Error>,
 }
@@ -92,16 +94,27 @@ impl Client {
     }
 
     /// GY-2. Under the core's lock.
-    fn submit(&self, inputs: Vec<Load>) {
+    fn submit(&self, here: u64, inputs: Vec<Load>) {
         let mut state = self.lock();
         let run = state.runs;
         state.runs = run + 1;
+        if state.numbers.len() >= self.core.max_inflight {
+            state.numbers.pop_front();
+        }
+        state.numbers.push_back((here, run));
         state.queue.push_back((run, inputs));
         drop(state);
         match Local::current() {
             Some(_) => self.send(),
             None => self.later(Self::send),
         }
+    }
+
+    /// The number here of a run, by its number there, if it may be in flight.
+    pub(super) fn number_of(&self, there: u64) -> Option<u64> {
+        let state = self.lock();
+        let found = state.numbers.iter().find(|(_, run)| *run == there);
+        found.map(|(here, _)| *here)
     }
 
     /// On the worker's scheduler.
@@ -204,7 +217,7 @@ struct SubmitRelayed<I: InputNodes> {
 impl<I: InputNodes> SubmitRun<I> for SubmitRelayed<I> {
     fn submit(&mut self, run: u64, parcel: Parcel<I>, refused: &mut Refused) {
         self.edges.submit(run, parcel, refused);
-        self.client.submit(self.tray.take());
+        self.client.submit(run, self.tray.take());
     }
 }
 
@@ -284,6 +297,8 @@ pub(in crate::graph) fn compile<I: InputNodes, O: OutputNodes>(
             .overlap_communication
             .unwrap_or(settings.graph_overlap_communication),
         teardown_timeout,
+        stats_every: limits.observe.every,
+        profile: limits.observe.events as u64,
     };
     let hooks = options.record.as_ref().map(|record| {
         let now_ns = host.clock.now_ns();
@@ -323,6 +338,8 @@ pub(in crate::graph) fn compile<I: InputNodes, O: OutputNodes>(
     });
     let listener: Weak<Client> = Arc::downgrade(&client);
     core.add_at_end(listener);
+    let sees: Weak<Client> = Arc::downgrade(&client);
+    let _first = core.elsewhere.set(sees);
     let watching = Arc::downgrade(&client);
     let why = over.clone();
     when_done(over.cell(), move || {

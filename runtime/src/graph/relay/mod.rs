@@ -23,6 +23,7 @@
 //! | `relay` | the actor in the driver's process |
 //! | `ends` | the worker's ends of inputs and outputs |
 //! | `client` | the worker's graph |
+//! | `sight` | what the worker sees of it |
 //!
 //! - GY-1 the relay knows no types: values are packed by the worker and by the steps, by the codecs of the
 //!   functions that make and get them, and everything between passes the bytes on, with handles of the
@@ -49,6 +50,7 @@ mod rebuild;
     reason = "the actor that the folder is named after"
 )]
 mod relay;
+pub(crate) mod sight;
 mod step;
 mod text;
 

@@ -3,6 +3,7 @@
 use super::load::Load;
 use super::loads::Loads;
 use super::rebuild::rebuilt;
+use super::sight::SentEvents;
 use super::text::GraphText;
 use crate::actor::handle::Actor;
 use crate::config::{Isolation, MAX_BUFFERED_RESULTS, Timeout};
@@ -11,6 +12,8 @@ use crate::graph::build::{Graph, Node};
 use crate::graph::compiled::CompiledGraph;
 use crate::graph::core::Core;
 use crate::graph::handle::door::{CALLS_MAX, Refusal, Verdict};
+use crate::graph::observe::stalls::StallReport;
+use crate::graph::observe::stats::GraphStats;
 use crate::graph::options::CompileOptions;
 use crate::graph::reference::GraphRef;
 use crate::graph::waiters::Listener;
@@ -91,6 +94,25 @@ impl Relay {
         Verdict::of(Ok(results.into_iter().map(GraphRef::into_ref).collect()))
     }
 
+    pub(crate) fn stats(&self) -> GraphStats {
+        let driven = self.driven.get();
+        driven
+            .map(|driven| driven.graph.stats())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn stalls(&self) -> StallReport {
+        let driven = self.driven.get();
+        driven
+            .map(|driven| driven.graph.stalls())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn events(&self) -> SentEvents {
+        let driven = self.driven.get();
+        driven.map_or_else(SentEvents::default, |driven| driven.graph.events().into())
+    }
+
     pub(crate) fn teardown(&self) -> Verdict<()> {
         Verdict::of(match self.driven.get() {
             Some(driven) => driven.graph.teardown(),
@@ -113,9 +135,9 @@ impl Relay {
             teardown_timeout: Some(text.teardown_timeout.map_or(Timeout::Never, Timeout::After)),
             overlap_communication: Some(text.overlap),
             record: None,
-            stats: Some(false),
-            stats_every: None,
-            profile: Some(0),
+            stats: Some(text.stats_every > 0),
+            stats_every: size(text.stats_every.max(1)),
+            profile: size(text.profile),
         };
         let graph = Graph::<Loads, _>::of(nodes, outputs).compile_with(options)?;
         let (promise, over) = Promise::new();

@@ -32,6 +32,10 @@ pub(crate) struct GraphText {
     pub(super) buffer_bytes: u64,
     pub(super) overlap: bool,
     pub(super) teardown_timeout: Option<Duration>,
+    /// One run in so many is measured; 0 is none.
+    pub(super) stats_every: u64,
+    /// Events that are kept for each scheduler.
+    pub(super) profile: u64,
 }
 
 /// One node.
