@@ -2,12 +2,12 @@
 //! need no GPU, under their names and run on request (`maser bench exec_`), with Ray itself beside them
 //! under `--peers ray`.
 //!
-//! - TN-1 the tensor is that script's: 100,000 bytes of f16, all 1. Sender and receiver are in processes
+//! - EXR-1 the tensor is that script's: 100,000 bytes of f16, all 1. Sender and receiver are in processes
 //!   of their own; the receiver looks at shape and values of what it gets and answers `x`.
-//! - TN-2 `exec_ray_put_cpu` copies into memory that other processes could read and out of it again, as
+//! - EXR-2 `exec_ray_put_cpu` copies into memory that other processes could read and out of it again, as
 //!   Ray does with a tensor; `exec_ray_put_np_zero_copy` copies in only. `exec_torch_cpu_cpu` is a copy
 //!   within the process, which brackets the others.
-//! - TN-3 Ray's side has arrays of numpy, so that it does not take PyTorch. The rows of that script that
+//! - EXR-3 Ray's side has arrays of numpy, so that it does not take PyTorch. The rows of that script that
 //!   need GPUs (`exec_*_gpu*`, `exec_nccl_gpu`) have no counterpart, for maser has no memory on GPUs.
 
 use maser::{Actor, Array, Bytes, Graph, Isolation, Node};
@@ -50,7 +50,7 @@ impl Receiver {
     }
 }
 
-/// By its ends (TN-1).
+/// By its ends (EXR-1).
 fn is_ones(tensor: &[f16]) -> bool {
     let ends = (tensor.first(), tensor.last());
     tensor.len() == ELEMENTS && ends == (Some(&f16::ONE), Some(&f16::ONE))
@@ -81,7 +81,7 @@ fn copy() -> Result<Offer<Lineup>, BenchError> {
     lineup(move || Ok(is_ones(&std::hint::black_box(&ones).clone())))
 }
 
-/// TN-2.
+/// EXR-2.
 fn put(copies_out: bool) -> Result<Offer<Lineup>, BenchError> {
     let ones = vec![f16::ONE; ELEMENTS];
     lineup(move || {
