@@ -174,6 +174,8 @@ fn assemble(
         #[allow(dead_code, deprecated, non_camel_case_types, non_snake_case, unused_variables, clippy::too_many_arguments)]
         const _: () = {
             ::maser::__private::method_table!(#actor, #table);
+            // Errors list no other classes: those of a library tell nothing, and what to do stands in the note.
+            #[diagnostic::do_not_recommend]
             impl ::maser::ActorType for #actor {
                 type Methods = #table;
                 const META: &'static ::maser::__private::Meta = &::maser::__private::Meta {
