@@ -2,6 +2,7 @@
 
 mod endings;
 mod large;
+mod lists;
 mod making;
 mod messages;
 mod mismatches;

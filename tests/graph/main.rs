@@ -30,6 +30,7 @@
 //! | [`record`] | runs that are recorded, and replayed |
 //! | [`collectives`] | collectives as nodes |
 //! | [`collective_failures`] | the same: what cannot be, errors, deaths, who waits |
+//! | [`collective_lists`] | the same, of several tensors in one value |
 //! | [`random`] | random graphs beside a sequential evaluation |
 //! | [`complaints`] | what users of compiled graphs elsewhere met |
 //! | [`seed_000`] | the programs of the quickstart |
@@ -40,6 +41,7 @@ mod async_steps;
 mod callers;
 mod cancelled;
 mod collective_failures;
+mod collective_lists;
 mod collectives;
 mod complaints;
 mod deadlocks;

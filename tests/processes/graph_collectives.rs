@@ -28,6 +28,16 @@ impl Trainer {
         self.give(run, n + usize::from(run == 3))
     }
 
+    /// Two tensors; in run 3 a list that is one longer.
+    fn give_list(&mut self, run: u64, n: usize) -> maser::Result<Vec<Tensor>> {
+        let count = 2 + usize::from(run == 3 && self.by == 2.0);
+        (1..=count).map(|at| self.give(run, at * n)).collect()
+    }
+
+    fn sums(&mut self, tensors: &Vec<Tensor>) -> maser::Result<Vec<f64>> {
+        tensors.iter().map(|tensor| self.sum(tensor)).collect()
+    }
+
     fn sum(&mut self, tensor: &Tensor) -> maser::Result<f64> {
         Ok(tensor.view::<f32>()?.iter().map(f64::from).sum())
     }
@@ -93,6 +103,37 @@ fn members_may_be_threads_and_processes_and_tensors_of_any_size() {
         assert_eq!(pids[1], std::process::id());
         assert!(pids[0] != pids[1] && pids[0] != pids[2] && pids[1] != pids[2]);
         graph.teardown()
+    });
+}
+
+#[test]
+fn lists_of_tensors_of_several_processes_are_reduced_member_by_member() {
+    in_runtime(2, || {
+        let members = [there(1.0), there(2.0), here(3.0)];
+        for n in [1_usize, 50_000] {
+            let graph = Graph::new(|run: Node<u64>| {
+                let given = members
+                    .each_ref()
+                    .map(|member| member.give_list().bind(run, n));
+                let sums = allreduce::bind(given, ReduceOp::Sum);
+                [0, 1, 2].map(|rank| members[rank].sums().bind(sums[rank]))
+            });
+            let graph = graph.compile()?;
+            for run in 0..6_u64 {
+                for result in graph.execute(run)? {
+                    let total = (6.0 + 3.0 * run as f64) * n as f64;
+                    match result.get() {
+                        Ok(sums) => assert_eq!(sums, [total, 2.0 * total]),
+                        Err(error) => {
+                            assert_eq!(run, 3, "{error}");
+                            assert!(error.to_string().contains("a list of 3"), "{error}");
+                        }
+                    }
+                }
+            }
+            graph.teardown()?;
+        }
+        Ok(())
     });
 }
 

@@ -6,6 +6,8 @@
 use super::error::{CollectiveError, Who};
 use super::make::{Made, perform};
 use super::operation::{Contribution, Operation};
+use super::several::combine_each;
+use super::tensors::Tensors;
 use crate::object::tensor::Tensor;
 use maser_shm::tensor::DType;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 pub(super) type Outcome = std::result::Result<Shared, Arc<CollectiveError>>;
 
 /// What it came to for one of them.
-pub(super) type Taken = std::result::Result<Option<Tensor>, Arc<CollectiveError>>;
+pub(super) type Taken = std::result::Result<Option<Tensors>, Arc<CollectiveError>>;
 
 /// A result before each rank has taken its own.
 #[derive(Clone, Debug)]
@@ -25,14 +27,20 @@ pub(crate) enum Shared {
     Same(Tensor),
     /// Each its part.
     Parts(Arc<[Tensor]>),
+    /// Of each tensor of a list.
+    Many(Arc<[Shared]>),
 }
 
 impl Shared {
-    pub(crate) fn of(self, rank: usize) -> Option<Tensor> {
+    pub(crate) fn of(self, rank: usize) -> Option<Tensors> {
         match self {
             Self::Nothing => None,
-            Self::Same(tensor) => Some(tensor),
-            Self::Parts(parts) => parts.get(rank).cloned(),
+            Self::Same(tensor) => Some(Tensors::One(tensor)),
+            Self::Parts(parts) => parts.get(rank).cloned().map(Tensors::One),
+            Self::Many(members) => {
+                let members = members.iter().map(|member| member.clone().of(rank));
+                members.collect::<Option<_>>().map(Tensors::Many)
+            }
         }
     }
 }
@@ -78,6 +86,13 @@ pub(crate) fn combine(
     naming: &Naming<'_>,
 ) -> std::result::Result<Made, Arc<CollectiveError>> {
     let operation = agreed(&given, naming)?;
+    let count = given.iter().find_map(|part| match part {
+        Contribution::Part(_, Some(tensors)) => tensors.count(),
+        _ => None,
+    });
+    if let Some(count) = count {
+        return combine_each(&given, operation, count, naming);
+    }
     let first = given[0].clone();
     let tensors: Vec<Tensor> = given.into_iter().filter_map(tensor_of).collect();
     if let Operation::ReduceScatter(_) = operation {
@@ -89,8 +104,8 @@ pub(crate) fn combine(
 
 fn tensor_of(part: Contribution) -> Option<Tensor> {
     match part {
-        Contribution::Part(_, tensor) => tensor,
-        Contribution::Failed(_) => None,
+        Contribution::Part(_, Some(Tensors::One(tensor))) => Some(tensor),
+        Contribution::Part(..) | Contribution::Failed(_) => None,
     }
 }
 
@@ -120,9 +135,11 @@ fn agreed(
             (Operation::Broadcast { .. } | Operation::Message { .. } | Operation::Barrier, ..) => {
                 true
             }
-            (_, Some(one), Some(other)) => {
+            (_, Some(Tensors::One(one)), Some(Tensors::One(other))) => {
                 one.dtype() == other.dtype() && one.shape() == other.shape()
             }
+            // Their members are compared one by one.
+            (_, Some(Tensors::Many(one)), Some(Tensors::Many(other))) => one.len() == other.len(),
             _ => false,
         };
         if operation != other || !is_alike {
@@ -139,7 +156,10 @@ fn agreed(
         let problem = format!("there are ranks 0 to {}", given.len() - 1);
         return Err(naming.impossible(&given[0], problem, "name one of them as root"));
     }
-    let dtype = model.as_ref().map(Tensor::dtype);
+    let dtype = match model {
+        Some(Tensors::One(tensor)) => Some(tensor.dtype()),
+        Some(Tensors::Many(_)) | None => None,
+    };
     match (operation, dtype) {
         (
             Operation::Allreduce(_) | Operation::ReduceScatter(_),

@@ -3,11 +3,11 @@
 use super::error::CollectiveError;
 use super::hub::{Hub, Reply};
 use super::operation::{Contribution, Operation};
+use super::tensors::Tensors;
 use crate::actor::handle::Actor;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::object::reference::Ref;
-use crate::object::tensor::Tensor;
 use std::time::Duration;
 
 /// How long a call whose limit is over waits for the group's process to say what became of it: one that
@@ -41,7 +41,7 @@ impl Elsewhere {
         operation: Operation,
         part: Contribution,
         limit: Option<Duration>,
-    ) -> Result<Option<Tensor>> {
+    ) -> Result<Option<Tensors>> {
         let hub = self.hub()?;
         let node = Node::entered("an operation of a group")?;
         let token = node.random.next_u64();
@@ -81,7 +81,7 @@ impl Elsewhere {
         }
     }
 
-    fn read(&self, reply: Reply) -> Result<Option<Tensor>> {
+    fn read(&self, reply: Reply) -> Result<Option<Tensors>> {
         match reply {
             Reply::Done(tensor) => Ok(tensor),
             Reply::Failed(error) => Err(error.into()),

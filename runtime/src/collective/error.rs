@@ -141,3 +141,24 @@ pub enum CollectiveError {
         reason: String,
     },
 }
+
+impl CollectiveError {
+    /// The same, of the member `at` of a list of so many tensors.
+    pub(super) fn of_member(&self, at: usize, count: usize) -> Self {
+        let mut error = self.clone();
+        let place = format!(", number {} of a list of {count}", at + 1);
+        match &mut error {
+            Self::Mismatch {
+                one_gave,
+                other_gave,
+                ..
+            } => {
+                one_gave.push_str(&place);
+                other_gave.push_str(&place);
+            }
+            Self::Impossible { operation, .. } => operation.push_str(&place),
+            _ => {}
+        }
+        error
+    }
+}

@@ -6,10 +6,10 @@
 use super::core::{GroupCore, Lane};
 use super::error::CollectiveError;
 use super::operation::{Contribution, Operation};
+use super::tensors::Tensors;
 use super::ticket::{MESSAGES_UNDER_WAY, Room};
 use crate::error::{Error, Result};
 use crate::node::Node;
-use crate::object::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// What the operation came to.
-    Done(Option<Tensor>),
+    Done(Option<Tensors>),
     /// It failed.
     Failed(CollectiveError),
     /// It was taken back.

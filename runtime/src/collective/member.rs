@@ -5,6 +5,7 @@ use super::core::GroupCore;
 use super::elsewhere::Elsewhere;
 use super::hub::Hub;
 use super::operation::{Contribution, Operation, ReduceOp};
+use super::tensors::{CollectiveValue, Tensors};
 use super::transport::Transport;
 use crate::actor::handle::Actor;
 use crate::error::{Error, Result};
@@ -114,18 +115,54 @@ impl Member {
     /// As [`allreduce`](Self::allreduce); [`Error::InvalidArgument`] if `root` is no rank, if it gives
     /// no tensor, or if another rank gives one.
     pub fn broadcast(&self, root: usize, tensor: Option<&Tensor>) -> Result<Tensor> {
-        self.check_rank("root", root)?;
-        if tensor.is_some() != (root == self.rank) {
-            return Err(Error::InvalidArgument {
-                argument: "tensor",
-                problem: match tensor {
-                    Some(_) => format!("rank {} gives one, and the root is {root}", self.rank),
-                    None => format!("rank {root} is the root and gives none"),
-                },
-                remedy: "give Some(tensor) on the root, and None on all others".into(),
-            });
-        }
+        self.check_root(root, tensor.is_some())?;
         self.tensor_of(Operation::Broadcast { root }, tensor)
+    }
+
+    /// As [`allreduce`](Self::allreduce), of all tensors in `values` in one operation: of a vector, an
+    /// array or a tuple of tensors and arrays, which may be nested. Each is worked on as if it were alone,
+    /// so they may be of different types and shapes.
+    ///
+    /// ```
+    /// # use maser::collective::{Member, ReduceOp};
+    /// # use maser::Tensor;
+    /// fn step(member: &Member, weights: Vec<Tensor>, bias: Tensor) -> maser::Result<()> {
+    ///     let (weights, bias) = member.allreduce_all(&(weights, bias), ReduceOp::Average)?;
+    ///     # let _ = (weights, bias);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`allreduce`](Self::allreduce); ranks that give lists of different lengths are a mismatch.
+    pub fn allreduce_all<T: CollectiveValue>(&self, values: &T, op: ReduceOp) -> Result<T> {
+        self.values_of(Operation::Allreduce(op), Some(values))
+    }
+
+    /// As [`allgather`](Self::allgather), of all tensors in `values` in one operation.
+    ///
+    /// # Errors
+    /// As [`allreduce_all`](Self::allreduce_all).
+    pub fn allgather_all<T: CollectiveValue>(&self, values: &T) -> Result<T> {
+        self.values_of(Operation::Allgather, Some(values))
+    }
+
+    /// As [`reduce_scatter`](Self::reduce_scatter), of all tensors in `values` in one operation.
+    ///
+    /// # Errors
+    /// As [`allreduce_all`](Self::allreduce_all), and if one of the first dimensions is not divisible
+    /// by the world size.
+    pub fn reduce_scatter_all<T: CollectiveValue>(&self, values: &T, op: ReduceOp) -> Result<T> {
+        self.values_of(Operation::ReduceScatter(op), Some(values))
+    }
+
+    /// As [`broadcast`](Self::broadcast), of all tensors in `values` in one operation.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast), and if what came has not the shape of a `T`.
+    pub fn broadcast_all<T: CollectiveValue>(&self, root: usize, values: Option<&T>) -> Result<T> {
+        self.check_root(root, values.is_some())?;
+        self.values_of(Operation::Broadcast { root }, values)
     }
 
     /// Waits until every rank has come.
@@ -169,6 +206,21 @@ impl Member {
         })
     }
 
+    fn check_root(&self, root: usize, gives: bool) -> Result<()> {
+        self.check_rank("root", root)?;
+        if gives == (root == self.rank) {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument {
+            argument: "tensor",
+            problem: match gives {
+                true => format!("rank {} gives one, and the root is {root}", self.rank),
+                false => format!("rank {root} is the root and gives none"),
+            },
+            remedy: "give Some(tensor) on the root, and None on all others".into(),
+        })
+    }
+
     fn check_peer(&self, peer: usize) -> Result<()> {
         self.check_rank("peer", peer)?;
         if peer != self.rank {
@@ -182,14 +234,25 @@ impl Member {
     }
 
     fn tensor_of(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<Tensor> {
-        match self.perform(operation, tensor)? {
-            Some(tensor) => Ok(tensor),
+        self.tensors_of(operation, tensor.cloned().map(Tensors::One))?
+            .into_one()
+    }
+
+    fn values_of<T: CollectiveValue>(&self, operation: Operation, values: Option<&T>) -> Result<T> {
+        let given = values.map(T::to_tensors).transpose()?;
+        T::from_tensors(self.tensors_of(operation, given)?)
+    }
+
+    fn tensors_of(&self, operation: Operation, given: Option<Tensors>) -> Result<Tensors> {
+        match self.take_part(operation, Contribution::Part(operation, given))? {
+            Some(tensors) => Ok(tensors),
             None => unreachable!("a barrier alone comes to nothing, and what is sent"),
         }
     }
 
-    fn perform(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<Option<Tensor>> {
-        self.take_part(operation, Contribution::Part(operation, tensor.cloned()))
+    fn perform(&self, operation: Operation, tensor: Option<&Tensor>) -> Result<Option<Tensors>> {
+        let given = tensor.cloned().map(Tensors::One);
+        self.take_part(operation, Contribution::Part(operation, given))
     }
 
     /// Gives this to the next operation of this rank, and waits for what it comes to: for nodes of
@@ -201,7 +264,7 @@ impl Member {
         &self,
         operation: Operation,
         part: Contribution,
-    ) -> Result<Option<Tensor>> {
+    ) -> Result<Option<Tensors>> {
         let core = match &self.way {
             Way::Here(core) => core,
             Way::There(elsewhere) => {

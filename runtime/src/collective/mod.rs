@@ -56,6 +56,7 @@
 //! | `elsewhere` | a group of another process, as its members see it |
 //! | `member` | `Member`: one rank's end, with the operations |
 //! | `operation` | the operations, `ReduceOp`, what a rank contributes |
+//! | `tensors`, `several` | one tensor or several in one value, and what several come to |
 //! | `core` | a group without its threads; nothing in it waits |
 //! | `sequence`, `round` | operations by number; one operation |
 //! | `ticket` | a rank's part in an operation that is under way |
@@ -111,6 +112,8 @@ mod reduce;
 pub(crate) mod registry;
 mod round;
 mod sequence;
+mod several;
+mod tensors;
 pub(crate) mod ticket;
 mod transport;
 pub(crate) mod work;
@@ -123,6 +126,7 @@ pub use group::{Group, GroupOptions, Participant, create_group};
 pub use member::Member;
 pub(crate) use operation::Contribution;
 pub use operation::{Operation, ReduceOp};
+pub use tensors::{CollectiveValue, Tensors};
 pub use transport::Transport;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a group does together, and what a member gives to it.
 
-use crate::object::tensor::Tensor;
+use super::tensors::Tensors;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -101,8 +101,8 @@ impl fmt::Display for Operation {
 /// What one rank gives to one operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Contribution {
-    /// It takes part, with a tensor where the operation takes one from it.
-    Part(Operation, Option<Tensor>),
+    /// It takes part, with a tensor or several where the operation takes some from it.
+    Part(Operation, Option<Tensors>),
     /// It came this far and has nothing to give, for this reason: the operation fails on every
     /// rank, and the next one is not affected.
     Failed(String),
@@ -121,8 +121,11 @@ impl Contribution {
     pub(super) fn text(&self) -> String {
         match self {
             Self::Part(operation, None) => operation.to_string(),
-            Self::Part(operation, Some(tensor)) => {
+            Self::Part(operation, Some(Tensors::One(tensor))) => {
                 format!("{operation} of {} {:?}", tensor.dtype(), tensor.shape())
+            }
+            Self::Part(operation, Some(Tensors::Many(members))) => {
+                format!("{operation} of a list of {}", members.len())
             }
             Self::Failed(reason) => format!("an error ({reason})"),
         }

@@ -38,12 +38,12 @@ fn one(number: u64) -> Tensor {
 }
 
 fn give(core: &Arc<GroupCore>, rank: usize, number: u64) -> Ticket {
-    let part = Contribution::Part(SUM, Some(one(number)));
+    let part = Contribution::Part(SUM, Some(one(number).into()));
     core.contribute(rank, SUM, part).unwrap()
 }
 
 fn sum(ticket: &Ticket) -> Option<u64> {
-    let tensor = ticket.try_outcome()?.unwrap().unwrap();
+    let tensor = ticket.try_outcome()?.unwrap().unwrap().into_one().unwrap();
     Some(*tensor.view::<u64>().unwrap().get(&[0]).unwrap())
 }
 
@@ -203,7 +203,7 @@ fn what_is_under_way_ends_with_the_group_and_nothing_new_begins() {
     core.close("again");
     let error = waiting.try_outcome().unwrap().unwrap_err();
     assert!(error.to_string().contains("it was destroyed"), "{error}");
-    let part = Contribution::Part(SUM, Some(one(1)));
+    let part = Contribution::Part(SUM, Some(one(1).into()));
     assert!(core.contribute(1, SUM, part).is_err());
 }
 

@@ -5,9 +5,9 @@ use super::core::{GroupCore, Lane};
 use super::error::CollectiveError;
 use super::operation::Operation;
 use super::round::Round;
+use super::tensors::Tensors;
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
-use crate::object::tensor::Tensor;
 use maser_shm::sync::hint::spin_loop;
 use std::future::Future;
 use std::pin::Pin;
@@ -61,7 +61,7 @@ impl Ticket {
     ///
     /// # Errors
     /// [`CollectiveError`]; [`Error::Cancelled`], [`Error::ShutDown`], as for `get`.
-    pub(crate) fn wait(&self, limit: Option<Duration>) -> Result<Option<Tensor>> {
+    pub(crate) fn wait(&self, limit: Option<Duration>) -> Result<Option<Tensors>> {
         let party = GroupCore::party(self.lane, self.rank);
         self.spin();
         let found = self.round.gate.wait("an operation of a group", limit, || {
@@ -91,7 +91,7 @@ impl Ticket {
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn wait_or_take_back(&self, limit: Option<Duration>) -> Result<Option<Tensor>> {
+    pub(crate) fn wait_or_take_back(&self, limit: Option<Duration>) -> Result<Option<Tensors>> {
         let waited = self.wait(limit);
         let Err(error) = &waited else { return waited };
         let is_late = error.is_timeout();

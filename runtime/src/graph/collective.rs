@@ -16,12 +16,12 @@
 
 use super::build::{Action, Node, NodeDef, NodeId, Place, Slots, add, clone_ref, nodes, refuse};
 use super::collective_step::{About, Combine, Combined, Share, combined};
-use super::members::{Members, TensorValue};
+use super::members::Members;
 use super::plan::actor_key;
 use super::segment::Step;
 use super::slot::{GraphValue, Reader, ValueType, slot_of};
 use super::transport::Wanted;
-use crate::collective::{Operation, ReduceOp, Who};
+use crate::collective::{CollectiveValue, Operation, ReduceOp, Who};
 use crate::error::{Error, Fault};
 use crate::object::reference::Ref;
 use crate::task::failure::Failure;
@@ -56,7 +56,8 @@ macro_rules! collective {
 }
 
 collective! {
-    /// Every member gets the tensors of all, made one element by element.
+    /// Every member gets the tensors of all, made one element by element. A value that is several tensors,
+    /// a vector, an array or a tuple of them, is done member by member in one step.
     ///
     /// ```
     /// # use maser::prelude::*;
@@ -224,7 +225,7 @@ fn bound<F: Function, M: Members>(members: &M, operation: Operation) -> M::Nodes
 }
 
 /// The step that reads the values of all.
-fn all<F: Function, T: TensorValue>(
+fn all<F: Function, T: CollectiveValue + GraphValue>(
     ids: &[NodeId],
     about: Arc<About>,
     scheduler: Option<usize>,
@@ -271,7 +272,7 @@ fn all<F: Function, T: TensorValue>(
 }
 
 /// The step that takes a member's share.
-fn share<F: Function, T: TensorValue>(
+fn share<F: Function, T: CollectiveValue + GraphValue>(
     all: Node<Combined>,
     operation: Operation,
     rank: usize,

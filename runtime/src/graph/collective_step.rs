@@ -3,15 +3,14 @@
 //! - CN-3 what is large is made by all shares together, in pieces. A share waits for nothing but pieces
 //!   that others of this process are making, so it never waits for a step.
 
-use super::members::TensorValue;
 use super::segment::{Place, Step};
-use super::slot::{Reader, Slot};
+use super::slot::{GraphValue, Reader, Slot};
 use super::source::InputFault;
 use crate::actor::core::Access;
 use crate::collective::combine::{Naming, Shared, combine};
 use crate::collective::make::Made;
 use crate::collective::work::{Step as Piece, Work};
-use crate::collective::{Contribution, Operation, Who};
+use crate::collective::{CollectiveValue, Contribution, Operation, Who};
 use crate::error::Error;
 use crate::executor::gate::Gate;
 use crate::executor::local::{Frame, Local};
@@ -59,7 +58,7 @@ impl Left {
 
 impl Combined {
     /// What `rank` gets.
-    pub(crate) fn share<T: TensorValue>(self, rank: usize) -> Result<T, Failure> {
+    pub(crate) fn share<T: CollectiveValue>(self, rank: usize) -> Result<T, Failure> {
         let shared = match self {
             Self::Done(shared) => shared,
             Self::Left(left) => left.finish().map_err(Failure::runtime)?,
@@ -67,7 +66,7 @@ impl Combined {
         let tensor = shared.of(rank);
         let tensor = tensor.map_or_else(
             || unreachable!("every member gets a tensor"),
-            T::from_tensor,
+            T::from_tensors,
         );
         tensor.map_err(Failure::runtime)
     }
@@ -83,7 +82,7 @@ pub(crate) struct About {
 }
 
 /// Makes one of the values of all members, by rank.
-pub(crate) fn combined<T: TensorValue>(
+pub(crate) fn combined<T: CollectiveValue>(
     values: &[T],
     about: &About,
     run: u64,
@@ -92,7 +91,7 @@ pub(crate) fn combined<T: TensorValue>(
     let mut given = Vec::with_capacity(values.len());
     for (rank, value) in values.iter().enumerate() {
         let tensor = match operation.takes_from(rank) {
-            true => Some(value.to_tensor().map_err(Failure::runtime)?),
+            true => Some(value.to_tensors().map_err(Failure::runtime)?),
             false => None,
         };
         given.push(Contribution::Part(operation, tensor));
@@ -145,7 +144,7 @@ fn frame<F: Function>(local: &Local) -> Frame {
     }
 }
 
-impl<F: Function, T: TensorValue> Step for Combine<F, T> {
+impl<F: Function, T: CollectiveValue + GraphValue> Step for Combine<F, T> {
     fn run(&self, local: &Local, place: &Place) {
         let mut values = Vec::with_capacity(self.inputs.len());
         let mut wrong = None;
@@ -187,7 +186,7 @@ impl<F, T> Share<F, T> {
     }
 }
 
-impl<F: Function, T: TensorValue> Step for Share<F, T> {
+impl<F: Function, T: CollectiveValue + GraphValue> Step for Share<F, T> {
     fn run(&self, local: &Local, _: &Place) {
         let outcome = match self.input.read() {
             // The same error for all.

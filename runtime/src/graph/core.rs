@@ -20,6 +20,7 @@ use crate::executor::letter;
 use crate::executor::local::Local;
 use crate::graph::observe::board::Board;
 use crate::graph::observe::chart::Chart;
+use crate::graph::observe::text::Owner;
 use crate::graph::observe::watched::Observe;
 use crate::graph::relay::sight::Elsewhere;
 use crate::graph::remote::parts::Parts;
@@ -74,6 +75,8 @@ pub(crate) struct Core {
     pub(crate) is_one_segment: bool,
     /// Its steps by name, for those who ask what it waits for.
     pub(crate) chart: OnceLock<Chart>,
+    /// Whom to ask that, of a graph in another process.
+    pub(crate) owner: OnceLock<Weak<dyn Owner>>,
     /// What is measured of it, and where.
     pub(crate) observe: Observe,
     pub(crate) board: OnceLock<Board>,
@@ -133,6 +136,7 @@ impl Core {
             parts: Parts::new(peers),
             is_one_segment: limits.segments == 1,
             chart: OnceLock::new(),
+            owner: OnceLock::new(),
             observe: limits.observe,
             board: OnceLock::new(),
             elsewhere: OnceLock::new(),

@@ -2,12 +2,13 @@
 
 use super::build::Node;
 use super::slot::GraphValue;
+use crate::collective::CollectiveValue;
 use crate::error::Result;
 use crate::object::array::Array;
 use crate::object::tensor::Tensor;
 use maser_shm::tensor::Element;
 
-/// A value that collectives can work on: [`Tensor`], or an [`Array`] as a tensor of one dimension.
+/// A value that is one tensor for collectives: [`Tensor`], or an [`Array`] as a tensor of one dimension.
 pub trait TensorValue: GraphValue {
     /// As a tensor, in the same memory.
     ///
@@ -43,11 +44,11 @@ impl<T: Element> TensorValue for Array<T> {
 /// member is its place among them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the members of a collective",
-    note = "give a vector, a slice or an array of nodes whose values are `Tensor` or `Array<T>`"
+    note = "give a vector, a slice or an array of nodes whose values are `Tensor` or `Array<T>`, or vectors, arrays or tuples of those"
 )]
 pub trait Members {
     /// What each of them gives and gets.
-    type Value: TensorValue;
+    type Value: CollectiveValue + GraphValue;
     /// A node of each member, in the shape that was given.
     type Nodes;
     #[doc(hidden)]
@@ -56,7 +57,7 @@ pub trait Members {
     fn made(nodes: Vec<Node<Self::Value>>) -> Self::Nodes;
 }
 
-impl<T: TensorValue> Members for Vec<Node<T>> {
+impl<T: CollectiveValue + GraphValue> Members for Vec<Node<T>> {
     type Value = T;
     type Nodes = Vec<Node<T>>;
     fn given(&self) -> &[Node<T>] {
@@ -67,7 +68,7 @@ impl<T: TensorValue> Members for Vec<Node<T>> {
     }
 }
 
-impl<T: TensorValue> Members for [Node<T>] {
+impl<T: CollectiveValue + GraphValue> Members for [Node<T>] {
     type Value = T;
     type Nodes = Vec<Node<T>>;
     fn given(&self) -> &[Node<T>] {
@@ -78,7 +79,7 @@ impl<T: TensorValue> Members for [Node<T>] {
     }
 }
 
-impl<T: TensorValue, const N: usize> Members for [Node<T>; N] {
+impl<T: CollectiveValue + GraphValue, const N: usize> Members for [Node<T>; N] {
     type Value = T;
     type Nodes = [Node<T>; N];
     fn given(&self) -> &[Node<T>] {

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::executor::local::Local;
 use crate::graph::remote::packet::OBJECTS_MAX;
 use crate::node::Node;
-use crate::worker::bulk::{Beside, Name};
+use crate::worker::along::Beside;
+use crate::worker::bulk::Name;
 use crate::worker::parcel::{Arrays, Thing};
 use crate::worker::peer::Peer;
 use serde::de::Visitor;
@@ -131,11 +132,11 @@ fn lay(buffer: &Buffer, bytes: u64, arrays: &mut Arrays) -> Result<Option<u32>> 
     let near = objects.len().saturating_sub(16);
     let number = match objects[near..]
         .iter()
-        .position(|beside| beside.name == name)
+        .position(|beside| matches!(beside, Beside::Array { name: other, .. } if *other == name))
     {
         Some(number) => near + number,
         None => {
-            objects.push(Beside { buffer, name });
+            objects.push(Beside::Array { buffer, name });
             objects.len() - 1
         }
     };
@@ -171,7 +172,10 @@ pub(super) fn unpack(place: Place<'_>) -> Result<Buffer> {
         Place::Here(Raw::Came(buffer)) => Some(buffer),
         Place::Here(Raw::Goes(_)) => None,
         Place::Table(number) => {
-            scope::get::<Buffer>(number).or_else(|| Some(scope::came(number)?.buffer))
+            scope::get::<Buffer>(number).or_else(|| match scope::came(number)? {
+                Beside::Array { buffer, .. } => Some(buffer),
+                Beside::Actor(_) | Beside::Ref(_) => None,
+            })
         }
         Place::Store(name) => match scope::claim(name) {
             Some(peer) => {

@@ -9,6 +9,7 @@ use super::scope;
 use crate::actor::handle::{Actor, ActorType};
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
+use crate::worker::along::{self, Beside};
 use crate::worker::handles;
 use crate::worker::message::BODY_BYTES_MAX;
 use crate::worker::parcel::{Parcel, Thing};
@@ -180,11 +181,24 @@ where
     try_decode(try_encode(value)?)
 }
 
-/// A ref or a handle that was found on an edge: the value is refused for it.
+/// A ref or a handle that cannot lie beside its value: that is refused for it.
 struct Stranded;
 
 impl Thing for Stranded {
     fn give(&self, _: &Arc<Peer>, _: &Local) {}
+}
+
+/// Lays a ref or a handle beside its value; the place where it lies.
+fn lay(thing: Beside) -> u32 {
+    scope::lay(thing).unwrap_or_else(|| {
+        scope::take_along(Box::new(Stranded));
+        0
+    })
+}
+
+/// What lies there.
+fn came(place: u32) -> std::result::Result<Beside, Problem> {
+    scope::came(place).ok_or_else(|| OUTSIDE.to_owned())
 }
 
 const OUTSIDE: &str = "a ref or actor handle can only be encoded by maser itself, inside a value that is passed to a task, method or graph";
@@ -192,8 +206,7 @@ const OUTSIDE: &str = "a ref or actor handle can only be encoded by maser itself
 impl<T: crate::Value> Serialize for Ref<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         if scope::goes_along_an_edge() {
-            scope::take_along(Box::new(Stranded));
-            return 0_u32.serialize(serializer);
+            return along::write_ref(self, lay, serializer);
         }
         if scope::goes_out() {
             return handles::write_ref(self, scope::take_along, serializer);
@@ -208,6 +221,9 @@ impl<'de, T: crate::Value> Deserialize<'de> for Ref<T> {
         if let Some(peer) = scope::comes_from() {
             return handles::read_ref(&peer, deserializer);
         }
+        if scope::is_read_beside() {
+            return along::read_ref(came, deserializer);
+        }
         let index = u32::deserialize(deserializer)?;
         scope::get(index).ok_or_else(|| D::Error::custom(OUTSIDE))
     }
@@ -216,8 +232,7 @@ impl<'de, T: crate::Value> Deserialize<'de> for Ref<T> {
 impl<A: ActorType> Serialize for Actor<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         if scope::goes_along_an_edge() {
-            scope::take_along(Box::new(Stranded));
-            return 0_u32.serialize(serializer);
+            return lay(along::of_actor(self)).serialize(serializer);
         }
         if scope::goes_out() {
             return handles::write_actor(self, scope::take_along, serializer);
@@ -231,6 +246,11 @@ impl<'de, A: ActorType> Deserialize<'de> for Actor<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         if let Some(peer) = scope::comes_from() {
             return handles::read_actor(&peer, deserializer);
+        }
+        if scope::is_read_beside() {
+            let beside = came(u32::deserialize(deserializer)?);
+            let actor = beside.and_then(|beside| along::read_actor(&beside));
+            return actor.map_err(D::Error::custom);
         }
         let index = u32::deserialize(deserializer)?;
         scope::get(index).ok_or_else(|| D::Error::custom(OUTSIDE))

@@ -6,8 +6,10 @@
 //! them.
 
 use crate::error::Error;
+use crate::graph::remote::packet::OBJECTS_MAX;
+use crate::worker::along::Beside;
+use crate::worker::bulk::Name;
 use crate::worker::bulk::claims::{Claims, HAS_OBJECTS};
-use crate::worker::bulk::{Beside, Name};
 use crate::worker::parcel::{Arrays, Thing};
 use crate::worker::peer::Peer;
 use std::any::Any;
@@ -290,11 +292,35 @@ impl Drop for OuterCame {
 
 /// Runs `decode` with a value that `objects` came beside.
 pub(crate) fn read_beside<R>(objects: &[Beside], decode: impl FnOnce() -> R) -> R {
-    if objects.is_empty() {
+    let now = NOW.get();
+    if objects.is_empty() && now.way == Way::None && !now.is_from_peer {
         return decode();
     }
+    // It came neither with a message nor with a table, whatever the outer value did.
+    let _entered = Entered::with(|now| {
+        now.way = Way::None;
+        now.is_from_peer = false;
+    });
     let _outer = OuterCame(CAME.replace(objects.to_vec()));
     decode()
+}
+
+/// Whether the value that is decoded is one whose refs and handles lie beside it.
+pub(crate) fn is_read_beside() -> bool {
+    let now = NOW.get();
+    now.reads && now.way == Way::None && !now.is_from_peer
+}
+
+/// Lays something beside the value that is encoded: its place there, if it can lie there.
+pub(super) fn lay(thing: Beside) -> Option<u32> {
+    with_arrays(|arrays| match arrays {
+        Arrays::Beside { objects, .. } if objects.len() < OBJECTS_MAX => {
+            objects.push(thing);
+            u32::try_from(objects.len() - 1).ok()
+        }
+        Arrays::Beside { .. } | Arrays::Copied => None,
+    })
+    .flatten()
 }
 
 /// What came beside the value that is decoded.
@@ -312,7 +338,7 @@ pub(crate) fn goes_out() -> bool {
     NOW.get().way == Way::Out
 }
 
-/// Whether it goes along an edge of a graph, where there is nobody who could resolve a ref.
+/// Whether it goes along an edge of a graph, so that its refs and handles lie beside it.
 pub(super) fn goes_along_an_edge() -> bool {
     goes_out() && NOW.get().has_arrays
 }

@@ -14,7 +14,7 @@ use super::meta::Function;
 use crate::error::Error;
 use crate::executor::local::Local;
 use crate::graph::relay::load;
-use crate::graph::remote::packet::{Kind, Packed};
+use crate::graph::remote::packet::{Kind, OBJECTS_MAX, Packed};
 use crate::graph::remote::plain::IsPlain;
 use crate::node::Node;
 use crate::object::codec::{self, round_trip};
@@ -44,6 +44,7 @@ pub struct ValueCodec {
     round_trip: RoundTrip,
     encode: Encode,
     decode: Decode,
+    transcode: Transcode,
     /// The type, if it is nothing but its bytes.
     plain: fn() -> Option<TypeId>,
     pack_plain: fn(&dyn Any, &mut Packed) -> bool,
@@ -55,6 +56,12 @@ pub struct ValueCodec {
 type Encode = fn(&dyn Any, &mut Parcel) -> Result<(), String>;
 /// Takes a value off the front of the bytes and puts it into an `Option` of the erased type.
 type Decode = fn(&mut &[u8], &mut dyn Any) -> Result<(), String>;
+
+/// Has a value put into an `Option` of the erased type by the one, and gives it to the other.
+type Transcode = fn(
+    &mut dyn FnMut(&mut dyn Any) -> Result<(), String>,
+    &mut dyn FnMut(&dyn Any) -> Result<(), String>,
+) -> Result<(), String>;
 
 impl ValueCodec {
     /// The codec of values that are no function's.
@@ -85,6 +92,14 @@ impl ValueCodec {
             encode: |value, parcel| match value.downcast_ref::<T>() {
                 Some(value) => codec::write(value, parcel),
                 None => Err(codec::other_type::<T>()),
+            },
+            transcode: |read, write| {
+                let mut slot: Option<T> = None;
+                read(&mut slot)?;
+                match &slot {
+                    Some(value) => write(value),
+                    None => Err(codec::other_type::<T>()),
+                }
             },
             decode: |bytes, slot| {
                 let value = codec::read::<T>(bytes)?;
@@ -152,11 +167,11 @@ impl ValueCodec {
         encoded?;
         match parcel.things.is_empty() {
             true => Ok(parcel.arrays),
-            false => Err(
-                "a ref or an actor's handle in it cannot travel along an edge of a \
-                              compiled graph; pass it to an ordinary call"
-                    .to_owned(),
-            ),
+            false => Err(format!(
+                "with a value on an edge of a compiled graph go at most {OBJECTS_MAX} refs, handles \
+                 and arrays, and with a constant of a graph or a recorded value no ref and no handle; \
+                 pass them to an ordinary call"
+            )),
         }
     }
 
@@ -166,6 +181,13 @@ impl ValueCodec {
             return load::unpack(packed, slot);
         }
         scope::read_beside(packed.objects(), || self.decode(packed.bytes(), slot))
+    }
+
+    /// Packs the value of `from` anew, with this process as the one that has what lies beside it.
+    pub(crate) fn repack(&self, from: &Packed, into: &mut Packed) -> Result<(), String> {
+        (self.transcode)(&mut |slot| self.unpack(from, slot), &mut |value| {
+            self.pack_encoded(value, into)
+        })
     }
 
     /// Appends `value`, or says what stands in the way.

@@ -101,7 +101,7 @@ pub(crate) fn tell(node: &Node, peer: &Arc<Peer>, there: usize, errand: &Errand)
     });
 }
 
-fn on_scheduler(
+pub(super) fn on_scheduler(
     node: &Node,
     peer: &Arc<Peer>,
     send: impl FnOnce(&Arc<Peer>, &Local) + Send + 'static,

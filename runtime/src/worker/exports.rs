@@ -7,7 +7,8 @@
 //!   as it was given, and every call that it sent before has come: the peer says how many there were.
 //!   Numbers are sums over the whole life of the link, so it does not matter in which order news
 //!   come over several links.
-//! - XP-3 a value that is to come is asked for once by the peer that got its number.
+//! - XP-3 a value that is to come is asked for as often as the peer got its number: once, but for those
+//!   that go by several edges of graphs (AO-2). What the peer does not want it says.
 //! - XP-4 a link keeps the target of its last call, without a handle of its own in the sums: a call is
 //!   counted before it looks at `ends`, and `ends` is set before the sums are looked at, so whichever
 //!   comes second sees the other. A link takes a target back under its lock while `ends` is clear;
@@ -126,8 +127,8 @@ impl Exported {
 #[derive(Default)]
 struct State {
     actors: HashMap<u32, Exported, BuildHasherDefault<Numbers>>,
-    /// XP-3.
-    values: HashMap<u64, Arc<Answer>>,
+    /// XP-3, and how often each was promised.
+    values: HashMap<u64, (Arc<Answer>, usize)>,
 }
 
 impl State {
@@ -247,12 +248,20 @@ impl Exports {
 
     /// A value that is to come was promised to the peer (XP-3).
     pub(super) fn promise(&self, number: u64, value: &Arc<Answer>) {
-        self.lock().values.insert(number, value.clone());
+        let mut state = self.lock();
+        let promised = state.values.entry(number);
+        promised.or_insert_with(|| (value.clone(), 0)).1 += 1;
     }
 
-    /// The peer asks for it.
+    /// The peer asks for it, or does not want it.
     pub(super) fn asked_for(&self, number: u64) -> Option<Arc<Answer>> {
-        self.lock().values.remove(&number)
+        let mut state = self.lock();
+        let (value, promised) = state.values.get_mut(&number)?;
+        *promised -= 1;
+        match *promised {
+            0 => state.values.remove(&number).map(|(value, _)| value),
+            _ => Some(value.clone()),
+        }
     }
 
     /// Whether nothing of this process is held by the peer.

@@ -6,6 +6,7 @@
 //! sender's reaches it through the sender.
 #![allow(unsafe_code, reason = "counted pointers to cells and blocks of actors")]
 
+use super::death::Death;
 use super::exports::OWN;
 use super::incoming::{Answer, HeldActor};
 use super::message::{Head, Kind};
@@ -60,18 +61,43 @@ pub(crate) fn write_ref<T: crate::Value, S: serde::Serializer>(
     things: impl FnOnce(Box<dyn Thing>),
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    if value.is_ready() {
-        return match value.outcome_ref() {
-            Ok(value) => RefOut::Ready(value).serialize(serializer),
-            Err(fault) => RefOut::<T>::Failed(wire_error::encode(&fault.0)).serialize(serializer),
-        };
+    let promise = || {
+        let number = Node::current("sending a ref").map_or(0, |node| node.random.next_u64());
+        things(Box::new(Pending {
+            number,
+            value: Arc::new(Answer::of(value.clone())),
+        }));
+        number
+    };
+    write_ref_as(value, promise, serializer)
+}
+
+/// Writes a ref: what it refers to, or its `number` if that is to come.
+pub(super) fn write_ref_as<T: crate::Value, S: serde::Serializer>(
+    value: &Ref<T>,
+    number: impl FnOnce() -> u64,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if !value.is_ready() {
+        return RefOut::<T>::Pending(number()).serialize(serializer);
     }
-    let number = Node::current("sending a ref").map_or(0, |node| node.random.next_u64());
-    things(Box::new(Pending {
-        number,
-        value: Arc::new(Answer::of(value.clone())),
-    }));
-    RefOut::<T>::Pending(number).serialize(serializer)
+    match value.outcome_ref() {
+        Ok(value) => RefOut::Ready(value).serialize(serializer),
+        Err(fault) => RefOut::<T>::Failed(wire_error::encode(&fault.0)).serialize(serializer),
+    }
+}
+
+/// Reads a ref: what it refers to, or what `find` says that has this number.
+pub(super) fn read_ref_as<'de, T: crate::Value, D: serde::Deserializer<'de>>(
+    find: impl FnOnce(u64) -> Result<Ref<T>, String>,
+    deserializer: D,
+) -> Result<Ref<T>, D::Error> {
+    use serde::de::Error as _;
+    match RefIn::<T>::deserialize(deserializer)? {
+        RefIn::Ready(value) => Ok(Ref::done(Ok(value))),
+        RefIn::Failed(bytes) => Ok(Ref::done(Err(Fault::new(wire_error::decode(&bytes))))),
+        RefIn::Pending(number) => find(number).map_err(D::Error::custom),
+    }
 }
 
 /// Reads a ref that came from `peer`.
@@ -79,11 +105,7 @@ pub(crate) fn read_ref<'de, T: crate::Value, D: serde::Deserializer<'de>>(
     peer: &Arc<Peer>,
     deserializer: D,
 ) -> Result<Ref<T>, D::Error> {
-    Ok(match RefIn::<T>::deserialize(deserializer)? {
-        RefIn::Ready(value) => Ref::done(Ok(value)),
-        RefIn::Failed(bytes) => Ref::done(Err(Fault::new(wire_error::decode(&bytes)))),
-        RefIn::Pending(number) => ask_for(peer, number),
-    })
+    read_ref_as(|number| Ok(ask_for(peer, number)), deserializer)
 }
 
 /// What completes a value that another process gives.
@@ -95,7 +117,20 @@ pub(super) struct Awaited {
     pub(super) arrive: Arrive,
 }
 
-fn ask_for<T: crate::Value>(peer: &Arc<Peer>, number: u64) -> Ref<T> {
+impl Awaited {
+    /// The process that was to give it is dead.
+    pub(super) fn does_not_come(self, death: &Death) {
+        let reason = match death {
+            Death::Process { who, how } => format!("its owner, {who}, {how}"),
+            Death::ShutDown => "maser was shut down".into(),
+        };
+        let what = "a task or actor of another process".into();
+        (self.arrive)(Err(Fault::new(Error::ObjectLost { what, reason })));
+    }
+}
+
+/// Asks for a value that is to come.
+pub(super) fn ask_for<T: crate::Value>(peer: &Arc<Peer>, number: u64) -> Ref<T> {
     let (promise, value) = Promise::<T>::new();
     let arrive = move |bytes: Result<&[u8], Fault>| {
         let outcome = bytes.and_then(|mut bytes| {
@@ -123,35 +158,51 @@ fn ask_for<T: crate::Value>(peer: &Arc<Peer>, number: u64) -> Ref<T> {
 }
 
 /// A handle of an actor, as it travels.
-#[derive(Serialize, Deserialize)]
-struct WireActor {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WireActor {
     /// The process in which it lives, if that is not the sender's.
-    home: Option<u64>,
+    pub(super) home: Option<u64>,
     /// Its number there.
-    at_home: u32,
+    pub(super) at_home: u32,
     /// Its number in the sender's process.
-    number: u32,
+    pub(super) number: u32,
     /// The scheduler of the sender's process to call.
-    there: u32,
+    pub(super) there: u32,
 }
 
-/// A handle that is sent.
-struct Sent {
-    number: u32,
-    actor: Arc<HeldActor>,
-    /// Its process when it was written, if that is another one.
-    home: Option<u64>,
-}
+/// A handle that is sent, and how it was written.
+struct Sent(WireActor, Arc<HeldActor>);
 
 impl Thing for Sent {
     fn give(&self, peer: &Arc<Peer>, _: &Local) {
-        // SAFETY: AC-1, our handle.
-        let core = unsafe { self.actor.core().as_ref() };
-        match &core.remote {
-            // It comes home: as if it were a call of it.
-            Some(remote) if self.home == Some(peer.id) => remote.count_call(),
-            _ => peer.exports().give(self.number, &self.actor),
+        give_actor(peer, &self.0, &self.1);
+    }
+}
+
+/// A handle goes to `peer` as it was written.
+pub(super) fn give_actor(peer: &Arc<Peer>, wire: &WireActor, actor: &Arc<HeldActor>) {
+    match &actor.block().remote {
+        // It comes home: as if it were a call of it.
+        Some(remote) if wire.home == Some(peer.id) => remote.count_call(),
+        _ => peer.exports().give(wire.number, actor),
+    }
+}
+
+/// A handle of this actor as it travels now.
+pub(super) fn wire_of(core: &ActorCore) -> WireActor {
+    let number = core.node.workers.number() | OWN;
+    let (home, at_home, there) = match &core.remote {
+        Some(remote) => {
+            let (peer, number) = remote.now();
+            (Some(peer.id), number, 0)
         }
+        None => (None, 0, core.home),
+    };
+    WireActor {
+        home,
+        at_home,
+        number,
+        there: there as u32,
     }
 }
 
@@ -170,26 +221,8 @@ pub(crate) fn write_held<S: serde::Serializer>(
     things: impl FnOnce(Box<dyn Thing>),
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let core = actor.block();
-    let number = core.node.workers.number() | OWN;
-    let (home, at_home, there) = match &core.remote {
-        Some(remote) => {
-            let (peer, number) = remote.now();
-            (Some(peer.id), number, 0)
-        }
-        None => (None, 0, core.home),
-    };
-    things(Box::new(Sent {
-        number,
-        actor: actor.clone(),
-        home,
-    }));
-    let wire = WireActor {
-        home,
-        at_home,
-        number,
-        there: there as u32,
-    };
+    let wire = wire_of(actor.block());
+    things(Box::new(Sent(wire, actor.clone())));
     wire.serialize(serializer)
 }
 
@@ -200,21 +233,30 @@ pub(crate) fn read_actor<'de, A: ActorType, D: serde::Deserializer<'de>>(
 ) -> Result<Actor<A>, D::Error> {
     use serde::de::Error as _;
     let wire = WireActor::deserialize(deserializer)?;
-    if let Some(found) = wire.came_home(peer).map_err(D::Error::custom)? {
-        // SAFETY: AC-1, the handle found.
-        let core = unsafe { found.core().as_ref() };
+    let opened = open_actor(peer, &wire);
+    if opened.is_err() {
+        wire.was_not_opened(peer);
+    }
+    opened.map_err(D::Error::custom)
+}
+
+/// The handle that `peer` gave, which is the caller's unless that is an error.
+pub(super) fn open_actor<A: ActorType>(
+    peer: &Arc<Peer>,
+    wire: &WireActor,
+) -> Result<Actor<A>, String> {
+    if let Some(found) = wire.came_home(peer)? {
+        let core = found.block();
         if core.class != TypeId::of::<A>() {
-            return Err(D::Error::custom(
-                "the actor that came home is of another class",
-            ));
+            return Err("the actor that came home is of another class".to_owned());
         }
         core.retain();
         // SAFETY: an actor of class `A`; the handle just taken.
-        return Ok(unsafe { Actor::from_core(found.core()) });
+        let actor = unsafe { Actor::from_core(found.core()) };
+        peer.exports().was_called(wire.at_home);
+        return Ok(actor);
     }
-    let core = wire
-        .proxy(peer, A::META, TypeId::of::<A>())
-        .map_err(D::Error::custom)?;
+    let core = wire.proxy(peer, A::META, TypeId::of::<A>())?;
     // SAFETY: a block of class `A` and a handle of it that is ours.
     Ok(unsafe { Actor::from_core(core) })
 }
@@ -228,16 +270,37 @@ pub(crate) fn read_held<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Arc<HeldActor>, D::Error> {
     use serde::de::Error as _;
-    static META: Meta = Meta::plain("actor");
     let wire = WireActor::deserialize(deserializer)?;
-    if let Some(found) = wire.came_home(peer).map_err(D::Error::custom)? {
+    let opened = open_held(peer, &wire);
+    if opened.is_err() {
+        wire.was_not_opened(peer);
+    }
+    opened.map_err(D::Error::custom)
+}
+
+/// As [`open_actor`], of an actor whose class is not known.
+pub(super) fn open_held(peer: &Arc<Peer>, wire: &WireActor) -> Result<Arc<HeldActor>, String> {
+    static META: Meta = Meta::plain("actor");
+    if let Some(found) = wire.came_home(peer)? {
+        peer.exports().was_called(wire.at_home);
         return Ok(found);
     }
-    let core = wire
-        .proxy(peer, &META, TypeId::of::<Stranger>())
-        .map_err(D::Error::custom)?;
+    let core = wire.proxy(peer, &META, TypeId::of::<Stranger>())?;
     // SAFETY: a handle that is ours.
     Ok(Arc::new(unsafe { HeldActor::from_core(core) }))
+}
+
+/// A handle of class `A` of an actor whose class was not known.
+pub(super) fn of_class<A: ActorType>(held: &Arc<HeldActor>) -> Option<Actor<A>> {
+    let core = held.block();
+    if core.class != TypeId::of::<Stranger>() {
+        return None;
+    }
+    let remote = core.remote.as_ref()?.over(held.clone());
+    let node = core.node.clone();
+    let core = ActorCore::new::<A>(node, 0, None, 0, None, Some(remote));
+    // SAFETY: a block of class `A` and a handle of it that is ours.
+    Some(unsafe { Actor::from_core(core) })
 }
 
 impl WireActor {
@@ -248,8 +311,14 @@ impl WireActor {
             return Ok(None);
         }
         let found = peer.exports().find(self.at_home);
-        peer.exports().was_called(self.at_home);
         found.map(Some).ok_or("the actor that came home has ended")
+    }
+
+    /// It came in vain; one that came home counts as if it were a call of it.
+    fn was_not_opened(&self, peer: &Arc<Peer>) {
+        if self.home == Some(peer.id) {
+            peer.exports().was_called(self.at_home);
+        }
     }
 
     /// What stands here for an actor of `peer`'s; a handle of it goes to the caller.

@@ -23,10 +23,12 @@
 //! | `part`, `part_here` | parts of compiled graphs: what is said of them, and this process's own |
 //! | `values`, `parcel`, `handles` | values as bytes, and the refs and actors in them |
 //! | `wire_error` | errors as bytes |
+//! | `along` | refs and handles of actors beside values on edges of graphs |
 //! | `bulk` | arrays in the stores of several processes |
 //! | `death` | how a process ended |
 //! | `doors` | where the schedulers of another process sleep |
 
+pub(crate) mod along;
 mod answered;
 pub(crate) mod bulk;
 pub(crate) mod checkpoint;

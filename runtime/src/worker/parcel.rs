@@ -8,8 +8,9 @@
 //! - PC-3 the bytes of a large parcel are an object of the store, and its message names that; where
 //!   the store has no room they go in the message, which is slower.
 
+use super::along::Beside;
+use super::bulk::Name;
 use super::bulk::claims::{self, Claims};
-use super::bulk::{Beside, Name};
 use super::peer::Peer;
 use crate::error::{Error, Result};
 use crate::executor::local::Local;
@@ -35,7 +36,7 @@ pub(crate) struct Parcel {
     stored: Option<Buffer>,
 }
 
-/// Where the arrays of a value go that is no message.
+/// Where the arrays of a value go that is no message, and its refs and handles.
 pub(crate) enum Arrays {
     /// Nowhere: their bytes are a part of the value, for nobody could give references back.
     Copied,

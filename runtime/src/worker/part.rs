@@ -10,6 +10,7 @@ use super::hello::ToWorker;
 use super::peer::Peer;
 use super::socket::Wire;
 use crate::error::Error;
+use crate::graph::remote::detour::{self, Body, Relayed};
 use crate::node::Node;
 use maser_shm::control::ControlMemory;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,13 @@ pub(crate) enum ToPart {
         number: u64,
         bytes: u64,
     },
+    /// A value that another worker sent, for the line of this number of an edge; its body comes with it.
+    Relayed {
+        graph: u64,
+        edge: u64,
+        number: u64,
+        body: Body,
+    },
     /// The graph is over.
     End { graph: u64 },
     /// Nothing of it runs in any process: what was not taken goes back (EO-2).
@@ -60,6 +68,8 @@ pub(crate) enum FromPart {
         bytes: u64,
         to: Option<u64>,
     },
+    /// A value for another worker, which goes through the driver; its body comes with it.
+    Relay(Box<Relayed>),
 }
 
 /// What the keeper is asked to do for a graph.
@@ -128,6 +138,10 @@ pub(super) fn heard(
             if let Some(core) = node.graphs.find(graph) {
                 core.part_is_settled(peer.id);
             }
+            None
+        }
+        FromPart::Relay(value) => {
+            detour::came(node, peer, *value, files.into_iter().next());
             None
         }
         FromPart::Pool {

@@ -112,6 +112,25 @@ pub(super) fn heard(node: &Arc<Node>, message: ToPart, files: Vec<OwnedFd>) {
                 node.schedulers()[0].event.notify();
             }
         }
+        (
+            ToPart::Relayed {
+                graph,
+                edge,
+                number,
+                body,
+            },
+            file,
+        ) => {
+            let Some(value) = body.take(file, "the driver") else {
+                let reason = "a value that the driver passed on did not come".to_owned();
+                return fail(node, graph, reason);
+            };
+            match parts.inbox.put_relayed((graph, edge, number), value) {
+                Some(value) => value.give_back(node),
+                // It may have seen the line already, and sleep.
+                None => node.schedulers()[0].event.notify(),
+            }
+        }
         (ToPart::End { graph }, _) => end(node, graph),
         (ToPart::Settle { graph }, _) => {
             parts.inbox.settle(graph, node);

@@ -67,7 +67,7 @@ pub(crate) struct Peer {
     exports: Exports,
     pumps: Pumps,
     /// Values that it was asked for, and how they are to arrive.
-    awaited: Mutex<HashMap<u64, Awaited>>,
+    awaited: Mutex<HashMap<u64, Vec<Awaited>>>,
     death: OnceLock<Death>,
     pub(super) readers: Readers,
     buffers: Mutex<Vec<Vec<u8>>>,
@@ -285,13 +285,8 @@ impl Peer {
             let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *awaited)
         };
-        for awaited in awaited.into_values() {
-            let reason = match death {
-                Death::Process { who, how } => format!("its owner, {who}, {how}"),
-                Death::ShutDown => "maser was shut down".into(),
-            };
-            let what = "a task or actor of another process".into();
-            (awaited.arrive)(Err(Fault::new(Error::ObjectLost { what, reason })));
+        for awaited in awaited.into_values().flatten() {
+            awaited.does_not_come(death);
         }
         // What it had published was taken.
         for actor in returning {
@@ -327,10 +322,14 @@ impl Peer {
     ) {
         {
             let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-            all.insert(number, awaited);
+            all.entry(number).or_default().push(awaited);
         }
         if let Some(death) = self.death() {
-            return self.died(death.clone());
+            // Either `died` finds it in the list, or we do. Only this one: locks may be held.
+            if let Some(awaited) = self.value_came(number) {
+                awaited.does_not_come(death);
+            }
+            return;
         }
         // Not the main thread, if there are others: it may be busy with something else.
         let there = self.schedulers() - 1;
@@ -355,7 +354,12 @@ impl Peer {
     /// A value that it was asked for has come.
     pub(super) fn value_came(&self, number: u64) -> Option<Awaited> {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        awaited.remove(&number)
+        let of_number = awaited.get_mut(&number)?;
+        let next = of_number.pop();
+        if of_number.is_empty() {
+            awaited.remove(&number);
+        }
+        next
     }
 
     /// A handle of the block that stands for its actor `number`, if there is one.

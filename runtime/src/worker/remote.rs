@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "type-erased cells and blocks of actors")]
 
 use super::errand::{self, Errand};
+use super::incoming::HeldActor;
 use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
@@ -43,6 +44,8 @@ pub(crate) struct Remote {
     sent: AtomicU64,
     /// Handles that came for it.
     handles: AtomicU64,
+    /// The handle of the process is this one's, which goes after it.
+    _behind: Option<Arc<HeldActor>>,
     /// If it may come back in another process: then what stands above is of the first one.
     pub(crate) supervisor: Option<Box<Supervisor>>,
 }
@@ -57,6 +60,7 @@ impl Remote {
             asks: None,
             sent: AtomicU64::new(0),
             handles: AtomicU64::new(1),
+            _behind: None,
             supervisor: None,
         }
     }
@@ -74,6 +78,15 @@ impl Remote {
         Self {
             is_alone: false,
             ..Self::new(peer, there, number)
+        }
+    }
+
+    /// Of another block of an actor of another process, which `held` is a handle of.
+    pub(super) fn over(&self, held: Arc<HeldActor>) -> Self {
+        Self {
+            handles: AtomicU64::new(0),
+            _behind: Some(held),
+            ..Self::received(self.peer.clone(), self.there, self.number)
         }
     }
 

@@ -9,7 +9,7 @@ use super::message::{Head, Kind};
 use super::parcel::Parcel;
 use super::peer::Peer;
 use super::pool::Stays;
-use super::{checkpoint, errand, registry, stream, wire_error};
+use super::{along, checkpoint, errand, registry, stream, wire_error};
 use crate::actor::create::ActorOptions;
 use crate::error::{Error, Fault, Outcome};
 use crate::executor::letter;
@@ -95,7 +95,8 @@ pub(super) fn serve(
             super::member::an_actor_is_gone(local);
         }
         Kind::Ask => {
-            if let Some(value) = link.peer.exports().asked_for(head.a) {
+            let value = link.peer.exports().asked_for(head.a);
+            if let Some(value) = value.filter(|_| head.flag != along::UNWANTED) {
                 give(link, head.a, value, local);
             }
         }

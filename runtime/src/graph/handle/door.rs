@@ -28,6 +28,8 @@ pub(crate) trait AnyGraph: Send + Sync {
     /// Submits a run; waits for a place if told to. Gives what its outputs give.
     fn submit(&self, waits: bool, inputs: Coded, types: u64) -> Result<Vec<Ref<Coded>>>;
     fn free_capacity(&self) -> usize;
+    /// What it is and what it waits for.
+    fn whom(&self) -> Option<String>;
     fn teardown(&self) -> Result<()>;
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
@@ -57,6 +59,11 @@ impl<I: PortableInputs, O: PortableOutputs> AnyGraph for CompiledGraph<I, O> {
     }
     fn free_capacity(&self) -> usize {
         Self::free_capacity(self)
+    }
+    fn whom(&self) -> Option<String> {
+        // What has arrived is with the driver after it.
+        let _free = Self::free_capacity(self);
+        self.core().whom()
     }
     fn teardown(&self) -> Result<()> {
         Self::teardown(self)
@@ -233,6 +240,10 @@ impl Door {
 
     pub(crate) fn free_capacity(&self) -> usize {
         self.0.graph.free_capacity()
+    }
+
+    pub(crate) fn whom(&self) -> Option<String> {
+        self.0.graph.whom()
     }
 
     pub(crate) fn teardown(&self) -> Verdict<()> {

@@ -2,6 +2,7 @@
 //!
 //! - FG-1 it has a core and outputs of its own, so that results, waiting, timeouts and refs are those of
 //!   any graph; only where runs go and results come from differs.
+//! - FG-2 whoever waited too long asks the door what the graph waits for, as long as there is a handle.
 
 use super::coded::{self, Coded};
 use super::door::{Door, Verdict, inputs_of};
@@ -15,6 +16,7 @@ use crate::executor::wait::wait_done;
 use crate::graph::compiled::CompiledGraph;
 use crate::graph::core::{Core, Limits};
 use crate::graph::driver::AnyOutput;
+use crate::graph::observe::text::Owner;
 use crate::graph::observe::watched::Observe;
 use crate::graph::refusals::{no_place, too_many_held};
 use crate::graph::registry::shut_down;
@@ -23,7 +25,7 @@ use crate::node::Node;
 use crate::object::reference::Ref;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// What the runs of a graph hold to.
@@ -56,9 +58,25 @@ pub(crate) struct Far<I: PortableInputs, O: PortableOutputs> {
     types: u64,
     core: Arc<Core>,
     inlets: Vec<Arc<Inlet>>,
+    /// Whom waits that were too long ask (FG-2).
+    _owner: Arc<Asker>,
     /// Given to the core when the handle is dropped (DR-5).
     outs: Option<O::Outs>,
     inputs: PhantomData<fn(I)>,
+}
+
+/// FG-2.
+struct Asker(Actor<Door>);
+
+impl Owner for Asker {
+    fn whom(&self, limit: Duration) -> Option<String> {
+        let said = self.0.whom().remote();
+        if wait_done(said.cell(), Some(limit)).is_err() {
+            said.cancel();
+            return None;
+        }
+        said.get().ok().flatten()
+    }
 }
 
 /// A submission that is waited for: who stops waiting cancels it (GH-2).
@@ -89,6 +107,9 @@ impl<I: PortableInputs, O: PortableOutputs> Far<I, O> {
         let id = node.random.next_u64();
         let actors = SendCore::new(door.core()).try_hold().into_iter().collect();
         let core = Core::new(id, node.clone(), &limits, actors, Vec::new(), Vec::new());
+        let owner = Arc::new(Asker(door.clone()));
+        let asked: Weak<Asker> = Arc::downgrade(&owner);
+        let _first = core.owner.set(asked);
         let mut outs = FarOuts {
             core: core.clone(),
             count: limits.outputs,
@@ -106,6 +127,7 @@ impl<I: PortableInputs, O: PortableOutputs> Far<I, O> {
             types: coded::register::<I, O>(),
             core,
             inlets: outs.inlets,
+            _owner: owner,
             outs: Some(own),
             inputs: PhantomData,
         })

@@ -249,7 +249,7 @@ impl<I: PortableInputs, O: PortableOutputs> Serialize for GraphHandle<I, O> {
 
 impl<'de, I: PortableInputs, O: PortableOutputs> Deserialize<'de> for GraphHandle<I, O> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        if scope::comes_from().is_none() {
+        if scope::comes_from().is_none() && !scope::is_read_beside() {
             let index = u32::deserialize(deserializer)?;
             return scope::get(index)
                 .ok_or_else(|| D::Error::custom("a graph's handle is missing"));

@@ -5,6 +5,7 @@ use super::stalls::{Since, StallReport, StalledStep, StepWait};
 use crate::error::Error;
 use crate::graph::core::Core;
 use std::fmt::{self, Display, Formatter};
+use std::sync::Weak;
 use std::time::Duration;
 
 /// Actors of a graph that an error names.
@@ -163,7 +164,47 @@ impl Chart {
     }
 }
 
+/// Where a graph of another process is.
+pub(crate) trait Owner: Send + Sync {
+    /// What the graph is and what it waits for, if that is said within this time.
+    fn whom(&self, limit: Duration) -> Option<String>;
+}
+
+/// Longest wait for what another process says of a wait that was too long already.
+const OWNER_LIMIT: Duration = Duration::from_secs(1);
+
 impl Core {
+    /// What the graph is and what its oldest run in flight waits for; nothing of one in another process.
+    pub(crate) fn whom(&self) -> Option<String> {
+        let (oldest, next) = self.locked(|| (self.oldest_run(), self.submitted()));
+        let chart = self.chart.get()?;
+        let whom = match oldest < next {
+            true => chart.whom(oldest, self.node.clock.now_ns()),
+            false => "no run is in flight".into(),
+        };
+        Some(format!("{} ({whom})", chart.actors()))
+    }
+
+    /// The same, of one in another process. Who did not want to wait is not made to.
+    #[cold]
+    fn whom_elsewhere(&self, waited: Duration) -> String {
+        let somewhere = "a graph in another process";
+        let limit = waited.min(OWNER_LIMIT);
+        let Some(owner) = self.owner.get().and_then(Weak::upgrade) else {
+            return somewhere.into();
+        };
+        if limit.is_zero() || self.over().is_some() {
+            return somewhere.into();
+        }
+        match owner.whom(limit) {
+            Some(whom) => format!("{whom}, in another process"),
+            None => format!(
+                "{somewhere}, which has not said within {} what it waits for",
+                Time(limit)
+            ),
+        }
+    }
+
     /// The error of a wait for `run` that reached its limit.
     pub(crate) fn timed_out(
         &self,
@@ -174,7 +215,7 @@ impl Core {
     ) -> Error {
         let now_ns = self.node.clock.now_ns();
         let from_whom = self.chart.get().map_or_else(
-            || "a graph in another process".to_owned(),
+            || self.whom_elsewhere(limit),
             |chart| format!("{} ({})", chart.actors(), chart.whom(run, now_ns)),
         );
         Error::Timeout {

@@ -3,6 +3,7 @@
 use super::error::RecordError;
 use crate::actor::handle;
 use crate::graph::build::{Action, NodeDef};
+use crate::graph::handle as shared;
 use crate::graph::plan::Plan;
 use crate::graph::remote::draft::codec_of;
 use crate::graph::remote::ports::NodeCodec;
@@ -211,6 +212,7 @@ pub(crate) fn codec(nodes: &[NodeDef], at: usize) -> Result<NodeCodec, RecordErr
     let what = match name {
         name if name.contains(reference::TYPE_NAME) => Some("a ref"),
         name if name.contains(handle::TYPE_NAME) => Some("an actor's handle"),
+        name if name.contains(shared::TYPE_NAME) => Some("a graph's handle"),
         _ => None,
     };
     if let Some(what) = what {

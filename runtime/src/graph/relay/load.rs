@@ -1,13 +1,16 @@
 //! A value of a graph as bytes, with handles of its arrays, that is passed on as it is (GY-1).
 
+use super::text::SentActor;
+use crate::error::Error;
 use crate::graph::remote::packet::{Kind, Packed};
 use crate::graph::slot::ValueType;
 use crate::node::Node;
 use crate::object::beside::Whole;
 use crate::object::codec;
 use crate::task::portable::ValueCodec;
-use crate::worker::bulk::Beside;
+use crate::worker::along::{Beside, of_held};
 use serde::de::Error as _;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::any::Any;
 
@@ -22,7 +25,25 @@ impl Load {
     /// What is packed now.
     pub(super) fn of(packed: &Packed) -> Self {
         let mut copy = Packed::default();
-        copy.set(packed);
+        if packed.objects().iter().all(Beside::is_array) {
+            copy.set(packed);
+            return Self(copy);
+        }
+        // What others gave this process has other numbers where it goes.
+        let filled = copy.fill_value(|body, beside| {
+            body.extend_from_slice(packed.bytes());
+            for object in packed.objects() {
+                beside.push(passed_on(object)?);
+            }
+            Ok(())
+        });
+        if let Err(problem) = filled {
+            copy.set_error(&Error::NotPortable {
+                function: "a graph that a worker compiled".into(),
+                value: "a value of it".into(),
+                problem,
+            });
+        }
         Self(copy)
     }
 
@@ -49,6 +70,30 @@ pub(crate) fn unpack(packed: &Packed, slot: &mut dyn Any) -> Result<(), String> 
     Ok(())
 }
 
+/// An object as this process passes it on.
+fn passed_on(object: &Beside) -> Result<Beside, String> {
+    let object = object.passed_on()?;
+    object.held()?;
+    Ok(object)
+}
+
+/// What lies beside a load, as it travels.
+#[derive(Serialize, Deserialize)]
+enum Object {
+    Array(Whole),
+    Actor(SentActor),
+}
+
+impl Object {
+    fn of(beside: &Beside) -> Result<Self, String> {
+        Ok(match (beside, beside.held()?) {
+            (Beside::Array { buffer, .. }, _) => Self::Array(Whole(buffer.clone())),
+            (_, Some(held)) => Self::Actor(SentActor(held)),
+            (_, None) => return Err("it is no object".to_owned()),
+        })
+    }
+}
+
 /// Bytes, in one piece.
 struct Raw<'a>(&'a [u8]);
 
@@ -60,8 +105,10 @@ impl Serialize for Raw<'_> {
 
 impl Serialize for Load {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let objects = self.0.objects().iter();
-        let objects: Vec<Whole> = objects.map(|beside| Whole(beside.buffer.clone())).collect();
+        let objects = self.0.objects().iter().map(Object::of);
+        let objects: Vec<Object> = objects
+            .collect::<Result<_, _>>()
+            .map_err(S::Error::custom)?;
         let kind = self.0.head() as u8;
         (kind, Raw(self.0.bytes()), objects).serialize(serializer)
     }
@@ -69,13 +116,16 @@ impl Serialize for Load {
 
 impl<'de> Deserialize<'de> for Load {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (kind, bytes, objects) = <(u8, &'de [u8], Vec<Whole>)>::deserialize(deserializer)?;
+        let (kind, bytes, objects) = <(u8, &'de [u8], Vec<Object>)>::deserialize(deserializer)?;
         let mut packed = Packed::default();
         let filled = match Kind::of(u64::from(kind)) {
             Some(Kind::Value) => packed.fill_value(|body, beside| {
                 body.extend_from_slice(bytes);
-                for Whole(buffer) in objects {
-                    beside.push(named(&buffer)?);
+                for object in objects {
+                    beside.push(match object {
+                        Object::Array(Whole(buffer)) => named(&buffer)?,
+                        Object::Actor(SentActor(held)) => of_held(held),
+                    });
                 }
                 Ok(())
             }),
@@ -87,7 +137,7 @@ impl<'de> Deserialize<'de> for Load {
                 packed.set_lost();
                 Ok(())
             }
-            None => Err(format!("a value of kind {kind} is none")),
+            Some(Kind::Relayed) | None => Err(format!("a value of kind {kind} is none")),
         };
         filled.map_err(D::Error::custom)?;
         Ok(Self(packed))
@@ -100,7 +150,7 @@ fn named(buffer: &crate::object::buffer::Buffer) -> Result<Beside, String> {
     let buffer = node.bulk.place(buffer, false);
     let buffer = buffer.map_err(|error| error.to_string())?;
     match node.bulk.name(&buffer) {
-        Some(name) => Ok(Beside { buffer, name }),
+        Some(name) => Ok(Beside::Array { buffer, name }),
         None => unreachable!("what was placed lies in a store"),
     }
 }

@@ -15,7 +15,7 @@
 )]
 
 use super::edge::{Origin, Taker, refused};
-use super::objects::Lender;
+use super::objects::{Lender, Lent};
 use super::packet::{Packed, Packet};
 use super::pool::{PoolReader, PoolWriter, pool_bytes};
 use super::ringer::Ringer;
@@ -221,7 +221,7 @@ impl Head for Answering {
     #[inline]
     fn finish(&mut self) {
         let packed = self.output.get();
-        if self.lender.lend(packed)
+        if (packed.objects().is_empty() || matches!(self.lender.lend(packed), Lent::All))
             && let Some(callee) = &mut self.callee
         {
             let number = self.number;

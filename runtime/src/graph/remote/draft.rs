@@ -6,17 +6,14 @@ use super::ringer::Waiting;
 use super::sight::SightDraft;
 use super::step::result_codec;
 use super::text::{EdgeEnd, FarEnd, Part, PartArgument, PartHead, PartSegment, PartStep};
-use crate::actor::handle;
 use crate::error::{Error, Result};
 use crate::graph::build::{Action, Elsewhere, NodeDef};
 use crate::graph::core::Core;
-use crate::graph::handle as shared;
 use crate::graph::observe::progress::Progress;
 use crate::graph::plan::Plan;
 use crate::graph::relay::load;
 use crate::graph::rendezvous::Token;
 use crate::node::Node;
-use crate::object::reference;
 use crate::worker::peer::Peer;
 use crate::worker::registry;
 use crate::worker::remote::FIRST_HOME;
@@ -215,39 +212,6 @@ impl Draft<'_> {
             let (from, to) = (self.place(token.from), self.place(token.to));
             self.add(Carries::Token(number), from, to);
         }
-    }
-
-    /// Refuses values on the edges between processes that are known to be refs or handles.
-    pub(super) fn has_no_handles(&self) -> Result<()> {
-        for spec in &self.edges {
-            let nodes = match spec.carries {
-                Carries::Value(node, _) | Carries::Output(node, _) => [Some(node), None],
-                Carries::Calls(input, output) => [Some(output), input],
-                Carries::Tick(_) | Carries::Token(_) => [None, None],
-            };
-            for node in nodes.into_iter().flatten() {
-                let def = &self.nodes[node];
-                let name = (def.value.name)();
-                let what = match name {
-                    name if name.contains(reference::TYPE_NAME) => "a ref",
-                    name if name.contains(handle::TYPE_NAME) => "an actor's handle",
-                    name if name.contains(shared::TYPE_NAME) => "a graph's handle",
-                    _ => continue,
-                };
-                return Err(Error::Graph {
-                    node: def.label(node),
-                    problem: format!(
-                        "its value, {name}, goes to another process along an edge of the graph, and \
-                         {what} cannot"
-                    ),
-                    remedy:
-                        "give it to the actor in an ordinary call before, or bind both steps to \
-                             actors of one process"
-                            .into(),
-                });
-            }
-        }
-        Ok(())
     }
 
     fn end(&self, spec: &Spec, of: Process) -> EdgeEnd {

@@ -11,14 +11,15 @@
 //!   the graph, and who polls it is not kept busy.
 
 use super::calls::Asking;
+use super::detour::of_driver;
 use super::inbox::Inbox;
-use super::objects::{Borrower, Lender, Opened};
+use super::objects::{Borrower, Lender, Lent, Opened};
 use super::packet::{INLINE_BYTES, Packed, Packet, garbled, objects_of, read_head};
 use super::pool::{HandOver, PoolReader, PoolWriter, Read, pool_bytes};
 use super::ringer::Ringer;
 use crate::error::{Error, Result};
 use crate::executor::sources::never;
-use crate::worker::bulk::Name;
+use crate::worker::along::Listed;
 use maser_shm::channel::spsc::{
     LineReceiver, LineSender, line_bytes, line_receiver_in, line_sender_in,
 };
@@ -111,8 +112,12 @@ impl EdgeSender {
     /// Sends a value.
     #[inline]
     pub(crate) fn send(&mut self, packed: &Packed) {
-        if !self.lender.lend(packed) {
-            return;
+        if !packed.objects().is_empty() {
+            match self.lender.lend(packed) {
+                Lent::All => {}
+                Lent::Relayed(packet) => return self.send_packet(packet),
+                Lent::No => return,
+            }
         }
         let packet = match packed.as_packet() {
             Some(packet) => packet,
@@ -162,8 +167,11 @@ pub(crate) enum Pending {
     Nothing,
     /// Off the ring; its pool has not come yet.
     Body(Packet),
-    /// In the place of values; of its objects these are not open yet, the next one last.
-    Objects(Vec<Name>),
+    /// Off the ring; this is the number under which it comes through the driver (EO-6).
+    Relayed(u64),
+    /// In the place of values; of its objects these are not open yet, the next one last. They are of
+    /// whoever the edge comes from, or of the driver (EO-6).
+    Objects(Vec<Listed>, Option<Borrower>),
 }
 
 /// Takes bodies and objects: what ends of edges and of call slots have in common.
@@ -194,7 +202,11 @@ impl Taker {
     pub(crate) fn awaited(&self) -> Option<Probe> {
         match (&self.pending, &self.pool) {
             (Pending::Body(packet), Some(pool)) => pool.awaited(packet),
-            (Pending::Objects(rest), _) => self.origin.borrower.awaited(rest),
+            (Pending::Relayed(number), Some(pool)) => {
+                let address = (pool.graph(), pool.edge(), *number);
+                pool.inbox().awaited_relayed(address)
+            }
+            (Pending::Objects(rest, round), _) => self.lends(round).awaited(rest),
             _ => None,
         }
     }
@@ -214,12 +226,50 @@ impl Taker {
     pub(crate) fn take_begun(&mut self, into: &mut Packed) -> bool {
         match std::mem::replace(&mut self.pending, Pending::Nothing) {
             Pending::Body(packet) => self.take_body(packet, into),
-            Pending::Objects(mut rest) => {
-                let opened = self.origin.borrower.open_rest(into, &mut rest);
-                self.opened(opened, rest, into)
+            Pending::Relayed(number) => self.take_relayed(number, into),
+            Pending::Objects(mut rest, round) => {
+                let opened = self.lends(&round).open_rest(into, &mut rest);
+                self.opened(opened, rest, round, into)
             }
             Pending::Nothing => false,
         }
+    }
+
+    /// Who lends the objects of a value.
+    fn lends<'a>(&'a self, round: &'a Option<Borrower>) -> &'a Borrower {
+        round.as_ref().unwrap_or(&self.origin.borrower)
+    }
+
+    /// EO-6.
+    #[cold]
+    fn take_relayed(&mut self, number: u64, into: &mut Packed) -> bool {
+        let (Borrower::Process { node, peer, .. }, Some(pool)) =
+            (&self.origin.borrower, &self.pool)
+        else {
+            self.origin.is_garbled("it names objects", into);
+            return true;
+        };
+        let round = match peer {
+            // Whoever is linked has no reason to send it round.
+            Some(_) => None,
+            None => of_driver(node),
+        };
+        if round.is_none() {
+            self.origin
+                .is_garbled("it is said to come another way", into);
+            return true;
+        }
+        let address = (pool.graph(), pool.edge(), number);
+        let Some(value) = pool.inbox().take_relayed(address) else {
+            self.pending = Pending::Relayed(number);
+            return false;
+        };
+        if value.into_packed(into).is_err() {
+            self.origin
+                .is_garbled("there is no memory for it here", into);
+            return true;
+        }
+        objects_of(into.head()) == 0 || self.open_of(round, into)
     }
 
     #[cold]
@@ -243,16 +293,29 @@ impl Taker {
 
     #[inline(never)]
     fn open(&mut self, into: &mut Packed) -> bool {
-        let mut rest = Vec::new();
-        let opened = self.origin.borrower.open(into, &mut rest);
-        self.opened(opened, rest, into)
+        match into.is_relayed() {
+            Some(number) => self.take_relayed(number, into),
+            None => self.open_of(None, into),
+        }
     }
 
-    fn opened(&mut self, opened: Opened, rest: Vec<Name>, into: &mut Packed) -> bool {
+    fn open_of(&mut self, round: Option<Borrower>, into: &mut Packed) -> bool {
+        let mut rest = Vec::new();
+        let opened = self.lends(&round).open(into, &mut rest);
+        self.opened(opened, rest, round, into)
+    }
+
+    fn opened(
+        &mut self,
+        opened: Opened,
+        rest: Vec<Listed>,
+        round: Option<Borrower>,
+        into: &mut Packed,
+    ) -> bool {
         match opened {
             Opened::All => {}
             Opened::NotYet => {
-                self.pending = Pending::Objects(rest);
+                self.pending = Pending::Objects(rest, round);
                 return false;
             }
             Opened::Refused(error) => into.set_error(&Error::ObjectLost {
@@ -268,9 +331,9 @@ impl Taker {
     pub(crate) fn leave(&mut self, lines: impl FnMut() -> Option<Packet> + Send + 'static) {
         let Some(pool) = self.pool.take() else { return };
         let (pending, rest) = match std::mem::replace(&mut self.pending, Pending::Nothing) {
-            Pending::Nothing => (None, Vec::new()),
-            Pending::Body(packet) => (Some(packet), Vec::new()),
-            Pending::Objects(rest) => (None, rest),
+            Pending::Body(packet) => (Some(packet), (Vec::new(), None)),
+            Pending::Objects(rest, round) => (None, (rest, round)),
+            Pending::Nothing | Pending::Relayed(_) => (None, (Vec::new(), None)),
         };
         let borrower = &self.origin.borrower;
         borrower.leaves(Box::new(lines), pending, rest, pool);

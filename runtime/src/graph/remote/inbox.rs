@@ -5,13 +5,14 @@
 //! - IX-1 memory is kept for graphs that are open, so what comes late for one that is gone goes back at
 //!   once.
 
+use super::detour::Waiting;
 use super::objects::Leftover;
 use crate::node::Node;
 use maser_shm::channel::Probe;
 use maser_shm::control::ControlMemory;
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Graph, edge, number of the pool.
 pub(crate) type Address = (u64, u64, u64);
@@ -20,6 +21,8 @@ pub(crate) type Address = (u64, u64, u64);
 struct State {
     open: HashSet<u64>,
     memory: HashMap<Address, ControlMemory>,
+    /// Values that came through the driver, by their numbers (DW-1).
+    relayed: HashMap<Address, Waiting>,
     left: HashMap<u64, Vec<Leftover>>,
 }
 
@@ -52,7 +55,7 @@ impl Inbox {
     }
 
     /// Nothing of `graph` is left in any process: what was not taken goes back (EO-2, IX-1).
-    pub(crate) fn settle(&self, graph: u64, node: &Node) {
+    pub(crate) fn settle(&self, graph: u64, node: &Arc<Node>) {
         loop {
             let left = {
                 let mut state = self.lock();
@@ -64,20 +67,41 @@ impl Inbox {
             };
             match left {
                 // Bodies may lie in pools that nobody has asked for yet.
-                Some(left) => left.into_iter().for_each(|left| left.give_back(node)),
+                Some(left) => left.into_iter().for_each(Leftover::give_back),
                 None => break,
             }
         }
         let mut state = self.lock();
-        let gone: Vec<Address> = state
-            .memory
-            .keys()
-            .filter(|at| at.0 == graph)
-            .copied()
-            .collect();
-        let gone: Vec<_> = gone.iter().map(|at| state.memory.remove(at)).collect();
+        let gone: Vec<_> = state.memory.extract_if(|at, _| at.0 == graph).collect();
+        let relayed: Vec<_> = state.relayed.extract_if(|at, _| at.0 == graph).collect();
         drop(state);
         drop(gone);
+        for (_, value) in relayed {
+            value.give_back(node);
+        }
+    }
+
+    /// A value came through the driver; handed back if the graph is settled (DW-3).
+    pub(crate) fn put_relayed(&self, address: Address, value: Waiting) -> Option<Waiting> {
+        let mut state = self.lock();
+        if !state.open.contains(&address.0) {
+            return Some(value);
+        }
+        let before = state.relayed.insert(address, value);
+        self.came.fetch_add(1, Ordering::Release);
+        before
+    }
+
+    /// The value, if it came.
+    pub(crate) fn take_relayed(&self, address: Address) -> Option<Waiting> {
+        self.lock().relayed.remove(&address)
+    }
+
+    /// What changes before the value is there; `None` if it is.
+    pub(crate) fn awaited_relayed(&self, address: Address) -> Option<Probe> {
+        let seen = self.came.load(Ordering::Acquire);
+        let is_here = self.lock().relayed.contains_key(&address);
+        (!is_here).then(|| Probe::new(&self.came, seen))
     }
 
     /// Memory came.

@@ -9,7 +9,7 @@
 //! | `packet` | a value as bytes, and the line that carries it |
 //! | `plain` | which types are copied and not encoded |
 //! | `edge`, `pool`, `inbox` | the two ends of an edge, bodies that do not fit into a line, memory that came |
-//! | `objects` | arrays beside a value |
+//! | `objects`, `detour` | arrays, refs and handles beside a value; those from one worker to another |
 //! | `calls` | question and answer on one line |
 //! | `ringer`, `bell`, `word` | whom to wake, words of control memory |
 //! | `ports` | the driver's ends, where types are known |
@@ -22,6 +22,7 @@
 
 pub(crate) mod bell;
 pub(crate) mod calls;
+pub(crate) mod detour;
 pub(crate) mod draft;
 pub(crate) mod edge;
 pub(crate) mod inbox;

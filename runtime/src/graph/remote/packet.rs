@@ -5,7 +5,7 @@
 //! words 1..7  the body, if it has no more than 48 bytes
 //! else        word 1 where it begins in the edge's pool, word 2 which pool
 //!
-//! body        the value, and behind it the names of its objects (`objects`)
+//! body        the value, and behind it what goes beside it (`objects`)
 //! ```
 //!
 //! - PK-1 every word that came is input: an unknown kind is an error of that run, a length or a place
@@ -14,7 +14,8 @@
 //!   bytes.
 
 use crate::error::Error;
-use crate::worker::bulk::{Beside, NAME_BYTES};
+use crate::worker::along::Beside;
+use crate::worker::bulk::NAME_BYTES;
 use crate::worker::wire_error;
 use zerocopy::IntoBytes;
 
@@ -43,6 +44,9 @@ pub(crate) enum Kind {
     Error = 2,
     /// There was no memory for either.
     Lost = 3,
+    /// A value that comes another way; the second word is its number there (`detour`). Of the objects that
+    /// are listed there is one, so that such a line is not taken for a value.
+    Relayed = 4,
 }
 
 impl Kind {
@@ -53,6 +57,7 @@ impl Kind {
             1 => Some(Self::Value),
             2 => Some(Self::Error),
             3 => Some(Self::Lost),
+            4 => Some(Self::Relayed),
             _ => None,
         }
     }
@@ -74,6 +79,12 @@ pub(crate) fn read_head(packet: &Packet) -> Option<(Kind, usize)> {
 #[inline(always)]
 pub(crate) const fn objects_of(head: u64) -> usize {
     (head >> 16) as u16 as usize
+}
+
+/// The line of a value that comes another way.
+pub(crate) const fn relayed(number: u64) -> Packet {
+    let first = head(Kind::Relayed, WORD_BYTES) | 1 << 16;
+    [first, number, 0, 0, 0, 0, 0]
 }
 
 /// A value as bytes: in a packet, or beside it.
@@ -128,6 +139,12 @@ impl Packed {
     #[inline(always)]
     fn len(&self) -> usize {
         (self.packet[0] >> 32) as usize
+    }
+
+    /// Its number, if it comes another way.
+    pub(crate) fn is_relayed(&self) -> Option<u64> {
+        let is_it = self.packet[0] == relayed(0)[0];
+        is_it.then_some(self.packet[1])
     }
 
     /// Whether it is no value.
@@ -227,7 +244,7 @@ impl Packed {
         self.objects.clear();
         let filled = self.fill_body(head(Kind::Value, 0), |bytes, objects| {
             write(bytes, objects)?;
-            objects.iter().for_each(|beside| beside.name.write(bytes));
+            objects.iter().for_each(|beside| beside.list(bytes));
             Ok(())
         });
         match filled {
@@ -317,7 +334,7 @@ impl Packed {
                     "there was no memory for it there; send less at once, or lower max_inflight"
                         .into(),
             },
-            Some(Kind::Value) | None => garbled(from, "it is of no known kind"),
+            Some(Kind::Value | Kind::Relayed) | None => garbled(from, "it is of no known kind"),
         }
     }
 }

@@ -4,8 +4,9 @@
 //! step, and read after it.
 
 use super::calls::{Answering, AnsweringParts, pools};
+use super::detour::Detour;
 use super::edge::{EdgeReceiver, EdgeSender, Origin};
-use super::objects::{Borrower, Handles, Lender};
+use super::objects::{Borrower, Handles, Lender, Way};
 use super::packet::{Kind, Packed};
 use super::part_ports::{PartEdges, PartIn, PartOut};
 use super::pool::{HandOver, PoolReader, PoolWriter};
@@ -136,16 +137,28 @@ impl Near {
         handles.entry(end.edge).or_default().clone()
     }
 
-    /// To whom objects are lent that leave by an edge.
-    fn lender(&self, end: &EdgeEnd) -> Lender {
-        match end.far {
-            FarEnd::Itself => Lender::Here(self.handles(end)),
-            _ => Lender::Process {
+    /// To whom objects are lent that leave by an edge, which carries results of `function`, if any.
+    fn lender(&self, end: &EdgeEnd, function: Option<u32>) -> Lender {
+        let way = match (end.far, function) {
+            (FarEnd::Itself, _) => return Lender::Here(self.handles(end)),
+            (FarEnd::Scheduler(_) | FarEnd::Results, _) => Way::Linked(self.driver.clone()),
+            (FarEnd::Worker(_), None) => Way::None,
+            (FarEnd::Worker(to), Some(function)) => Way::Round(Detour {
                 node: self.node.clone(),
-                to: PeerId(end.process),
-                // The driver settles the graph when this part is gone.
-                is_over: Box::new(|| false),
-            },
+                driver: self.driver.clone(),
+                graph: self.graph,
+                edge: end.edge,
+                function,
+                to,
+                next: 0,
+            }),
+        };
+        Lender::Process {
+            node: self.node.clone(),
+            to: PeerId(end.process),
+            way,
+            // The driver settles the graph when this part is gone.
+            is_over: Box::new(|| false),
         }
     }
 
@@ -161,6 +174,10 @@ impl Near {
             _ => Borrower::Process {
                 node: node.clone(),
                 from: PeerId(end.process),
+                peer: match end.far {
+                    FarEnd::Worker(_) => None, // EO-6
+                    _ => Some(self.driver.clone()),
+                },
             },
         };
         Origin {
@@ -201,7 +218,7 @@ impl Near {
             output,
             slots: slots.slots.clone(),
             shown,
-            lender: self.lender(end),
+            lender: self.lender(end, None),
             questions: PoolReader::new(there, inbox, (self.graph, end.edge)).map_err(told)?,
             answers: PoolWriter::new(back, self.hand_over(&back_end)).map_err(told)?,
             ringer: self.ringer(end, gate)?,
@@ -210,9 +227,14 @@ impl Near {
         Answering::open(&region, depth, parts).map_err(told)
     }
 
-    fn sender(&self, end: &EdgeEnd, depth: usize, gate: u32) -> Result<EdgeSender, Problem> {
+    fn sender(
+        &self,
+        end: &EdgeEnd,
+        function: Option<u32>,
+        (depth, gate): (usize, u32),
+    ) -> Result<EdgeSender, Problem> {
         let ringer = self.ringer(end, gate)?;
-        let (lender, hand_over) = (self.lender(end), self.hand_over(end));
+        let (lender, hand_over) = (self.lender(end, function), self.hand_over(end));
         EdgeSender::open(&self.region(end)?, depth, ringer, lender, hand_over).map_err(told)
     }
 }
@@ -319,7 +341,11 @@ fn one(
     };
     let mut signals = Vec::new();
     for end in &segment.signals {
-        signals.push(Signal::There(Box::new(near.sender(end, depth, gate)?)));
+        signals.push(Signal::There(Box::new(near.sender(
+            end,
+            None,
+            (depth, gate),
+        )?)));
     }
     let head = signalling(head, signals);
     let mut stages = Vec::new();
@@ -396,7 +422,7 @@ fn stage(
     let mut out: Vec<Box<dyn OutPort>> = Vec::new();
     for end in &step.edges {
         out.push(Box::new(PartOut {
-            edge: near.sender(end, depth, gate)?,
+            edge: near.sender(end, Some(step.function), (depth, gate))?,
             slot: result.clone(),
         }));
     }

@@ -32,6 +32,12 @@ impl Parts {
         }
     }
 
+    /// The process of one of them, by its number.
+    pub(crate) fn peer(&self, id: u64) -> Option<Arc<Peer>> {
+        let mut peers = self.peers.iter().map(|(peer, _)| peer);
+        peers.find(|peer| peer.id == id).cloned()
+    }
+
     /// Whether all of it is in this process.
     pub(crate) fn are_none(&self) -> bool {
         self.peers.is_empty()

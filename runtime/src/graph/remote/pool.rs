@@ -199,6 +199,11 @@ impl PoolReader {
         self.key.0
     }
 
+    /// The edge.
+    pub(crate) fn edge(&self) -> u64 {
+        self.key.1
+    }
+
     /// What changes before the body of `packet` can be read; `None` if it can be.
     pub(crate) fn awaited(&self, packet: &Packet) -> Option<Probe> {
         let number = packet[2];

@@ -12,7 +12,7 @@
 use super::calls::{Asking, calls_bytes, pools};
 use super::draft::{Carries, DRIVER, Draft, Spec, pair, peers};
 use super::edge::{Complaint, EdgeReceiver, EdgeSender, Origin, edge_bytes, refused};
-use super::objects::{Borrower, Lender};
+use super::objects::{Borrower, Lender, Way};
 use super::pool::HandOver;
 use super::ringer::{Ringer, Waiting};
 use super::sight::{Sight, SightDraft};
@@ -84,9 +84,11 @@ impl Draft<'_> {
     /// To whom objects are lent that leave by an edge.
     fn lender(&self, spec: &Spec) -> Lender {
         let core = Arc::downgrade(self.core);
+        let peer = &self.peers[spec.to.0 - 1];
         Lender::Process {
             node: self.host.clone(),
-            to: number_of(&self.peers[spec.to.0 - 1]),
+            to: number_of(peer),
+            way: Way::Linked(peer.clone()),
             is_over: Box::new(move || core.upgrade().is_none_or(|core| core.is_over())),
         }
     }
@@ -110,13 +112,14 @@ impl Draft<'_> {
         })
     }
 
-    fn origin(&self, peer: &Peer) -> Origin {
+    fn origin(&self, peer: &Arc<Peer>) -> Origin {
         Origin {
             name: peer.name().into(),
             complaint: self.complaint(),
             borrower: Borrower::Process {
                 node: self.host.clone(),
                 from: number_of(peer),
+                peer: Some(peer.clone()),
             },
         }
     }
@@ -208,7 +211,6 @@ impl Wiring {
         }
         draft.find_edges(outputs);
         draft.find_sight();
-        draft.has_no_handles()?;
         let gate = host.schedulers().len() - 1;
         let mut texts = Vec::new();
         for process in 1..=draft.peers.len() {

@@ -10,13 +10,6 @@ use maser_shm::store::{PeerId, StoreError};
 use maser_shm::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-/// A buffer that lies beside a value, and its name.
-#[derive(Clone, Debug)]
-pub(crate) struct Beside {
-    pub(crate) buffer: Buffer,
-    pub(crate) name: Name,
-}
-
 impl Name {
     /// Appends it: [`NAME_BYTES`](super::NAME_BYTES).
     pub(crate) fn write(self, bytes: &mut Vec<u8>) {

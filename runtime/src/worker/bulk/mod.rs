@@ -55,7 +55,6 @@ use self::budget::{Counted, NodeBudget};
 pub(crate) use self::entry::ENTRY_BYTES as NAME_BYTES;
 use self::entry::Entry;
 use self::extents::Announcer;
-pub(crate) use self::lending::Beside;
 use self::returns::Returns;
 use crate::config::{HugePages, Settings};
 use crate::error::{Error, Result};
