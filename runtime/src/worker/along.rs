@@ -11,13 +11,13 @@
 //! ref      byte 0 0           byte 4 REF    u32   byte 8 number u64
 //! ```
 //!
-//! - AO-1 one reference of each is the receiving process's from before the line is published, as if a call
+//! - BX-1 one reference of each is the receiving process's from before the line is published, as if a call
 //!   had brought it (XP-2, XP-3). Whoever takes the line has it: it becomes the handle or the ref that
 //!   is read first, which all later readers share, or goes back with the value if nobody reads.
-//! - AO-2 the same bytes may go to one process by several edges: each line has a reference of its own.
-//! - AO-3 what a process reads that it put there itself is what it put there: steps of one process share
+//! - BX-2 the same bytes may go to one process by several edges: each line has a reference of its own.
+//! - BX-3 what a process reads that it put there itself is what it put there: steps of one process share
 //!   values.
-//! - AO-4 what came is input: a number that names nothing is the error of whoever reads or calls it.
+//! - BX-4 what came is input: a number that names nothing is the error of whoever reads or calls it.
 #![allow(unsafe_code, reason = "counted pointers to blocks of actors")]
 
 use super::bulk::{NAME_BYTES, Name};
@@ -118,7 +118,7 @@ impl Listed {
         bytes.resize(from + NAME_BYTES, 0);
     }
 
-    /// It came from `peer` and was taken (AO-1); `None` for an array, which has to be opened.
+    /// It came from `peer` and was taken (BX-1); `None` for an array, which has to be opened.
     pub(crate) fn came(self, node: &Arc<Node>, peer: &Arc<Peer>) -> Option<Beside> {
         let from = || Giver {
             node: node.clone(),
@@ -196,7 +196,7 @@ impl Beside {
         matches!(self, Self::Array { .. })
     }
 
-    /// AO-1: one reference more is the peer's. Arrays are lent elsewhere.
+    /// BX-1: one reference more is the peer's. Arrays are lent elsewhere.
     pub(crate) fn lend(&self, peer: &Arc<Peer>) {
         match self {
             Self::Array { .. } => return,

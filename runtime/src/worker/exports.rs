@@ -8,7 +8,7 @@
 //!   Numbers are sums over the whole life of the link, so it does not matter in which order news
 //!   come over several links.
 //! - XP-3 a value that is to come is asked for as often as the peer got its number: once, but for those
-//!   that go by several edges of graphs (AO-2). What the peer does not want it says.
+//!   that go by several edges of graphs (BX-2). What the peer does not want it says.
 //! - XP-4 a link keeps the target of its last call, without a handle of its own in the sums: a call is
 //!   counted before it looks at `ends`, and `ends` is set before the sums are looked at, so whichever
 //!   comes second sees the other. A link takes a target back under its lock while `ends` is clear;
