@@ -34,7 +34,7 @@ impl Trainer {
         (1..=count).map(|at| self.give(run, at * n)).collect()
     }
 
-    fn sums(&mut self, tensors: &Vec<Tensor>) -> maser::Result<Vec<f64>> {
+    fn sums(&mut self, tensors: Vec<Tensor>) -> maser::Result<Vec<f64>> {
         tensors.iter().map(|tensor| self.sum(tensor)).collect()
     }
 

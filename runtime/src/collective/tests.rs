@@ -113,7 +113,7 @@ fn a_call_that_was_made_again_is_not_taken_back_by_the_first() {
 
 fn send(core: &Arc<GroupCore>, number: u64) -> Ticket {
     let message = Operation::Message { from: 0, to: 1 };
-    let part = Contribution::Part(message, Some(one(number)));
+    let part = Contribution::Part(message, Some(one(number).into()));
     core.contribute(0, message, part).unwrap()
 }
 
