@@ -349,10 +349,11 @@ impl Pages {
         self.space.free(place);
         self.payload_bytes -= bytes;
         self.freed = true;
-        if self.space.empty_regions() > 0 || self.space.live() == 0 {
+        if self.space.empty_regions() > 0 {
             self.retire(self.closed || self.pressed); // AR-4
-            self.watch |= !self.watched; // AR-5
-            self.watched = true;
+        }
+        if !self.watched && (self.space.empty_regions() > 0 || self.space.live() == 0) {
+            (self.watched, self.watch) = (true, true); // AR-5
         }
     }
 
