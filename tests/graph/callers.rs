@@ -322,8 +322,11 @@ fn a_method_that_waits_for_its_own_step_gets_an_error_and_all_goes_on() {
             let graph = Graph::new(|x: Node<u64>| own.step().bind(x));
             let graph = Arc::new(graph.compile_with(options).unwrap());
             let error = own.run().remote(graph.clone()).get().unwrap_err();
-            assert!(error.is_timeout(), "{error}");
-            assert!(error.to_string().contains("a graph of Own#"), "{error}");
+            // What it says depends on who comes first: the step that waits for its turn, or the limit.
+            let text = error.to_string();
+            let is_round = text.contains("Own::step waits for Own waits for Own::run");
+            let is_late = error.is_timeout() && text.contains("a graph of Own#");
+            assert!(is_round || is_late, "{error}");
             assert_eq!(graph.execute(2).unwrap().get().unwrap(), 2);
         }
     });

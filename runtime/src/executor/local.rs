@@ -11,6 +11,7 @@
 
 use super::coroutine::Co;
 pub(crate) use super::frame::Frame;
+use super::hops::Hops;
 use super::shared::{IsOpen, Shared};
 use super::sources::{Source, Sources};
 use super::timers::Timers;
@@ -74,6 +75,7 @@ pub(crate) struct Local {
     /// Set at shutdown: the loop ends once nothing is blocked.
     pub(crate) stopping: Cell<bool>,
     handovers: Cell<u64>,
+    pub(crate) hops: Hops,
     waits: Cell<u32>,
     /// The lanes of calls to other schedulers, by index.
     pub(crate) lanes: Lanes,
@@ -118,6 +120,7 @@ impl Local {
             root_panics: Cell::new(false),
             stopping: Cell::new(false),
             handovers: Cell::new(0),
+            hops: Hops::default(),
             waits: Cell::new(0),
             lanes,
             links: Links::default(),

@@ -12,6 +12,7 @@
 //! | `steal`, `timers`, `idle` | stealing, timers, the idle policy |
 //! | `sources` | what a scheduler polls: segments and lanes |
 //! | `wait` | blocking a task or a foreign thread until a result is there |
+//! | `hops` | a turn of the loop for a task that waits for one source |
 //! | `watch` | polling for tasks that wait for a graph |
 //! | `rescue` | acts for schedulers that are stuck in user code |
 //! | `remains` | what schedulers leave to the end of their node |
@@ -21,6 +22,7 @@ pub(crate) mod block_on;
 pub(crate) mod coroutine;
 pub(crate) mod frame;
 pub(crate) mod gate;
+mod hops;
 pub(crate) mod idle;
 pub(crate) mod injector;
 pub(crate) mod letter;

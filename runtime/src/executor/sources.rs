@@ -246,7 +246,7 @@ impl Sources {
             changed.then(|| (at, entry.source.clone()))
         };
         changed(hot).or_else(|| match entries.len() {
-            len if len <= WHOLE => (1..=len).find_map(&changed),
+            len if len <= WHOLE => (1..=len).filter(|at| *at != hot).find_map(&changed),
             len => self.long_look(len).find_map(&changed),
         })
     }

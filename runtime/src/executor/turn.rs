@@ -100,13 +100,23 @@ fn linger(local: &Local, looks: u32) -> bool {
 /// One turn; true if something was done.
 fn turn(local: &Local) -> bool {
     let mut worked = false;
-    if let Some(co) = local.pop_ready() {
+    if !local.hops.is_now()
+        && let Some(co) = local.pop_ready()
+    {
         local.resume_blocked(co);
         worked = true;
     }
     let mut look = local.sources.turn();
     while let Some((at, source)) = local.sources.next_changed(&mut look) {
         worked |= local.sources.serve(source, at, local);
+    }
+    // RL-3.
+    if local.hops.is_now() {
+        local.hops.end();
+        if let Some(co) = local.pop_ready() {
+            local.resume_blocked(co);
+            return true;
+        }
     }
     worked |= local.serve_watches();
     if local.shared.has_letters() {

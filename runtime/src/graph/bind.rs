@@ -8,10 +8,11 @@ use super::async_step::{AsyncStep, Turn};
 use super::build::{
     Action, BoundActor, Elsewhere, Node, NodeDef, NodeId, Place, Slots, add, clone_ref,
 };
-use super::segment::{MethodStep, Step, TaskStep};
+use super::segment::{MethodStep, Step};
 use super::slot::{GraphValue, Slot, ValueType, slot_of};
 use super::source::{SlotsPtr, Sources};
 use super::step_options::StepOptions;
+use super::task_step::TaskStep;
 use super::transport::Wanted;
 use crate::actor::address::SendCore;
 use crate::actor::call::{ByAsync, ByAsyncMut, ByMut, ByRef, Method, call};

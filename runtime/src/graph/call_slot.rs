@@ -6,15 +6,18 @@
 )]
 
 use super::core::Core;
+use super::direct::{Answering, Whole, answering};
 use super::inputs::InputNodes;
+use super::observe::driver_watch::{OutputWatch, SubmitNotes, watched};
 use super::parcel::{Parcel, SubmitRun};
 use super::results::{Arrivals, Refused};
-use super::segment::Head;
+use super::segment::{Head, Step};
 use super::slot::{GraphValue, Held, Reader, Sent};
 use crate::executor::shared::Shared;
 use crate::executor::sources::Probes;
 use maser_shm::channel::Probe;
 use maser_shm::channel::call_slot::{Callee, Caller, call_ring};
+use std::any::TypeId;
 use std::cell::{Cell, UnsafeCell};
 use std::sync::Arc;
 
@@ -25,6 +28,8 @@ struct SlotEnd<V, T> {
     /// Number of the oldest question in flight. Answers are taken in their order, so those after it
     /// follow one by one (CS-8).
     oldest: Cell<u64>,
+    /// Its answer was not there when it was looked for.
+    is_awaited: Cell<bool>,
 }
 
 // SAFETY: DR-1.
@@ -61,18 +66,34 @@ impl<V: Send, T: Send> Arrivals<T> for SlotArrivals<V, T> {
     fn idle(&self) -> Option<Probe> {
         // SAFETY: DR-1, the callers hold the lock.
         let ring = unsafe { &*self.end.ring.get() };
-        ring.idle(self.end.oldest.get())
+        let idle = ring.idle(self.end.oldest.get());
+        if idle.is_some() {
+            self.end.is_awaited.set(true);
+        }
+        idle
     }
     #[inline]
     fn take(&mut self) -> Option<Sent<T>> {
+        let mut to = None;
+        self.take_to(&mut to);
+        to
+    }
+    #[inline]
+    fn take_to(&mut self, to: &mut Option<Sent<T>>) -> bool {
         // SAFETY: DR-1, the callers hold the lock.
         let ring = unsafe { &mut *self.end.ring.get() };
         let oldest = self.end.oldest.get();
-        let taken = ring.try_take(oldest);
-        if taken.is_some() {
-            self.end.oldest.set(oldest.wrapping_add(1));
+        let Some(taken) = ring.try_take(oldest) else {
+            return false;
+        };
+        *to = Some(taken);
+        let next = oldest.wrapping_add(1);
+        self.end.oldest.set(next);
+        // Where answers wait for the driver the next one does.
+        if !self.end.is_awaited.replace(false) && ring.in_flight() > 0 {
+            ring.prepare(next);
         }
-        taken
+        true
     }
 }
 
@@ -108,15 +129,31 @@ impl<I: InputNodes, T: GraphValue> Head for SlotHead<I, T> {
     }
 }
 
-type CallSlotEnds<I, T> = (Box<dyn Head>, Box<dyn SubmitRun<I>>, Box<dyn Arrivals<T>>);
+/// What answers the questions of a call slot.
+pub(crate) enum Answerer {
+    /// A segment with this head.
+    Head(Box<dyn Head>),
+    /// A segment that is one method.
+    Whole(Box<dyn Whole>),
+}
 
-/// Both ends of a graph that is one segment with one output.
+/// What is noted of both ends of a call slot on the driver's side, if that was asked for.
+pub(crate) struct Noted {
+    pub(crate) submit: Option<SubmitNotes>,
+    pub(crate) output: Option<OutputWatch>,
+}
+
+type CallSlotEnds<I, T> = (Answerer, Box<dyn SubmitRun<I>>, Box<dyn Arrivals<T>>);
+
+/// Both ends of a graph that is one segment with one output. `step_for` gives the segment's only step, if
+/// it answers the questions of an end of this type.
 pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
-    slots: I::Slots,
-    reader: Reader<T>,
+    (slots, reader): (I::Slots, Reader<T>),
     target: Arc<Shared>,
     depth: usize,
     core: Arc<Core>,
+    step_for: impl FnOnce(TypeId) -> Option<Box<dyn Step>>,
+    noted: Noted,
 ) -> CallSlotEnds<I, T> {
     let (caller, callee) = match call_ring::<Held<I::Values>, Sent<T>>(depth) {
         Ok(ends) => ends,
@@ -125,19 +162,25 @@ pub(crate) fn call_slot<I: InputNodes, T: GraphValue>(
     let end = Arc::new(SlotEnd {
         ring: UnsafeCell::new(caller),
         oldest: Cell::new(0),
+        is_awaited: Cell::new(false),
     });
-    (
-        Box::new(SlotHead::<I, T> {
+    let answerer = match step_for(answering::<I::Values, T>()) {
+        Some(step) => Answerer::Whole(step.into_whole(Box::new(Answering { callee, core }))),
+        None => Answerer::Head(Box::new(SlotHead::<I, T> {
             callee,
             slots,
             reader,
             number: 0,
             core,
-        }),
-        Box::new(SubmitSlot {
-            end: end.clone(),
-            target,
-        }),
-        Box::new(SlotArrivals { end }),
+        })),
+    };
+    let submit = SubmitSlot {
+        end: end.clone(),
+        target,
+    };
+    (
+        answerer,
+        SubmitNotes::around::<I>(noted.submit, submit),
+        watched(SlotArrivals { end }, noted.output),
     )
 }

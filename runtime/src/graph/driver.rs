@@ -137,20 +137,23 @@ impl<T: GraphValue> Output<T> {
             if own.is_here() {
                 return Some(true);
             }
-            let found = results.take_next(run)?;
-            if self.core.outputs == 1 {
-                self.core.set_finished(results.arrived());
+            // SAFETY: OW-1, under the lock.
+            let is_there = results.take_next_to(run, unsafe { own.empty() })?;
+            if is_there {
+                own.is_filled();
+                if self.core.outputs == 1 {
+                    self.core.set_finished(results.arrived());
+                }
             }
-            Some(self.put(run, found, own))
+            Some(is_there)
         });
         match fetched {
             Some(fetched) => fetched,
-            None => self.with_results(|results| self.put(run, results.take_kept(run), own)),
+            None => self.with_results(|results| self.put(run, results.take(run), own)),
         }
     }
 
     /// Under the lock: moves what was found to its ref.
-    #[inline(always)]
     fn put(&self, run: u64, found: Found<T>, own: &Own<T>) -> bool {
         let outcome = match found {
             Found::Here(outcome) => outcome,

@@ -2,14 +2,16 @@
 #![allow(unsafe_code, reason = "posts the segments as letters")]
 
 use super::build::{Action, NodeDef};
+use super::call_slot::Answerer;
 use super::core::Core;
 use super::inputs::{Destination, DestinationBox, InputNodes, PortBox};
 use super::observe::chart::Chart;
+use super::observe::driver_watch::SubmitNotes;
 use super::observe::gauges::Gauges;
 use super::observe::progress::Progress;
 use super::outputs::{
-    CoreBox, FarOutput, OutPortBox, OutputId, OutputNodes, OutputWatchBox, SlotLink, TargetBox,
-    Wire,
+    CoreBox, FarOutput, OutPortBox, OutputId, OutputNodes, OutputWatchBox, SlotLink, StepBox,
+    SubmitNotesBox, TargetBox, Wire,
 };
 use super::parcel::{SubmitEdges, SubmitRun};
 use super::plan::Plan;
@@ -21,7 +23,7 @@ use super::remote::ports::NodeCodec;
 use super::remote::wiring::Wiring;
 use super::rendezvous::{TOKENS, Token};
 use super::schedule::ChannelKind;
-use super::segment::{Edges, Head, SegmentParts, Stage, Step, install};
+use super::segment::{Body, Edges, Head, SegmentParts, Stage, Step, install};
 use super::signals::{Signal, TokenPort, signalling};
 use super::slot::{InPort, OutPort};
 use super::ticks::{Submit, Tick};
@@ -30,7 +32,7 @@ use crate::executor::local::Local;
 use crate::executor::shared::Shared;
 use crate::node::Node as HostNode;
 use crate::worker::remote::FIRST_HOME;
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,7 +50,8 @@ pub(crate) struct Layout<'a> {
     in_ports: Vec<Vec<Box<dyn InPort>>>,
     /// By node.
     out_ports: Vec<Vec<Box<dyn OutPort>>>,
-    heads: Vec<Option<Box<dyn Head>>>,
+    /// Of a call slot.
+    answerer: Option<Answerer>,
     steps: Vec<Option<Box<dyn Step>>>,
     /// Whom a segment tells that it took its inputs.
     signals: Vec<Vec<Signal>>,
@@ -90,7 +93,7 @@ impl<'a> Layout<'a> {
             reads_left: HashMap::new(),
             in_ports: plan.members.iter().map(|_| Vec::new()).collect(),
             out_ports: nodes.iter().map(|_| Vec::new()).collect(),
-            heads: plan.members.iter().map(|_| None).collect(),
+            answerer: None,
             steps: nodes.iter().map(|_| None).collect(),
             signals: plan.members.iter().map(|_| Vec::new()).collect(),
             wiring,
@@ -181,18 +184,20 @@ impl<'a> Layout<'a> {
                 .map(|input| &*self.slots[&(0, *input)])
                 .collect();
             let slots = I::slots(&inputs);
-            if let Some(SlotLink { head, submit, outs }) =
-                outputs.on_call_slot::<I>(slots, TargetBox(target), self)
+            if let Some(SlotLink {
+                answerer,
+                submit,
+                outs,
+            }) = outputs.on_call_slot::<I>(slots, TargetBox(target), self)
             {
-                self.heads[0] = Some(head);
+                self.answerer = Some(answerer);
                 self.reads_questions();
-                return (self.watched(submit), outs);
+                return (submit, outs);
             }
         }
         let outs = outputs.wire(self);
         self.make_steps();
-        let submit = self.connect_inputs::<I>();
-        (self.watched(submit), outs)
+        (self.connect_inputs::<I>(), outs)
     }
 
     /// The one segment reads all inputs off its call slot.
@@ -204,17 +209,9 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// The submitting end, noted if that was asked for.
-    fn watched<I: InputNodes>(&mut self, submit: Box<dyn SubmitRun<I>>) -> Box<dyn SubmitRun<I>> {
-        match &mut self.gauges {
-            Some(gauges) => gauges.submit(submit),
-            None => submit,
-        }
-    }
-
     /// Whether input and output are question and answer on one line.
     pub(crate) fn is_call_slot(&self) -> bool {
-        self.wiring.is_calls || self.heads.iter().any(Option::is_some)
+        self.wiring.is_calls || self.answerer.is_some()
     }
 
     fn make_steps(&mut self) {
@@ -309,11 +306,12 @@ impl<'a> Layout<'a> {
                 ticks.push((sender, self.target(segment)));
             }
         }
-        Box::new(Submit {
+        let submit = Submit {
             edges: SubmitEdges::<I>::new(ports),
             ticks,
             far_ticks: self.wiring.ticks(),
-        })
+        };
+        SubmitNotes::around(self.gauges.as_mut().and_then(Gauges::submit), submit)
     }
 
     /// What segments tell each other; after everything else is connected, so that no token stands for
@@ -360,6 +358,12 @@ impl<'a> Layout<'a> {
         }
     }
 
+    /// What a segment reads, if that is no call slot.
+    fn edges_of(&mut self, segment: usize) -> Box<dyn Head> {
+        let edges = Edges::new(std::mem::take(&mut self.in_ports[segment]));
+        signalling(Box::new(edges), std::mem::take(&mut self.signals[segment]))
+    }
+
     /// Sends each scheduler its segments.
     pub(crate) fn install(mut self, host: &HostNode) {
         let mut by_home: HashMap<usize, Vec<SegmentParts>> = HashMap::new();
@@ -368,10 +372,8 @@ impl<'a> Layout<'a> {
             if self.is_elsewhere(index) {
                 continue;
             }
-            let head = self.heads[index]
-                .take()
-                .unwrap_or_else(|| Box::new(Edges::new(std::mem::take(&mut self.in_ports[index]))));
-            let head = signalling(head, std::mem::take(&mut self.signals[index]));
+            // The one segment, if there is any.
+            let answerer = self.answerer.take();
             let of = (self.nodes, self.plan);
             let is_sent = |node: usize| !self.out_ports[node].is_empty();
             let gauges = self.gauges.as_mut();
@@ -385,12 +387,16 @@ impl<'a> Layout<'a> {
                     });
                 }
             }
+            let body = match answerer {
+                Some(Answerer::Whole(whole)) => Body::Whole(whole),
+                Some(Answerer::Head(head)) => Body::Stages(head, stages),
+                None => Body::Stages(self.edges_of(index), stages),
+            };
             let after = self.plan.after[index].clone();
             by_home.entry(scheduler).or_default().push(SegmentParts {
                 index,
                 watch,
-                head,
-                stages,
+                body,
                 after,
                 progress: self.progress[index].clone(),
             });
@@ -439,6 +445,21 @@ impl Wire for Layout<'_> {
         let far = self.wiring.sight.output(node);
         let gauges = self.gauges.as_mut();
         OutputWatchBox(gauges.and_then(|gauges| gauges.output(node, channel, far)))
+    }
+    fn submit_notes(&mut self) -> SubmitNotesBox {
+        SubmitNotesBox(self.gauges.as_mut().and_then(Gauges::submit))
+    }
+    fn step_for(&mut self, end: TypeId) -> Option<StepBox> {
+        let [node] = *self.plan.members[0] else {
+            return None;
+        };
+        let inputs = self.inputs();
+        let inputs: Vec<&(dyn Any + Send)> = inputs
+            .iter()
+            .map(|input| &*self.slots[&(0, *input)])
+            .collect();
+        let step = self.steps[node].take_if(|step| step.answers(end, &inputs));
+        step.map(StepBox)
     }
     fn slot(&mut self, output: OutputId) -> (Box<dyn Any + Send>, bool) {
         self.read(self.plan.segment[output.0.index], output.0.index)

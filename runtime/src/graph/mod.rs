@@ -16,6 +16,8 @@
 //! | `plan` | checks, and which step goes into which segment |
 //! | `schedule`, `schedule_text` | what runs in which order, as data and as a table |
 //! | `segment` | a segment and its steps on their scheduler |
+//! | `direct` | a segment that is one method on a call slot |
+//! | `task_step` | a task as a step |
 //! | `async_step` | a step that waits for a future |
 //! | `layout` | the plan in memory, sent to the schedulers |
 //! | `ticks` | segments that read no input |
@@ -61,6 +63,7 @@ pub(crate) mod compile;
 pub(crate) mod compiled;
 pub(crate) mod core;
 pub(crate) mod crew;
+pub(crate) mod direct;
 pub(crate) mod driver;
 pub(crate) mod fetch;
 pub(crate) mod forward;
@@ -93,6 +96,7 @@ pub(crate) mod source;
 pub(crate) mod step_options;
 pub(crate) mod submit;
 pub(crate) mod submit_late;
+mod task_step;
 mod ticks;
 pub(crate) mod transport;
 pub mod view;

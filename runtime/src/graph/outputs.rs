@@ -1,11 +1,12 @@
 //! The outputs of a graph: a node, or a tuple, a vector or an array of nodes.
 
 use super::build::{Node, NodeId};
+use super::call_slot::{Answerer, Noted, call_slot};
 use super::core::Core;
 use super::driver::{AnyOutput, Output};
 use super::handle::inlet::Inlet;
 use super::inputs::InputNodes;
-use super::observe::driver_watch::{OutputWatch, watched};
+use super::observe::driver_watch::{OutputWatch, SubmitNotes, watched, watched_box};
 use super::parcel::SubmitRun;
 use super::record::watch::Watch;
 use super::reference::GraphRef;
@@ -14,12 +15,12 @@ use super::relay::load::Load;
 use super::remote::edge::EdgeReceiver;
 use super::remote::ports::{self, NodeCodec};
 use super::schedule::ChannelKind;
-use super::segment::Head;
+use super::segment::Step;
 use super::slot::{GraphValue, Held, OutPort, Reader, Sent, line, slot_of};
 use crate::executor::shared::Shared;
 use crate::object::reference::Ref;
 use maser_shm::channel::spsc::LineSender;
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 /// What an output needs to be wired to the driver.
@@ -36,6 +37,14 @@ pub trait Wire {
     }
     /// What is noted of the next output, made of such a channel, if that was asked for.
     fn output_watch(&mut self, output: OutputId, channel: ChannelKind) -> OutputWatchBox;
+    /// What is noted where runs are submitted, if that was asked for.
+    fn submit_notes(&mut self) -> SubmitNotesBox {
+        SubmitNotesBox(None)
+    }
+    /// The one step of the graph, if it answers the questions of a call slot whose end is of this type.
+    fn step_for(&mut self, _end: TypeId) -> Option<StepBox> {
+        None
+    }
     /// Adds an edge out of that segment, behind the node's step.
     fn attach(&mut self, output: OutputId, port: OutPortBox);
     /// Runs that may be in flight.
@@ -73,6 +82,14 @@ pub struct OutPortBox(pub(crate) Box<dyn OutPort>);
 #[doc(hidden)]
 pub struct OutputWatchBox(pub(crate) Option<OutputWatch>);
 
+/// What may be noted where runs are submitted.
+#[doc(hidden)]
+pub struct SubmitNotesBox(pub(crate) Option<SubmitNotes>);
+
+/// An opaque step.
+#[doc(hidden)]
+pub struct StepBox(pub(crate) Box<dyn Step>);
+
 /// An opaque core.
 #[doc(hidden)]
 pub struct CoreBox(pub(crate) Arc<Core>);
@@ -84,7 +101,7 @@ pub struct OutputBox<T: GraphValue>(pub(crate) Arc<Output<T>>);
 /// An opaque call-slot link.
 #[doc(hidden)]
 pub struct SlotLink<I: InputNodes, Outs> {
-    pub(crate) head: Box<dyn Head>,
+    pub(crate) answerer: Answerer,
     pub(crate) submit: Box<dyn SubmitRun<I>>,
     pub(crate) outs: Outs,
 }
@@ -157,7 +174,7 @@ fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> 
             None => arrivals,
         };
         let OutputWatchBox(watch) = wire.output_watch(id, ChannelKind::SharedMemory);
-        let arrivals = watched(arrivals, watch);
+        let arrivals = watched_box(arrivals, watch);
         return OutputBox(Output::new(wire.core().0, arrivals));
     }
     let (slot, last) = wire.slot(id);
@@ -176,7 +193,7 @@ fn wire_one<T: GraphValue>(node: &Node<T>, wire: &mut dyn Wire) -> OutputBox<T> 
         })),
     );
     let OutputWatchBox(watch) = wire.output_watch(id, ChannelKind::Ring);
-    OutputBox(Output::new(core, watched(Box::new(receiver), watch)))
+    OutputBox(Output::new(core, watched(receiver, watch)))
 }
 
 /// Sends an output to the driver.
@@ -222,18 +239,18 @@ impl<T: GraphValue> OutputNodes for Node<T> {
             slot: slot_of::<T>(&*slot),
             last,
         };
-        let (head, submit, arrivals) = super::call_slot::call_slot::<I, T>(
-            slots,
-            reader,
+        let OutputWatchBox(output) = wire.output_watch(OutputId(self.id), ChannelKind::CallSlot);
+        let SubmitNotesBox(submit) = wire.submit_notes();
+        let (answerer, submit, arrivals) = call_slot::<I, T>(
+            (slots, reader),
             target.0,
             wire.depth(),
             core.clone(),
+            |end| wire.step_for(end).map(|StepBox(step)| step),
+            Noted { submit, output },
         );
-        let id = OutputId(self.id);
-        let OutputWatchBox(watch) = wire.output_watch(id, ChannelKind::CallSlot);
-        let arrivals = watched(arrivals, watch);
         Some(SlotLink {
-            head,
+            answerer,
             submit,
             outs: OutputBox(Output::new(core, arrivals)),
         })

@@ -80,6 +80,24 @@ impl<T> Own<T> {
         self.place.store(HERE, Ordering::Release);
     }
 
+    /// Where the outcome goes, which is nowhere yet: if it was put there, [`is_filled`](Self::is_filled)
+    /// comes next.
+    ///
+    /// # Safety
+    /// As [`fill`](Self::fill), and nothing else of this is used meanwhile.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "OW-1")]
+    pub(crate) unsafe fn empty(&self) -> &mut Option<Sent<T>> {
+        // SAFETY: OW-1, as above.
+        unsafe { &mut *self.outcome.get() }
+    }
+
+    /// The outcome is there.
+    #[inline(always)]
+    pub(crate) fn is_filled(&self) {
+        self.place.store(HERE, Ordering::Release);
+    }
+
     /// From now on it is shared in `cell`; a handle of it goes to this ref (OW-2). Under the core's
     /// lock, and it was not shared yet.
     pub(super) fn share(&self, shared: Ref<T>) {

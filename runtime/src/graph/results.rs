@@ -28,6 +28,12 @@ pub(crate) trait Arrivals<T>: Send {
     /// `None` if the next result is there; else what changes when it is.
     fn idle(&self) -> Option<Probe>;
     fn take(&mut self) -> Option<Sent<T>>;
+    /// Moves the next one there, where nothing is; false if there is none. A value is copied once less
+    /// than by [`take`](Self::take).
+    fn take_to(&mut self, to: &mut Option<Sent<T>>) -> bool {
+        *to = self.take();
+        to.is_some()
+    }
 }
 
 impl<T: Send> Arrivals<T> for LineReceiver<Sent<T>> {
@@ -287,32 +293,21 @@ impl<T: Send + Sync + 'static> Results<T> {
         }
     }
 
-    /// Moves the result of `run` out in the usual case, the next result while none is kept, past
-    /// the queue. `None` is any other case: [`take_kept`](Self::take_kept).
+    /// Moves the result of `run` to where nothing is, in the usual case, the next result while none is
+    /// kept, past the queue; false if there is none yet. `None` is any other case:
+    /// [`take`](Self::take).
     #[inline(always)]
-    pub(crate) fn take_next(&mut self, run: u64) -> Option<Found<T>> {
+    pub(crate) fn take_next_to(&mut self, run: u64, to: &mut Option<Sent<T>>) -> Option<bool> {
         if !(self.kept.is_empty() && run == self.first && self.aside.is_none()) {
             return None;
         }
-        Some(match self.arrivals.take() {
-            Some(outcome) => {
-                self.first += 1;
-                Found::Here(outcome)
-            }
-            None => Found::NotYet,
-        })
+        let is_there = self.arrivals.take_to(to);
+        self.first += u64::from(is_there);
+        Some(is_there)
     }
 
     /// Moves the result of `run` out, in any case.
     pub(crate) fn take(&mut self, run: u64) -> Found<T> {
-        match self.take_next(run) {
-            Some(found) => found,
-            None => self.take_kept(run),
-        }
-    }
-
-    /// Moves the result of `run` out.
-    pub(crate) fn take_kept(&mut self, run: u64) -> Found<T> {
         let Some(kept) = self.find(run) else {
             return if run < self.arrived() {
                 Found::Gone

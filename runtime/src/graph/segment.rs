@@ -17,6 +17,7 @@
 #![allow(unsafe_code, reason = "steps call methods on type-erased actor states")]
 
 use super::bind::StepInputs;
+use super::direct::{Method, Site, WHOLE_BYTES, Whole, answering};
 use super::observe::progress::Progress;
 use super::observe::watched::{SegmentWatch, Watching};
 use super::plan::After;
@@ -30,6 +31,7 @@ use crate::task::failure::{Failure, discard};
 use crate::task::meta::Function;
 use crate::task::spawn::run_guarded;
 use crate::wait_graph::StepEdge;
+use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -38,7 +40,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Runs of one segment in a row before the loop looks elsewhere.
-const RUNS_PER_TURN: usize = 16;
+pub(super) const RUNS_PER_TURN: usize = 16;
 
 /// Where a step runs.
 pub(crate) struct Place {
@@ -50,6 +52,18 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    pub(super) fn new(graph: u64, progress: Progress) -> Self {
+        Self {
+            graph,
+            progress,
+            removed: Cell::new(false),
+        }
+    }
+
+    pub(super) fn graph(&self) -> u64 {
+        self.graph
+    }
+
     /// The run that its segment is in.
     pub(crate) fn run(&self) -> u64 {
         self.progress.runs()
@@ -88,6 +102,15 @@ impl Drop for HeldUp<'_> {
 pub(crate) trait Step: Send {
     /// Reads its inputs, runs, fills its slot; does not run once its place was `removed` (SG-4).
     fn run(&self, local: &Local, place: &Place);
+    /// Whether it takes the question of a call slot whose end is of this type as it is; `inputs` are the
+    /// slots that the question would be read into, in their order.
+    fn answers(&self, _end: TypeId, _inputs: &[&(dyn Any + Send)]) -> bool {
+        false
+    }
+    /// A segment of itself and such an end.
+    fn into_whole(self: Box<Self>, _end: Box<dyn Any>) -> Box<dyn Whole> {
+        unreachable!("it answers no questions")
+    }
 }
 
 /// A method as a step.
@@ -117,6 +140,8 @@ impl<M, A, I, T, F> MethodStep<M, A, I, T, F> {
 }
 
 impl<M, A, I: StepInputs, T, F> MethodStep<M, A, I, T, F> {
+    const IS_SMALL: bool = size_of::<I::Question>() <= WHOLE_BYTES && size_of::<T>() <= WHOLE_BYTES;
+
     /// Its turn does not come.
     #[cold]
     #[inline(never)]
@@ -132,7 +157,7 @@ where
     A: 'static,
     I: StepInputs,
     T: GraphValue,
-    F: Fn(*mut A, I::Args) -> Result<T, Failure> + Send,
+    F: Fn(*mut A, I::Args) -> Result<T, Failure> + Send + 'static,
 {
     #[inline]
     fn run(&self, local: &Local, place: &Place) {
@@ -140,73 +165,58 @@ where
             Ok(args) => args,
             Err(fault) => return self.out.set(Err(fault.through::<M>())),
         };
-        // SAFETY: the graph holds a handle.
-        let actor = unsafe { self.core.as_ref() };
-        if !actor.can_step()
-            && let Err(error) = wait_for_turn::<M>(self.core, local, place)
-        {
+        if let Err(error) = take_turn::<M>(self.core, local, place) {
             return self.give_up(args, error);
         }
+        // SAFETY: the graph holds a handle.
+        let actor = unsafe { self.core.as_ref() };
         actor.begin(Access::Exclusive);
-        let frame = Frame {
-            header: null(),
-            meta: M::META,
-            actor: self.core.as_ptr(),
-            access: Access::Exclusive,
-            ticket: null(),
-            below: local.frame.get(),
-            mark: Cell::default(),
-        };
+        let frame = method_frame::<M>(self.core, local);
         let state = actor.state::<A>();
+        // Every closure more is a copy of large arguments more on this stack.
         let outcome = run_guarded(local, &frame, || (self.body)(state, args));
         ActorCore::end(self.core, Access::Exclusive, local);
         self.out.set(outcome);
     }
-}
 
-/// A task as a step.
-#[repr(align(128))]
-pub(crate) struct TaskStep<M, I, T, F> {
-    inputs: I,
-    body: F,
-    out: Arc<Slot<T>>,
-    function: PhantomData<fn(M)>,
-}
+    fn answers(&self, end: TypeId, inputs: &[&(dyn Any + Send)]) -> bool {
+        Self::IS_SMALL && end == answering::<I::Question, T>() && self.inputs.are(inputs)
+    }
 
-impl<M, I, T, F> TaskStep<M, I, T, F> {
-    pub(crate) fn new(inputs: I, body: F, out: Arc<Slot<T>>) -> Self {
-        Self {
-            inputs,
-            body,
-            out,
-            function: PhantomData,
+    fn into_whole(self: Box<Self>, end: Box<dyn Any>) -> Box<dyn Whole> {
+        if const { !Self::IS_SMALL } {
+            unreachable!("it answers no questions");
         }
+        let this = *self;
+        Method::<M, A, I, T, F>::whole(this.core, this.body, end)
     }
 }
 
-impl<M, I, T, F> Step for TaskStep<M, I, T, F>
-where
-    M: Function,
-    I: StepInputs,
-    T: GraphValue,
-    F: Fn(I::Args) -> Result<T, Failure> + Send,
-{
-    fn run(&self, local: &Local, _: &Place) {
-        let args = match self.inputs.take() {
-            Ok(args) => args,
-            Err(fault) => return self.out.set(Err(fault.through::<M>())),
-        };
-        let frame = Frame {
-            header: null(),
-            meta: M::META,
-            actor: null(),
-            access: Access::Exclusive,
-            ticket: null(),
-            below: local.frame.get(),
-            mark: Cell::default(),
-        };
-        self.out
-            .set(run_guarded(local, &frame, || (self.body)(args)));
+/// Waits until it is a step's turn on the actor, if it is not.
+#[inline(always)]
+pub(super) fn take_turn<M: Function>(
+    core: NonNull<ActorCore>,
+    local: &Local,
+    place: &Place,
+) -> Result<(), Error> {
+    // SAFETY: the graph holds a handle.
+    match unsafe { core.as_ref() }.can_step() {
+        true => Ok(()),
+        false => wait_for_turn::<M>(core, local, place),
+    }
+}
+
+/// The frame of a method with `&mut self`.
+#[inline(always)]
+pub(super) fn method_frame<M: Function>(core: NonNull<ActorCore>, local: &Local) -> Frame {
+    Frame {
+        header: null(),
+        meta: M::META,
+        actor: core.as_ptr(),
+        access: Access::Exclusive,
+        ticket: null(),
+        below: local.frame.get(),
+        mark: Cell::default(),
     }
 }
 
@@ -289,13 +299,19 @@ pub(crate) struct Stage {
     pub(crate) out: Vec<Box<dyn OutPort>>,
 }
 
+/// What a segment does.
+pub(crate) enum Body {
+    Stages(Box<dyn Head>, Vec<Stage>),
+    /// Everything at once.
+    Whole(Box<dyn Whole>),
+}
+
 /// A segment on its way to its scheduler.
 pub(crate) struct SegmentParts {
     pub(crate) index: usize,
     /// What it notes of its runs, if that was asked for.
     pub(crate) watch: Option<SegmentWatch>,
-    pub(crate) head: Box<dyn Head>,
-    pub(crate) stages: Vec<Stage>,
+    pub(crate) body: Body,
     /// Segments that must be through with a run before this one begins it.
     pub(crate) after: Vec<After>,
     pub(crate) progress: Progress,
@@ -304,7 +320,6 @@ pub(crate) struct SegmentParts {
 /// See the module's page.
 #[repr(align(128))]
 pub(crate) struct Segment<W> {
-    graph: u64,
     watch: W,
     head: RefCell<Box<dyn Head>>,
     stages: RefCell<Vec<Stage>>,
@@ -323,11 +338,21 @@ pub(crate) fn install(parts: Vec<SegmentParts>, graph: u64, local: &Local) {
         .collect();
     // Segments that share an actor share its scheduler, so all of them are here.
     let through = |after: &After| (progress[&after.segment].clone(), after.ahead);
-    let made = parts.into_iter().map(|mut part| -> Rc<dyn Source> {
+    let made = parts.into_iter().map(|part| -> Rc<dyn Source> {
         let after = part.after.iter().map(through).collect();
-        match part.watch.take() {
-            None => Segment::new(graph, (), part, after),
-            Some(watch) => Segment::new(graph, watch, part, after),
+        let (watch, progress) = (part.watch, part.progress);
+        match (part.body, watch) {
+            (Body::Whole(whole), watch) => whole.into_source(Site {
+                graph,
+                progress,
+                watch,
+            }),
+            (Body::Stages(head, stages), None) => {
+                Segment::new(Place::new(graph, progress), (), head, stages, after)
+            }
+            (Body::Stages(head, stages), Some(watch)) => {
+                Segment::new(Place::new(graph, progress), watch, head, stages, after)
+            }
         }
     });
     made.for_each(|segment| local.sources.push(segment));
@@ -383,7 +408,7 @@ unsafe impl<W: Watching> Source for Segment<W> {
     }
 
     fn belongs_to(&self, graph: u64) -> bool {
-        self.graph == graph
+        self.place.graph == graph
     }
 
     fn was_removed(&self, local: &Local) {
@@ -395,19 +420,20 @@ unsafe impl<W: Watching> Source for Segment<W> {
 }
 
 impl<W: Watching> Segment<W> {
-    fn new(graph: u64, watch: W, part: SegmentParts, after: Vec<(Progress, u64)>) -> Rc<Self> {
+    fn new(
+        place: Place,
+        watch: W,
+        head: Box<dyn Head>,
+        stages: Vec<Stage>,
+        after: Vec<(Progress, u64)>,
+    ) -> Rc<Self> {
         Rc::new(Self {
-            graph,
             watch,
-            head: RefCell::new(part.head),
-            stages: RefCell::new(part.stages),
+            head: RefCell::new(head),
+            stages: RefCell::new(stages),
             after,
-            progress: part.progress.clone(),
-            place: Place {
-                graph,
-                progress: part.progress,
-                removed: Cell::new(false),
-            },
+            progress: place.progress.clone(),
+            place,
         })
     }
 

@@ -1,13 +1,14 @@
 //! The arguments of a bound call: nodes and constants, and where a step reads them.
 
 use super::build::{Node, NodeId, Slots};
-use super::slot::{GraphValue, Held, Reader, cloned, slot_of};
+use super::slot::{GraphValue, Held, Reader, Slot, cloned, slot_of};
 use crate::error::{Fault, Outcome};
 use crate::object::reference::Ref;
 use crate::task::args::{AnyArg, Params};
 use crate::task::failure::{Failure, discard};
 use crate::task::meta::Function;
 use std::any::Any;
+use std::sync::Arc;
 
 /// Where an argument of a bound call comes from.
 #[derive(Clone)]
@@ -107,6 +108,15 @@ impl<T: GraphValue> Input<T> {
             InputKind::Value(value) => cloned(value.get()).map(AnyArg::Value),
         }
     }
+
+    /// Whether it alone reads this slot.
+    fn is(&self, slot: &(dyn Any + Send)) -> bool {
+        let InputKind::Slot(reader) = &self.0 else {
+            return false;
+        };
+        let slot = slot.downcast_ref::<Arc<Slot<T>>>();
+        reader.last && slot.is_some_and(|slot| Arc::ptr_eq(slot, &reader.slot))
+    }
 }
 
 /// A tuple of [`Source`]s.
@@ -135,9 +145,17 @@ pub struct SlotsPtr<'a, 'b>(pub(crate) &'a mut Slots<'b>);
 pub trait StepInputs: Send + 'static {
     /// The tuple of arguments.
     type Args: Params;
+    /// The arguments as the inputs of a graph: one value, or a tuple of them.
+    type Question: Send + 'static;
     /// Reads every one of them; the first error with its position otherwise.
     #[doc(hidden)]
     fn take(&self) -> Result<Self::Args, InputFault>;
+    /// Whether they read just these slots, in this order, and nobody else does.
+    #[doc(hidden)]
+    fn are(&self, slots: &[&(dyn Any + Send)]) -> bool;
+    /// The arguments of a question.
+    #[doc(hidden)]
+    fn asked(question: Self::Question) -> Self::Args;
 }
 
 /// An argument that is an error.
@@ -158,6 +176,19 @@ impl InputFault {
 #[inline(never)]
 fn give_up<T>(argument: &mut Outcome<T>, beside: &Fault) {
     discard(std::mem::replace(argument, Err(beside.clone())));
+}
+
+/// The type of a question: what [`InputNodes::Values`](super::inputs::InputNodes::Values) is for so many
+/// nodes.
+macro_rules! question {
+    ($one:ident) => { $one };
+    ($($name:ident)*) => { ($($name,)*) };
+}
+
+/// Takes one apart.
+macro_rules! asked {
+    ($one:ident) => { $one };
+    ($($name:ident)*) => { ($($name,)*) };
 }
 
 macro_rules! sources {
@@ -186,6 +217,17 @@ macro_rules! sources {
 
         impl<$($name: GraphValue),*> StepInputs for InputsOf<($(Input<$name>,)*)> {
             type Args = ($(AnyArg<$name>,)*);
+            type Question = question!($($name)*);
+            #[allow(unused_variables, reason = "the empty tuple reads nothing")]
+            fn are(&self, slots: &[&(dyn Any + Send)]) -> bool {
+                slots.len() == <[&str]>::len(&[$(stringify!($name)),*]) $(&& self.0.$at.is(slots[$at]))*
+            }
+            #[inline(always)]
+            #[allow(non_snake_case, unused_variables, clippy::unused_unit, reason = "the type parameter names the argument")]
+            fn asked(question: Self::Question) -> Self::Args {
+                let asked!($($name)*) = question;
+                ($(AnyArg::Value($name),)*)
+            }
             #[inline(always)]
             #[allow(non_snake_case, clippy::unused_unit, reason = "the type parameter names the argument")]
             fn take(&self) -> Result<Self::Args, InputFault> {

@@ -44,7 +44,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
             Err(later) => self.submit_late_once(&mut self.to_begin(later)),
         };
         match submitted? {
-            Some(refs) => Ok(refs),
+            Some(run) => Ok(O::graph_refs(&self.outs, run)),
             None => Err(self.is_full()),
         }
     }
@@ -77,18 +77,21 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
         given: Given<I>,
         limit: Option<Duration>,
     ) -> Result<O::GraphRefs> {
-        let values = match given {
-            Ok(values) => values,
+        // All ways end in the number of the run: a ref is larger, and made where it stays.
+        let run = match given {
+            Ok(values) => {
+                let mut parcel = Some(self.pack(values));
+                match self.submit_once(&mut parcel)? {
+                    Some(run) => run,
+                    None => self.execute_when_free(&mut || self.submit_once(&mut parcel), limit)?,
+                }
+            }
             Err(later) => {
                 let mut begin = self.to_begin(later);
-                return self.execute_when_free(&mut || self.submit_late_once(&mut begin), limit);
+                self.execute_when_free(&mut || self.submit_late_once(&mut begin), limit)?
             }
         };
-        let mut parcel = Some(self.pack(values));
-        match self.submit_once(&mut parcel)? {
-            Some(refs) => Ok(refs),
-            None => self.execute_when_free(&mut || self.submit_once(&mut parcel), limit),
-        }
+        Ok(O::graph_refs(&self.outs, run))
     }
 
     /// As [`execute`](Self::execute), for any executor: yields until there is a place.
@@ -108,10 +111,11 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
             Err(later) => self.to_begin(later),
         };
         let mut polls = self.core.polls();
-        std::future::poll_fn(|context: &mut Context<'_>| {
+        let run = std::future::poll_fn(|context: &mut Context<'_>| {
             polls.poll_until(context, || self.submit_late_once(&mut begin).transpose())
         })
-        .await
+        .await?;
+        Ok(O::graph_refs(&self.outs, run))
     }
 
     #[inline(always)]
@@ -128,12 +132,10 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
         Parcel { values, copies }
     }
 
-    /// One attempt; `None` if too many runs are in flight.
+    /// One attempt; the number of the run, whose refs the caller makes, or `None` if too many are in
+    /// flight.
     #[inline(always)]
-    pub(super) fn submit_once(
-        &self,
-        parcel: &mut Option<Parcel<I>>,
-    ) -> Result<Option<O::GraphRefs>> {
+    pub(super) fn submit_once(&self, parcel: &mut Option<Parcel<I>>) -> Result<Option<u64>> {
         self.submit_by(|submit, refused| {
             if let Some(parcel) = parcel.take() {
                 submit.submit(self.core.submitted(), parcel, refused);
@@ -146,7 +148,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     pub(super) fn submit_by(
         &self,
         put: impl FnOnce(&mut Box<dyn SubmitRun<I>>, &mut Refused),
-    ) -> Result<Option<O::GraphRefs>> {
+    ) -> Result<Option<u64>> {
         if self.core.is_over()
             && let Some(error) = self.core.over()
         {
@@ -167,7 +169,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
         });
         drop(refused);
         match run {
-            Some(run) => Ok(Some(O::graph_refs(&self.outs, run))),
+            Some(run) => Ok(Some(run)),
             None if self.held() > self.core.max_buffered => Err(self.is_full()),
             None => Ok(None),
         }
@@ -207,11 +209,11 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     #[cold]
     fn execute_when_free(
         &self,
-        attempt: &mut dyn FnMut() -> Result<Option<O::GraphRefs>>,
+        attempt: &mut dyn FnMut() -> Result<Option<u64>>,
         limit: Option<Duration>,
-    ) -> Result<O::GraphRefs> {
-        if let Some(refs) = attempt()? {
-            return Ok(refs);
+    ) -> Result<u64> {
+        if let Some(run) = attempt()? {
+            return Ok(run);
         }
         let clock = &self.core.node.clock;
         let end = limit.map(|limit| end_ns(clock.now_ns(), limit));
@@ -220,7 +222,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
             let oldest = self.core.locked(|| self.core.oldest_run());
             let waited = self.wait_for_run(oldest, left());
             match attempt()? {
-                Some(refs) => return Ok(refs),
+                Some(run) => return Ok(run),
                 // Others may be faster every time.
                 None if waited.is_ok() && left() != Some(Duration::ZERO) => {}
                 None => {

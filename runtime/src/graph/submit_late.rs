@@ -31,7 +31,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
     }
 
     /// As [`submit_once`](Self::submit_once).
-    pub(super) fn submit_late_once(&self, begin: &mut Begin<I>) -> Result<Option<O::GraphRefs>> {
+    pub(super) fn submit_late_once(&self, begin: &mut Begin<I>) -> Result<Option<u64>> {
         match begin {
             Begin::Here(parcel) => self.submit_once(parcel),
             Begin::Failed(fault) => self.submit_by(|_, refused| {
@@ -43,7 +43,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
             Begin::Later(later) => {
                 let mut queue = None;
                 let cells = later.as_ref().map(awaited).unwrap_or_default();
-                let refs = self.submit_by(|submit, _| {
+                let run = self.submit_by(|submit, _| {
                     let late = Late::before(submit, &self.core, self.fan_out.as_deref(), || {
                         let mut outputs = Vec::new();
                         O::visit_outs(&self.outs, &mut |output: &dyn AnyOutput| {
@@ -59,7 +59,7 @@ impl<I: InputNodes, O: OutputNodes> CompiledGraph<I, O> {
                 if let Some(late) = queue {
                     late.look_when_done(cells);
                 }
-                Ok(refs)
+                Ok(run)
             }
         }
     }

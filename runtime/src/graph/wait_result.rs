@@ -24,6 +24,9 @@ use std::time::Duration;
 
 /// Looks between two looks at the clock while spinning.
 const LOOKS_PER_CLOCK: u32 = 256;
+/// And between two looks for what else the scheduler has to do, its segments and lanes aside: such a look
+/// costs as much as all the rest.
+const LOOKS_PER_OTHERS: u32 = 8;
 
 impl<T: GraphValue> Output<T> {
     /// Waits until the result of `run` is there, or the graph is over.
@@ -88,14 +91,16 @@ impl<T: GraphValue> Output<T> {
                 if ready == Some(true) {
                     // One turn of the loop and straight back, which costs less than to block. Whoever
                     // needs more turns than one blocks, so that its limit is looked at.
-                    local.yield_now()?;
+                    local.hop()?;
                     // SAFETY: as above.
                     if unsafe { awaited.next.has_changed() } && self.has(run) {
                         return Ok(true);
                     }
                     break;
                 }
-                if ready.is_some() || local.has_other_work() {
+                if ready.is_some()
+                    || look.is_multiple_of(LOOKS_PER_OTHERS) && local.has_other_work()
+                {
                     break;
                 }
             }

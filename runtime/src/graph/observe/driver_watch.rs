@@ -1,7 +1,7 @@
 //! What the driver of a graph notes of its runs, if the graph was compiled with statistics.
 //!
-//! Both ends of the driver are wrapped: the one that submits stamps its runs, and each output sees what
-//! arrives. All of it is used under the core's lock (DR-1), so plain loads and stores do.
+//! Both ends of the driver are wrapped, by type: the one that submits stamps its runs, and each output
+//! sees what arrives. All of it is used under the core's lock (DR-1), so plain loads and stores do.
 
 use super::stamps::Stamps;
 use super::tally::Tally;
@@ -89,32 +89,43 @@ impl DriverWatch {
     }
 }
 
+/// What is noted where runs are submitted.
+pub(crate) struct SubmitNotes {
+    pub(crate) core: Arc<Core>,
+    pub(crate) watch: Arc<DriverWatch>,
+    /// Beside the edges to other processes.
+    pub(crate) far: Vec<Stamps>,
+}
+
+impl SubmitNotes {
+    /// The end that submits, noted if that was asked for.
+    pub(crate) fn around<I: InputNodes>(
+        notes: Option<Self>,
+        inner: impl SubmitRun<I> + 'static,
+    ) -> Box<dyn SubmitRun<I>> {
+        match notes {
+            None => Box::new(inner),
+            Some(notes) => Box::new(SubmitWatch {
+                inner,
+                sample: Sample::new(notes.watch.observe),
+                core: notes.core,
+                watch: notes.watch,
+                far: notes.far,
+            }),
+        }
+    }
+}
+
 /// Submits, and stamps.
-pub(crate) struct SubmitWatch<I: InputNodes> {
-    inner: Box<dyn SubmitRun<I>>,
+struct SubmitWatch<S> {
+    inner: S,
     core: Arc<Core>,
     watch: Arc<DriverWatch>,
-    /// Beside the edges to other processes.
     far: Vec<Stamps>,
     sample: Sample,
 }
 
-impl<I: InputNodes> SubmitWatch<I> {
-    pub(crate) fn new(
-        inner: Box<dyn SubmitRun<I>>,
-        core: Arc<Core>,
-        watch: Arc<DriverWatch>,
-        far: Vec<Stamps>,
-    ) -> Self {
-        Self {
-            inner,
-            core,
-            far,
-            sample: Sample::new(watch.observe),
-            watch,
-        }
-    }
-
+impl<S> SubmitWatch<S> {
     #[cold]
     fn stamp(&self, run: u64) {
         let (number, now_ns) = (self.sample.number(), self.core.node.clock.now_ns());
@@ -126,7 +137,7 @@ impl<I: InputNodes> SubmitWatch<I> {
     }
 }
 
-impl<I: InputNodes> SubmitRun<I> for SubmitWatch<I> {
+impl<I: InputNodes, S: SubmitRun<I>> SubmitRun<I> for SubmitWatch<S> {
     #[inline]
     fn submit(&mut self, run: u64, parcel: Parcel<I>, refused: &mut Refused) {
         if self.sample.has(run) {
@@ -154,14 +165,14 @@ pub(crate) struct OutputWatch {
 }
 
 /// Takes results in, and notes it.
-struct ArrivalsWatch<T> {
-    inner: Box<dyn Arrivals<T>>,
+struct ArrivalsWatch<A> {
+    inner: A,
     output: OutputWatch,
     sample: Sample,
     run: u64,
 }
 
-impl<T> ArrivalsWatch<T> {
+impl<A> ArrivalsWatch<A> {
     #[cold]
     fn measure(&self, run: u64) {
         let OutputWatch {
@@ -183,7 +194,7 @@ impl<T> ArrivalsWatch<T> {
     }
 }
 
-impl<T: Send> Arrivals<T> for ArrivalsWatch<T> {
+impl<T: Send, A: Arrivals<T>> Arrivals<T> for ArrivalsWatch<A> {
     #[inline]
     fn idle(&self) -> Option<Probe> {
         self.inner.idle()
@@ -191,26 +202,59 @@ impl<T: Send> Arrivals<T> for ArrivalsWatch<T> {
 
     #[inline]
     fn take(&mut self) -> Option<Sent<T>> {
-        let taken = self.inner.take()?;
+        let mut to = None;
+        self.take_to(&mut to);
+        to
+    }
+
+    #[inline]
+    fn take_to(&mut self, to: &mut Option<Sent<T>>) -> bool {
+        if !self.inner.take_to(to) {
+            return false;
+        }
         let run = self.run;
         self.run += 1;
-        if taken.get().is_err() {
+        if to.as_ref().is_some_and(|taken| taken.get().is_err()) {
             self.output.watch.has_failed(run);
         }
         if self.sample.has(run) {
             self.measure(run);
         }
-        Some(taken)
+        true
     }
 }
 
-/// The results of an output, noted if that was asked for.
-pub(crate) fn watched<T: Send + 'static>(
+/// As [`watched`], of one whose type is known no more.
+pub(crate) fn watched_box<T: Send + 'static>(
     inner: Box<dyn Arrivals<T>>,
     output: Option<OutputWatch>,
 ) -> Box<dyn Arrivals<T>> {
     match output {
         None => inner,
+        some => watched(Boxed(inner), some),
+    }
+}
+
+struct Boxed<T>(Box<dyn Arrivals<T>>);
+
+impl<T> Arrivals<T> for Boxed<T> {
+    #[inline]
+    fn idle(&self) -> Option<Probe> {
+        self.0.idle()
+    }
+    #[inline]
+    fn take(&mut self) -> Option<Sent<T>> {
+        self.0.take()
+    }
+}
+
+/// The results of an output, noted if that was asked for.
+pub(crate) fn watched<T: Send + 'static>(
+    inner: impl Arrivals<T> + 'static,
+    output: Option<OutputWatch>,
+) -> Box<dyn Arrivals<T>> {
+    match output {
+        None => Box::new(inner),
         Some(output) => Box::new(ArrivalsWatch {
             inner,
             sample: Sample::new(output.watch.observe),

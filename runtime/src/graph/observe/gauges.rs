@@ -1,15 +1,13 @@
 //! What is measured of a graph, put together while it is laid out.
 
 use super::board::{Board, EdgeGauge, RingOf, StepGauge};
-use super::driver_watch::{DriverWatch, OutputWatch, SubmitWatch};
+use super::driver_watch::{DriverWatch, OutputWatch, SubmitNotes};
 use super::events::Ring;
 use super::stamps::Stamps;
 use super::tally::Tally;
 use super::watched::{AnswerWatch, Sample, SegmentWatch, StageWatch};
 use crate::graph::build::{Action, NodeDef};
 use crate::graph::core::Core;
-use crate::graph::inputs::InputNodes;
-use crate::graph::parcel::SubmitRun;
 use crate::graph::plan::Plan;
 use crate::graph::remote::sight::FarBoard;
 use crate::graph::schedule::{ChannelKind, EdgeEnd, ScheduledEdge};
@@ -142,18 +140,13 @@ impl Gauges {
         })
     }
 
-    /// The submitting end, which stamps its runs if they are measured.
-    pub(crate) fn submit<I: InputNodes>(
-        &mut self,
-        submit: Box<dyn SubmitRun<I>>,
-    ) -> Box<dyn SubmitRun<I>> {
-        match self.driver.clone() {
-            None => submit,
-            Some(watch) => {
-                let (core, far) = (self.core.clone(), std::mem::take(&mut self.far));
-                Box::new(SubmitWatch::new(submit, core, watch, far))
-            }
-        }
+    /// What is noted where runs are submitted.
+    pub(crate) fn submit(&mut self) -> Option<SubmitNotes> {
+        Some(SubmitNotes {
+            watch: self.driver.clone()?,
+            core: self.core.clone(),
+            far: std::mem::take(&mut self.far),
+        })
     }
 
     /// What a segment of this process notes; `sent` says of each of its nodes whether its value leaves

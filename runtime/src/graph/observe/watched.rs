@@ -96,6 +96,40 @@ impl Watching for () {
     fn is_over(&self, _: u64, _: &Local) {}
 }
 
+/// For a segment that is of one type whether it is looked at or not.
+impl<W: Watching> Watching for Option<W> {
+    #[inline(always)]
+    fn wants(&self, run: u64) -> bool {
+        self.as_ref().is_some_and(|watch| watch.wants(run))
+    }
+    #[cold]
+    fn will_read(&self, local: &Local) {
+        self.iter().for_each(|watch| watch.will_read(local));
+    }
+    #[cold]
+    fn has_read(&self, run: u64, local: &Local) {
+        self.iter().for_each(|watch| watch.has_read(run, local));
+    }
+    #[cold]
+    fn has_computed(&self, run: u64, number: usize, local: &Local) {
+        let each = |watch: &W| watch.has_computed(run, number, local);
+        self.iter().for_each(each);
+    }
+    #[cold]
+    fn has_sent(&self, run: u64, number: usize, local: &Local) {
+        let each = |watch: &W| watch.has_sent(run, number, local);
+        self.iter().for_each(each);
+    }
+    #[cold]
+    fn will_answer(&self, run: u64, local: &Local) {
+        self.iter().for_each(|watch| watch.will_answer(run, local));
+    }
+    #[cold]
+    fn is_over(&self, run: u64, local: &Local) {
+        self.iter().for_each(|watch| watch.is_over(run, local));
+    }
+}
+
 /// One step.
 pub(crate) struct StageWatch {
     pub(crate) node: usize,

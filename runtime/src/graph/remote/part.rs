@@ -19,7 +19,7 @@ use crate::executor::block_on::Alarm;
 use crate::graph::observe::progress::Progress;
 use crate::graph::observe::words::Words;
 use crate::graph::plan::After;
-use crate::graph::segment::{Edges, Head, SegmentParts, Stage};
+use crate::graph::segment::{Body, Edges, Head, SegmentParts, Stage};
 use crate::graph::signals::{Signal, TokenPort, signalling};
 use crate::graph::slot::{InPort, OutPort};
 use crate::node::Node;
@@ -360,8 +360,7 @@ fn one(
     Ok(SegmentParts {
         index: segment.index as usize,
         watch: None,
-        head,
-        stages,
+        body: Body::Stages(head, stages),
         after: after.collect(),
         progress: Progress::alone(),
     })

@@ -9,6 +9,7 @@
 use super::ring::{FREE, LedgerLine, Ring, Slot, State, entry};
 use super::{ABANDONED, answered, asked, before_first};
 use crate::channel::place::{Hold, corrupt};
+use crate::channel::prefetch::prefetch_write;
 use crate::channel::slots::{Slots, View};
 use crate::channel::{Abandoned, Heap, Place, Probe, TryCallError};
 #[cfg(not(loom))]
@@ -97,6 +98,13 @@ impl<Q, A, P: Place> Caller<Q, A, P> {
         let seen = stage.load(Ordering::Acquire); // CS-3
         // PR-1: stages grow.
         (seen & !ABANDONED != answered(number)).then(|| Probe::new(stage, seen))
+    }
+
+    /// Fetches the line of question `number` for its answer, and for the question that is asked there
+    /// after it (PR-2). Only a caller that expects the answer to be there gains by it.
+    #[inline(always)]
+    pub fn prepare(&self, number: u64) {
+        prefetch_write(&raw const self.slot(number).stage);
     }
 
     /// Takes the answer to question `number`; `None` while there is none. A question that is
