@@ -1,7 +1,8 @@
 //! What runs in the worker processes: answers that can be foretold, and arrays that show whether
 //! they are whole.
 
-use maser::{Actor, Array, Graph, GraphHandle, Isolation, Node};
+use maser::collective::{Member, ReduceOp};
+use maser::{Actor, Array, Graph, GraphHandle, Isolation, Node, Tensor};
 
 use super::scribbles::{self, Scribbles};
 
@@ -89,6 +90,27 @@ impl Busy {
             }
         }
         Ok(())
+    }
+
+    /// So many allreduces as a member, small and large ones in turn.
+    pub fn reduce(&self, member: Member, times: u64) -> maser::Result<()> {
+        for at in 0..times {
+            let ones = self.ones(1 + 40_000 * (at % 2))?;
+            let sum = self.first(member.allreduce(&ones, ReduceOp::Sum)?);
+            assert_eq!(sum, member.world_size() as f32);
+        }
+        Ok(())
+    }
+
+    /// A member's part.
+    pub fn ones(&self, len: u64) -> maser::Result<Tensor> {
+        Tensor::from_vec(vec![1_f32; len as usize], &[len as usize])
+    }
+
+    /// The first element of what came of all.
+    pub fn first(&self, tensor: Tensor) -> f32 {
+        let view = tensor.view::<f32>().expect("its type");
+        *view.get(&[0]).expect("an element")
     }
 
     /// A step of a graph that large values go through.

@@ -5,6 +5,7 @@
 //! | [`kills`], [`load`], [`load_graphs`] | `A2.runtime_kills`: workers killed at random instants under load |
 //! | [`graphs`] | `A3.graph_deaths`: each actor of a compiled graph, in several states |
 //! | [`handles`] | `A3.handle_deaths`: who has a handle of a graph, and whose graph it is |
+//! | [`collectives`] | `A3.collective_deaths`: members of collectives, and whose results others were promised |
 //! | [`stopped`] | `A4.runtime_stopped`: a worker that is stopped and not dead |
 //! | [`scribbler`], [`scribbles`] | `E3.runtime_scribbler`: a worker that writes over all that it shares |
 //! | [`zombie`] | `A5.runtime_zombie`: a worker that is dead and cannot be waited for |
@@ -16,7 +17,7 @@
 
 mod actors;
 mod all;
-
+mod collectives;
 mod graphs;
 mod handles;
 mod kills;
@@ -41,6 +42,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         kills::ROW,
         graphs::ROW,
         handles::ROW,
+        collectives::ROW,
         stopped::ROW,
         all::ROW,
         scribbler::ROW,
