@@ -84,6 +84,7 @@ fn lists_of_different_lengths_are_an_error_of_the_run_on_every_member() {
             [
                 members[0].total().bind(sums[0]),
                 members[1].total().bind(sums[1]),
+                members[0].total().bind(all[0]),
                 members[1].total().bind(all[1]),
             ]
         });
