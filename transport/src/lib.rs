@@ -1,0 +1,35 @@
+//! Transports: how bytes get from one process or node to another.
+//!
+//! A [`Transport`] is one end, owned by one scheduler, and everything it does happens in its
+//! [`poll`](Transport::poll). Work is given to it as [`WorkRequest`]s, which own their memory while they
+//! are under way; what happened comes back as [`Event`]s.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`transport`] | [`Transport`], what can be asked of it, and what it answers |
+//! | [`endpoint`] | [`Endpoint`], [`Address`], [`TransportKind`]: names of ends |
+//! | [`event`] | [`Event`], [`Completion`], and why an endpoint ended |
+//! | [`request`] | [`WorkRequest`], and why one is refused or fails |
+//! | [`message`] | [`Message`]: bytes, inline or shared |
+//! | [`memory`] | [`MemoryRegion`] (local) and [`RemoteRegion`] (its wire form) |
+//! | [`capabilities`] | what a transport can do, and how much of it |
+//! | [`loopback`] | the reference: ends in one process |
+#![deny(unsafe_code)]
+
+pub mod capabilities;
+pub mod endpoint;
+pub mod event;
+pub mod loopback;
+pub mod memory;
+pub mod message;
+pub mod request;
+mod table;
+pub mod transport;
+
+pub use capabilities::{Capabilities, Limits};
+pub use endpoint::{Address, Endpoint, TransportKind};
+pub use event::{Completion, EndReason, Event};
+pub use memory::{Access, HeapMemory, LocalSlice, Memory, MemoryRegion, RemoteRegion, RemoteSlice};
+pub use message::Message;
+pub use request::{PutSource, Refusal, Refused, Token, WorkError, WorkRequest};
+pub use transport::{Transport, Waker};
