@@ -13,6 +13,7 @@
 //! | [`message`] | [`Message`]: bytes, inline or shared |
 //! | [`memory`] | [`MemoryRegion`] (local) and [`RemoteRegion`] (its wire form) |
 //! | [`capabilities`] | what a transport can do, and how much of it |
+//! | [`wire`] | frames: what travels between hosts |
 //! | [`loopback`] | the reference: ends in one process |
 #![deny(unsafe_code)]
 
@@ -25,6 +26,7 @@ pub mod message;
 pub mod request;
 mod table;
 pub mod transport;
+pub mod wire;
 
 pub use capabilities::{Capabilities, Limits};
 pub use endpoint::{Address, Endpoint, TransportKind};
