@@ -11,6 +11,7 @@ mod loopback;
 mod many;
 mod messages;
 mod one_sided;
+mod tcp;
 mod waits;
 mod wire;
 
@@ -92,3 +93,5 @@ macro_rules! transport_suite {
 }
 
 transport_suite!(loopback_transport, crate::loopback::LoopbackLab);
+transport_suite!(tcp_transport, crate::tcp::TcpLab);
+transport_suite!(tcp_transport_sealed, crate::tcp::SealedTcpLab);

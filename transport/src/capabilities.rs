@@ -28,6 +28,9 @@ bitflags! {
         const ZERO_COPY = 1 << 7;
         /// What travels is protected against change on the way.
         const INTEGRITY = 1 << 8;
+        /// A request for a region of the peer that is gone, or shorter, fails alone. Without it the
+        /// connection ends with the request.
+        const REGION_ERRORS_ARE_ALONE = 1 << 9;
     }
 }
 

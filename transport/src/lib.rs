@@ -14,6 +14,7 @@
 //! | [`memory`] | [`MemoryRegion`] (local) and [`RemoteRegion`] (its wire form) |
 //! | [`capabilities`] | what a transport can do, and how much of it |
 //! | [`wire`] | frames: what travels between hosts |
+//! | [`tcp`] | TCP between hosts |
 //! | [`loopback`] | the reference: ends in one process |
 #![deny(unsafe_code)]
 
@@ -23,8 +24,10 @@ pub mod event;
 pub mod loopback;
 pub mod memory;
 pub mod message;
+mod regions;
 pub mod request;
 mod table;
+pub mod tcp;
 pub mod transport;
 pub mod wire;
 

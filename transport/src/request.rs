@@ -15,8 +15,7 @@ pub enum WorkRequest {
     /// A message, which the peer gets as [`Event::Message`](crate::Event::Message). Messages of one
     /// endpoint come in their order. Complete when the memory is free again.
     Send(Message),
-    /// Writes into a region of the peer. Complete as a send is; [`Flush`](Self::Flush) says when it is
-    /// there.
+    /// Writes into a region of the peer. Complete when it is there.
     Put {
         /// What is written.
         from: PutSource,

@@ -41,6 +41,21 @@ impl<T> Endpoints<T> {
         (*generation == endpoint.generation()).then_some(place.as_ref())?
     }
 
+    pub(crate) fn get_mut(&mut self, endpoint: Endpoint) -> Option<&mut T> {
+        let (generation, place) = self.places.get_mut(endpoint.index())?;
+        (*generation == endpoint.generation()).then_some(place.as_mut())?
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places
+            .iter_mut()
+            .filter_map(|(_, place)| place.as_mut())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.len() == self.free.len()
+    }
+
     /// Frees its place. A place whose generations are used up stays empty.
     pub(crate) fn remove(&mut self, endpoint: Endpoint) -> Option<T> {
         let (generation, place) = self.places.get_mut(endpoint.index())?;

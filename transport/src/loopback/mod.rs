@@ -25,6 +25,7 @@ use crate::capabilities::{Capabilities, Limits};
 use crate::endpoint::{Address, BadAddress, Endpoint, TransportKind};
 use crate::event::{Completion, EndReason, Event};
 use crate::memory::{Access, Memory, MemoryRegion, RemoteSlice};
+use crate::regions::Regions;
 use crate::request::{PutSource, Refusal, Refused, Token, WorkError, WorkRequest};
 use crate::table::Endpoints;
 use crate::transport::{ConnectError, RegisterError, Transport, Waker};
@@ -67,18 +68,6 @@ pub struct LoopbackTransport {
     endpoints: Endpoints<Side>,
     /// What happened here and was not told yet.
     events: VecDeque<Event>,
-}
-
-/// Takes a region off its network.
-struct Registered {
-    network: Network,
-    id: u64,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        self.network.lock().regions.remove(&self.id);
-    }
 }
 
 impl LoopbackTransport {
@@ -130,20 +119,11 @@ impl LoopbackTransport {
 
     /// The memory of a region, if the peer lets us.
     fn there(&self, slice: &RemoteSlice, wanted: Access) -> Result<Arc<dyn Memory>, WorkError> {
-        let refused = |problem: String| Err(WorkError::Region(problem));
-        let key = <[u8; 8]>::try_from(&**slice.region().key()).unwrap_or_default();
-        let found = {
-            let state = self.network.lock();
-            let found = state.regions.get(&u64::from_le_bytes(key));
-            found.and_then(|(memory, access)| Some((memory.upgrade()?, *access)))
-        };
-        let Some((memory, access)) = found else {
-            return refused("there is no such region, or no more".into());
-        };
-        if !access.contains(wanted) {
-            return refused(format!("it allows {access:?}, not {wanted:?}"));
-        }
-        Ok(memory)
+        let found = self
+            .network
+            .regions
+            .find(Regions::number(slice.region()), wanted);
+        found.map_err(WorkError::Region)
     }
 
     /// Does what is asked for; what a completion says.
@@ -276,6 +256,7 @@ impl Transport for LoopbackTransport {
             | Capabilities::ATOMIC
             | Capabilities::ATOMIC_WITH_CPU
             | Capabilities::EVENTS
+            | Capabilities::REGION_ERRORS_ARE_ALONE
     }
 
     fn limits(&self) -> Limits {
@@ -338,16 +319,7 @@ impl Transport for LoopbackTransport {
         if access.intersects(Access::WRITE | Access::ATOMIC) && !memory.is_writable() {
             return Err(RegisterError::ReadOnly { access });
         }
-        let mut state = self.network.lock();
-        let id = state.next_id();
-        state.regions.insert(id, (Arc::downgrade(&memory), access));
-        drop(state);
-        let held = Registered {
-            network: self.network.clone(),
-            id,
-        };
-        let key = Bytes::copy_from_slice(&id.to_le_bytes());
-        Ok(MemoryRegion::new(self.kind(), memory, access, key, held))
+        Ok(self.network.regions.register(self.kind(), memory, access))
     }
 
     fn post(

@@ -5,22 +5,24 @@
 use super::Side;
 use crate::endpoint::Endpoint;
 use crate::event::EndReason;
-use crate::memory::{Access, Memory};
 use crate::message::Message;
+use crate::regions::Regions;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Ends that can reach each other. A clone is the same network.
 #[derive(Clone, Default)]
-pub struct Network(pub(super) Arc<Mutex<State>>);
+pub struct Network {
+    state: Arc<Mutex<State>>,
+    pub(super) regions: Regions,
+}
 
 #[derive(Default)]
 pub(super) struct State {
     last_id: u64,
     pub(super) ends: HashMap<u64, End>,
     pub(super) connections: HashMap<u64, [Half; 2]>,
-    pub(super) regions: HashMap<u64, (Weak<dyn Memory>, Access)>,
 }
 
 /// A transport.
@@ -115,7 +117,7 @@ impl Network {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

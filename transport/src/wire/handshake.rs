@@ -4,7 +4,8 @@
 //! hello, from who connects             answer, from who accepts
 //! byte  0  "msr", version  4 bytes     byte  0  "msr", version  4 bytes
 //! byte  4  role            u8          byte  4  verdict         u8; the rest is 0 if it is no welcome
-//! byte  5  0               3 bytes     byte  5  0               3 bytes
+//! byte  5  seals           u8          byte  5  0               3 bytes
+//! byte  6  0               2 bytes
 //! byte  8  node            u64         byte  8  Noise           80 bytes, and in it, encrypted, who
 //! byte 16  job             16 bytes             answers, as in a hello's first 32 bytes
 //! byte 32  Noise           48 bytes
@@ -76,9 +77,11 @@ impl Role {
     }
 }
 
-/// Who an end is.
+/// Who an end is, and what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
+    /// Whether frames are to be sealed. They are if one of two ends wants it.
+    pub seals: bool,
     /// The job.
     pub job: [u8; 16],
     /// The node in it.
@@ -135,6 +138,8 @@ pub enum NotAdmitted {
 pub struct Session {
     /// Who the peer is.
     pub peer: Identity,
+    /// Whether frames are sealed.
+    pub is_sealed: bool,
     /// For frames to it.
     pub sealer: Sealer,
     /// For frames from it.
@@ -152,6 +157,7 @@ fn clear(who: &Identity) -> [u8; CLEAR_BYTES] {
     let mut clear = [0; CLEAR_BYTES];
     clear[..4].copy_from_slice(&MAGIC);
     clear[4] = who.role as u8;
+    clear[5] = u8::from(who.seals);
     clear[8..16].copy_from_slice(&who.node.to_le_bytes());
     clear[16..].copy_from_slice(&who.job);
     clear
@@ -174,13 +180,14 @@ fn read(clear: &[u8; CLEAR_BYTES]) -> Result<Identity, NotAdmitted> {
     magic(clear)?;
     let field = |field| NotAdmitted::Field { field };
     let role = Role::from_wire(clear[4]).ok_or(field("role"))?;
-    if clear[5..8] != [0; 3] {
+    if clear[5] > 1 || clear[6..8] != [0; 2] {
         return Err(field("reserved bytes"));
     }
     let (mut node, mut job) = ([0; 8], [0; 16]);
     node.copy_from_slice(&clear[8..16]);
     job.copy_from_slice(&clear[16..]);
     Ok(Identity {
+        seals: clear[5] == 1,
         job,
         node: u64::from_le_bytes(node),
         role,
@@ -243,12 +250,11 @@ impl Initiator {
             return Err(NotAdmitted::Job);
         }
         let (to_peer, from_peer) = self.noise.dangerously_get_raw_split();
-        Ok(session(peer, &to_peer, &from_peer))
+        Ok(session(self.ours.seals, peer, &to_peer, &from_peer))
     }
 }
 
 /// Answers a hello: what to say, and what came of it. There is nothing to say to a stranger.
-#[must_use]
 pub fn answer(
     hello: &[u8; HELLO_BYTES],
     ours: &Identity,
@@ -296,7 +302,7 @@ fn admit(
     }
     write(&mut noise, &clear(ours), &mut answer[VERDICT_BYTES..]);
     let (from_peer, to_peer) = noise.dangerously_get_raw_split();
-    Ok(session(peer, &to_peer, &from_peer))
+    Ok(session(ours.seals, peer, &to_peer, &from_peer))
 }
 
 fn write(noise: &mut HandshakeState, payload: &[u8], to: &mut [u8]) {
@@ -307,8 +313,9 @@ fn write(noise: &mut HandshakeState, payload: &[u8], to: &mut [u8]) {
     }
 }
 
-fn session(peer: Identity, to_peer: &[u8; 32], from_peer: &[u8; 32]) -> Session {
+fn session(seals: bool, peer: Identity, to_peer: &[u8; 32], from_peer: &[u8; 32]) -> Session {
     Session {
+        is_sealed: seals || peer.seals,
         peer,
         sealer: Sealer::new(to_peer),
         opener: Opener::new(from_peer),
@@ -324,6 +331,7 @@ mod tests {
 
     fn identity(node: u64) -> Identity {
         Identity {
+            seals: false,
             job: [5; 16],
             node,
             role: Role::Node,

@@ -6,11 +6,11 @@
 //! byte  5  flags      u8       Flags
 //! byte  6  0          u16
 //! byte  8  payload    u32      bytes behind the header; little endian, as all numbers
-//! byte 12  argument   u32      by kind: the signal of a put, the bytes of a get
+//! byte 12  argument   u32      by kind: the signal of a put
 //! byte 16  epoch      u64      \ CallId: of the client's life, and of the call in it; both 0: none,
 //! byte 24  sequence   u64      / else whoever sees one twice does it once
 //! byte 32  region     u64      by kind: number of a region; 0: none
-//! byte 40  offset     u64      by kind: where in the region; what is added to a word
+//! byte 40  offset     u64      by kind: where in the region; of a Done, what a word was
 //! byte 48  tag        16 bytes authenticates header and payload; 0 where nothing is authenticated
 //! ```
 //!
@@ -39,35 +39,32 @@ pub enum FrameKind {
     /// Asks for bytes of a region.
     Get = 3,
     /// They, for the call that asked.
-    GetReply = 4,
+    Data = 4,
     /// Adds to a word.
     FetchAdd = 5,
-    /// What was there before.
-    FetchAddReply = 6,
     /// Asks whether everything before it is done.
-    Flush = 7,
-    /// It is.
-    FlushReply = 8,
+    Flush = 6,
+    /// The call is done; the offset is what a word was before.
+    Done = 7,
     /// The call failed; the payload says why.
-    Failed = 9,
+    Failed = 8,
     /// Says that the peer is there.
-    Ping = 10,
+    Ping = 9,
     /// Answers a ping.
-    Pong = 11,
+    Pong = 10,
     /// Nothing comes after it.
-    Close = 12,
+    Close = 11,
 }
 
 impl FrameKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 11] = [
         Self::Message,
         Self::Put,
         Self::Get,
-        Self::GetReply,
+        Self::Data,
         Self::FetchAdd,
-        Self::FetchAddReply,
         Self::Flush,
-        Self::FlushReply,
+        Self::Done,
         Self::Failed,
         Self::Ping,
         Self::Pong,
@@ -282,7 +279,7 @@ mod tests {
         assert!(matches!(with(0, b'G'), BadFrame::Magic { .. }));
         assert_eq!(with(3, 2), BadFrame::Version { found: 2 });
         assert_eq!(with(4, 0), BadFrame::Kind { found: 0 });
-        assert_eq!(with(4, 13), BadFrame::Kind { found: 13 });
+        assert_eq!(with(4, 12), BadFrame::Kind { found: 12 });
         assert!(matches!(with(5, 0x80), BadFrame::Bits { .. }));
         assert!(matches!(with(7, 1), BadFrame::Bits { .. }));
         assert!(matches!(with(11, 1), BadFrame::TooLong { .. }));
@@ -293,7 +290,7 @@ mod tests {
         fn bytes_are_a_header_or_an_error(mut bytes: [u8; HEADER_BYTES], is_ours: bool) {
             if is_ours {
                 bytes[..4].copy_from_slice(&MAGIC);
-                bytes[4] %= 14;
+                bytes[4] %= 13;
                 bytes[5] %= 16;
                 bytes[6..8].fill(0);
                 bytes[11] = 0;

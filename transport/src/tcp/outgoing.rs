@@ -1,0 +1,316 @@
+//! Frames on their way out of one connection.
+//!
+//! - TO-1 frames leave whole and in their order; what is cancelled is taken out before the first of it was
+//!   made ready to leave, and never after.
+//! - TO-2 a frame keeps its payload's memory until its last byte is with the kernel.
+#![allow(unsafe_code, reason = "gives memory that frames keep to the kernel")]
+
+use super::sys::{self, MAX_PARTS, Part};
+use crate::memory::Memory;
+use crate::message::Message;
+use crate::request::Token;
+use crate::wire::seal::Sealer;
+use crate::wire::{FrameHeader, FrameKind, HEADER_BYTES};
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// What is behind a header.
+#[derive(Clone)]
+pub(super) enum Payload {
+    None,
+    Bytes(Message, Range<usize>),
+    Memory(Arc<dyn Memory>, Range<usize>),
+}
+
+impl Payload {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Bytes(_, range) | Self::Memory(_, range) => range.len(),
+        }
+    }
+
+    fn part(&self, skip: usize) -> Part {
+        let (start, range) = match self {
+            Self::None => (NonNull::dangling(), &(0..0)),
+            Self::Bytes(bytes, range) => (NonNull::from(&**bytes).cast(), range),
+            Self::Memory(memory, range) => (memory.start(), range),
+        };
+        Part {
+            // SAFETY: the range is within the bytes (checked when the request was).
+            start: unsafe { start.add(range.start + skip) },
+            bytes: range.len() - skip,
+        }
+    }
+
+    fn copied(&self) -> Vec<u8> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Bytes(bytes, range) => bytes[range.clone()].to_vec(),
+            Self::Memory(memory, range) => {
+                let mut bytes = vec![0; range.len()];
+                match memory.read(range.start, &mut bytes) {
+                    Ok(()) => bytes,
+                    Err(error) => unreachable!("the range was checked: {error}"),
+                }
+            }
+        }
+    }
+}
+
+/// Something that leaves: a frame, or the bytes of a handshake.
+pub(super) struct Leaving {
+    head: Head,
+    payload: Payload,
+    /// Whom to tell when its last byte has left.
+    pub(super) token: Option<Token>,
+    /// The call that it is a part of, or 0.
+    pub(super) call: u64,
+    /// The call is one of this end, not of the peer's.
+    pub(super) is_own: bool,
+    /// It is the first frame of its request.
+    pub(super) is_first: bool,
+    /// It is the last frame of a send, which is under way until it has left.
+    pub(super) is_last_of_send: bool,
+}
+
+enum Head {
+    /// Not sealed yet, if it is to be.
+    Header(FrameHeader),
+    Wire([u8; HEADER_BYTES]),
+    Raw(Box<[u8]>),
+}
+
+impl Leaving {
+    pub(super) fn frame(header: FrameHeader, payload: Payload) -> Self {
+        Self {
+            call: header.call.sequence,
+            is_own: matches!(
+                header.kind,
+                FrameKind::Put | FrameKind::Get | FrameKind::FetchAdd | FrameKind::Flush
+            ),
+            head: Head::Header(header),
+            payload,
+            token: None,
+            is_first: true,
+            is_last_of_send: false,
+        }
+    }
+
+    pub(super) fn raw(bytes: &[u8]) -> Self {
+        Self {
+            head: Head::Raw(bytes.into()),
+            payload: Payload::None,
+            token: None,
+            call: 0,
+            is_own: false,
+            is_first: true,
+            is_last_of_send: false,
+        }
+    }
+
+    fn is_begun(&self) -> bool {
+        !matches!(self.head, Head::Header(_))
+    }
+
+    fn begin(&mut self, sealer: Option<&mut Sealer>) {
+        let Head::Header(mut header) = self.head else {
+            return;
+        };
+        if let Some(sealer) = sealer {
+            let mut bytes = self.payload.copied();
+            sealer.seal(&mut header, &mut bytes);
+            let range = 0..bytes.len();
+            self.payload = Payload::Bytes(bytes.into(), range);
+        }
+        self.head = Head::Wire(header.to_wire());
+    }
+
+    fn head(&self) -> &[u8] {
+        match &self.head {
+            Head::Header(_) => &[],
+            Head::Wire(wire) => wire,
+            Head::Raw(raw) => raw,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let head = match &self.head {
+            Head::Raw(raw) => raw.len(),
+            Head::Header(_) | Head::Wire(_) => HEADER_BYTES,
+        };
+        head + self.payload.len()
+    }
+}
+
+/// See the module's page.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    queue: VecDeque<Leaving>,
+    /// Bytes of the first one that have left.
+    left: usize,
+    /// Bytes of all that have not.
+    bytes: usize,
+    sealer: Option<Sealer>,
+}
+
+impl Outgoing {
+    /// Frames are sealed from now on.
+    pub(super) fn seal_by(&mut self, sealer: Sealer) {
+        self.sealer = Some(sealer);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes that have not left.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, leaving: Leaving) {
+        self.bytes += leaving.bytes();
+        self.queue.push_back(leaving);
+    }
+
+    /// In front of everything; nothing has begun.
+    pub(super) fn push_first(&mut self, leaving: Leaving) {
+        self.bytes += leaving.bytes();
+        self.queue.push_front(leaving);
+    }
+
+    pub(super) fn last(&mut self) -> Option<&mut Leaving> {
+        self.queue.back_mut()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Sends what the socket takes, frames only if `is_open`; gives what has left whole to `done`.
+    ///
+    /// # Errors
+    /// Of the system, but for a socket that takes nothing.
+    pub(super) fn pump(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        is_open: bool,
+        mut done: impl FnMut(Leaving),
+    ) -> io::Result<()> {
+        loop {
+            let mut parts = [Part {
+                start: NonNull::dangling(),
+                bytes: 0,
+            }; MAX_PARTS];
+            let mut count = 0;
+            let mut skip = self.left;
+            let mut asked = 0;
+            for leaving in &mut self.queue {
+                let may_leave = is_open || matches!(leaving.head, Head::Raw(_));
+                if !may_leave || count + 2 > MAX_PARTS {
+                    break;
+                }
+                leaving.begin(self.sealer.as_mut());
+                let head = leaving.head();
+                if skip < head.len() {
+                    parts[count] = Part {
+                        start: NonNull::from(&head[skip..]).cast(),
+                        bytes: head.len() - skip,
+                    };
+                    asked += head.len() - skip;
+                    count += 1;
+                }
+                let of_payload = skip.saturating_sub(head.len());
+                if leaving.payload.len() > of_payload {
+                    parts[count] = leaving.payload.part(of_payload);
+                    asked += parts[count].bytes;
+                    count += 1;
+                }
+                skip = 0;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            // SAFETY: TO-2, the queue keeps what the parts point at.
+            let sent = match unsafe { sys::send(socket, &parts[..count]) } {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.bytes -= sent;
+            self.left += sent;
+            while let Some(first) = self.queue.front()
+                && self.left >= first.bytes()
+            {
+                self.left -= first.bytes();
+                self.queue.pop_front().into_iter().for_each(&mut done);
+            }
+            if sent < asked {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes back the sends with this token that have not begun; how many.
+    pub(super) fn cancel_sends(&mut self, token: Token) -> usize {
+        let mut count = 0;
+        // A send has its token at its last frame: those before it are of the same message.
+        let mut at = 0;
+        while let Some(end) = self
+            .queue
+            .iter()
+            .skip(at)
+            .position(|one| one.is_last_of_send)
+        {
+            let end = at + end;
+            let frames = || self.queue.range(at..=end).rev();
+            let of_it = frames()
+                .take_while(|one| one.call == 0 && !one.is_first)
+                .count();
+            let start = (end - of_it.min(end - at)).max(at);
+            let is_it = self.queue[end].token == Some(token) && self.queue[start].is_first;
+            if is_it && !self.queue.range(start..=end).any(Leaving::is_begun) {
+                let taken: Vec<_> = self.queue.drain(start..=end).collect();
+                self.bytes -= taken.iter().map(Leaving::bytes).sum::<usize>();
+                count += 1;
+                at = start;
+            } else {
+                at = end + 1;
+            }
+        }
+        count
+    }
+
+    /// Takes back the frames of a call, if none has begun.
+    pub(super) fn cancel_call(&mut self, call: u64) -> bool {
+        let mut frames = self
+            .queue
+            .iter()
+            .filter(|one| one.call == call && one.is_own);
+        let is_whole = frames
+            .next()
+            .is_some_and(|one| one.is_first && !one.is_begun());
+        if !is_whole || frames.any(Leaving::is_begun) {
+            return false;
+        }
+        let bytes = &mut self.bytes;
+        self.queue.retain(|one| {
+            let goes = one.call == call && one.is_own;
+            *bytes -= if goes { one.bytes() } else { 0 };
+            !goes
+        });
+        true
+    }
+
+    /// Everything that did not leave.
+    pub(super) fn take_all(&mut self) -> VecDeque<Leaving> {
+        (self.left, self.bytes) = (0, 0);
+        std::mem::take(&mut self.queue)
+    }
+}
