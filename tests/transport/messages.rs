@@ -53,11 +53,11 @@ pub fn the_longest_message_comes_whole_and_a_longer_one_is_refused<L: Lab>(lab: 
     let mut pair = Pair::new(lab);
     let max = pair.ends.all[A].end.limits().max_message_bytes;
     // Where it is longer than memory can have twice, a part of it stands for it.
-    let long = pattern(max.min(64 << 20), 1);
+    let long = pattern(max.min(16 << 20), 1);
     pair.send(long.clone());
     let (_, message) = pair.ends.message(B);
     assert!(*message == *long);
-    if let Some(bytes) = max.checked_add(1).filter(|bytes| *bytes <= 64 << 20) {
+    if let Some(bytes) = max.checked_add(1).filter(|bytes| *bytes <= 16 << 20) {
         let request = WorkRequest::Send(vec![0; bytes].into());
         let refused = pair.ends.all[A].end.post(pair.to_b, request, None);
         let (bytes, max) = (bytes as u64, max as u64);

@@ -9,6 +9,7 @@
 //!   memory of [`MAX_ANSWERS`] frames at most.
 
 use super::outgoing::{Leaving, Outgoing, Payload};
+use super::sys;
 use crate::endpoint::Endpoint;
 use crate::event::{Completion, EndReason, Event};
 use crate::memory::{Access, LocalSlice, Memory, RemoteSlice};
@@ -21,6 +22,7 @@ use crate::wire::handshake::{
 use crate::wire::seal::Opener;
 use crate::wire::{CallId, Flags, FrameHeader, FrameKind, HEADER_BYTES, MAX_PAYLOAD_BYTES};
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::TcpStream;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -68,8 +70,12 @@ pub(super) struct Connection {
     pub(super) stage: Stage,
     pub(super) outgoing: Outgoing,
     opener: Option<Opener>,
-    /// Bytes of a frame that did not come whole.
+    /// Bytes of a header, or of a handshake, that did not come whole.
     inbox: Vec<u8>,
+    /// The frame whose payload did not come whole, and how many bytes of it are missing.
+    partial: Option<(FrameHeader, usize)>,
+    /// What came of that payload, but for messages: theirs is in `message`.
+    body: Vec<u8>,
     /// Frames of a message that did not come whole.
     message: Vec<u8>,
     /// A put whose first frames failed: its others are passed over.
@@ -111,6 +117,8 @@ impl Connection {
             outgoing: Outgoing::default(),
             opener: None,
             inbox: Vec::new(),
+            partial: None,
+            body: Vec::new(),
             message: Vec::new(),
             failed_put: None,
             calls: HashMap::new(),
@@ -327,12 +335,34 @@ impl Connection {
         outcome.map_err(|error| EndReason::PeerGone(error.to_string()))
     }
 
-    /// Serves what came.
-    pub(super) fn receive(
+    /// Reads the socket once and serves what came; `None` if there is nothing.
+    pub(super) fn read(
         &mut self,
-        bytes: &[u8],
+        scratch: &mut Vec<u8>,
         context: &mut Context<'_>,
-    ) -> Result<(), EndReason> {
+    ) -> Option<Result<(), EndReason>> {
+        let (into, limit) = match self.partial {
+            Some((header, missing)) if self.is_straight(&header) => (&mut self.message, missing),
+            Some((_, missing)) => (&mut self.body, missing),
+            None => {
+                scratch.clear();
+                let limit = scratch.capacity();
+                (&mut *scratch, limit)
+            }
+        };
+        match sys::receive_more(self.socket.as_fd(), into, limit) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(Err(EndReason::PeerGone(error.to_string()))),
+            Ok(0) => Some(Err(EndReason::PeerGone(
+                "it closed the connection without a word".into(),
+            ))),
+            Ok(bytes) if self.partial.is_some() => Some(self.came(bytes, context)),
+            Ok(_) => Some(self.receive(scratch, context)),
+        }
+    }
+
+    /// Serves what came.
+    fn receive(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<(), EndReason> {
         let is_open = matches!(self.stage, Stage::Open | Stage::Closing);
         if !is_open {
             self.inbox.extend_from_slice(bytes);
@@ -351,26 +381,102 @@ impl Connection {
                 &inbox[..]
             }
         };
-        while let Some((wire, behind)) = rest.split_first_chunk::<HEADER_BYTES>() {
-            let header =
-                FrameHeader::from_wire(wire).map_err(|error| corrupt(error.to_string()))?;
-            let Some((payload, behind)) = behind.split_at_checked(header.payload_bytes as usize)
-            else {
+        while !rest.is_empty() {
+            if self.partial.is_some() {
+                rest = self.fill(rest, context)?;
+                continue;
+            }
+            let Some((wire, behind)) = rest.split_first_chunk::<HEADER_BYTES>() else {
                 break;
             };
-            match &mut self.opener {
-                None => self.serve(&header, payload, context)?,
-                Some(opener) => {
-                    let mut payload = payload.to_vec();
-                    let opened = opener.open(&header, &mut payload);
-                    opened.map_err(|error| corrupt(error.to_string()))?;
-                    self.serve(&header, &payload, context)?;
+            let header =
+                FrameHeader::from_wire(wire).map_err(|error| corrupt(error.to_string()))?;
+            rest = match behind.split_at_checked(header.payload_bytes as usize) {
+                Some((payload, behind)) => {
+                    self.open_and_serve(&header, payload, context)?;
+                    behind
                 }
-            }
-            rest = behind;
+                None => {
+                    self.expect(header, context)?;
+                    behind
+                }
+            };
         }
         self.inbox = rest.to_vec();
         Ok(())
+    }
+
+    fn open_and_serve(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), EndReason> {
+        let Some(opener) = &mut self.opener else {
+            return self.serve(header, payload, context);
+        };
+        let mut payload = payload.to_vec();
+        let opened = opener.open(header, &mut payload);
+        opened.map_err(|error| corrupt(error.to_string()))?;
+        self.serve(header, &payload, context)
+    }
+
+    /// Whether the payload of this frame comes straight to where messages are.
+    fn is_straight(&self, header: &FrameHeader) -> bool {
+        header.kind == FrameKind::Message && self.opener.is_none()
+    }
+
+    /// A payload that comes in parts (TC-2).
+    fn expect(&mut self, header: FrameHeader, context: &Context<'_>) -> Result<(), EndReason> {
+        let bytes = header.payload_bytes as usize;
+        if header.kind == FrameKind::Message {
+            check_message(self.message.len() + bytes, context)?;
+        }
+        match self.is_straight(&header) {
+            true => self.message.reserve(bytes),
+            false => {
+                self.body.clear();
+                self.body.reserve(bytes);
+            }
+        }
+        self.partial = Some((header, bytes));
+        Ok(())
+    }
+
+    /// So many bytes came there.
+    fn came(&mut self, bytes: usize, context: &mut Context<'_>) -> Result<(), EndReason> {
+        let Some((header, missing)) = self.partial else {
+            return Ok(());
+        };
+        if bytes < missing {
+            self.partial = Some((header, missing - bytes));
+            return Ok(());
+        }
+        self.partial = None;
+        if self.is_straight(&header) {
+            // All of it is in `message` already.
+            return self.serve(&header, &[], context);
+        }
+        let body = std::mem::take(&mut self.body);
+        self.open_and_serve(&header, &body, context)
+    }
+
+    /// The rest of a payload from `bytes`; what is behind it.
+    fn fill<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        context: &mut Context<'_>,
+    ) -> Result<&'a [u8], EndReason> {
+        let Some((header, missing)) = self.partial else {
+            return Ok(bytes);
+        };
+        let (here, behind) = bytes.split_at(bytes.len().min(missing));
+        match self.is_straight(&header) {
+            true => self.message.extend_from_slice(here),
+            false => self.body.extend_from_slice(here),
+        }
+        self.came(here.len(), context)?;
+        Ok(behind)
     }
 
     /// TC-3.
@@ -387,13 +493,7 @@ impl Connection {
         let endpoint = self.endpoint;
         match header.kind {
             FrameKind::Message => {
-                let bytes = self.message.len() + payload.len();
-                if bytes > context.max_message_bytes {
-                    return Err(corrupt(format!(
-                        "a message of {bytes} bytes and more; the limit is {}",
-                        context.max_message_bytes
-                    )));
-                }
+                check_message(self.message.len() + payload.len(), context)?;
                 if header.flags.contains(Flags::MORE) {
                     self.message.extend_from_slice(payload);
                     return Ok(());
@@ -606,6 +706,16 @@ fn done(endpoint: Endpoint, token: Token, outcome: Result<u64, WorkError>) -> Ev
         token,
         outcome,
     })
+}
+
+fn check_message(bytes: usize, context: &Context<'_>) -> Result<(), EndReason> {
+    let max = context.max_message_bytes;
+    match bytes <= max {
+        true => Ok(()),
+        false => Err(corrupt(format!(
+            "a message of {bytes} bytes and more; the limit is {max}"
+        ))),
+    }
 }
 
 fn word(payload: &[u8], what: &str) -> Result<u64, EndReason> {

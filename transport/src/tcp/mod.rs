@@ -119,10 +119,6 @@ fn endpoint_of(key: u64) -> Endpoint {
     Endpoint::new(key as u32, (key >> 32) as u32)
 }
 
-fn refused(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
-}
-
 impl TcpTransport {
     /// Listens, and is there.
     ///
@@ -308,25 +304,17 @@ impl TcpTransport {
         if matches!(connection.stage, Stage::Connecting(_)) || !connection.may_be_read() {
             return false;
         }
-        let bytes = match sys::receive_into(connection.socket.as_fd(), &mut self.scratch) {
-            Ok(&[]) => Err(EndReason::PeerGone(
-                "it closed the connection without a word".into(),
-            )),
-            Ok(bytes) => Ok(bytes),
-            Err(error) if refused(&error) => return false,
-            Err(error) => Err(EndReason::PeerGone(error.to_string())),
+        let mut context = Context {
+            events: &mut self.events,
+            regions: &self.regions,
+            max_message_bytes: LIMITS.max_message_bytes,
+            identity: &self.options.identity,
+            secret: self.options.secret.as_ref(),
         };
-        let served = bytes.and_then(|bytes| {
-            connection.heard_ns = self.now_ns;
-            let mut context = Context {
-                events: &mut self.events,
-                regions: &self.regions,
-                max_message_bytes: LIMITS.max_message_bytes,
-                identity: &self.options.identity,
-                secret: self.options.secret.as_ref(),
-            };
-            connection.receive(bytes, &mut context)
-        });
+        let Some(served) = connection.read(&mut self.scratch, &mut context) else {
+            return false;
+        };
+        connection.heard_ns = self.now_ns;
         match served {
             Ok(()) => {
                 self.hot = Some(endpoint);
@@ -372,10 +360,11 @@ impl TcpTransport {
 fn still_sends(socket: &TcpStream) -> bool {
     let mut nobody = Vec::with_capacity(4096);
     loop {
-        match sys::receive_into(socket.as_fd(), &mut nobody) {
-            Ok(&[]) => return false,
+        nobody.clear();
+        match sys::receive_more(socket.as_fd(), &mut nobody, 4096) {
+            Ok(0) => return false,
             Ok(_) => {}
-            Err(error) => return refused(&error),
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
         }
     }
 }

@@ -41,24 +41,29 @@ pub(super) unsafe fn send(socket: BorrowedFd<'_>, parts: &[Part]) -> io::Result<
     outcome(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) })
 }
 
-/// Receives what there is into `buffer`, as much as it has capacity for; nothing if the peer sends no
+/// Receives up to `limit` bytes behind those of `buffer`, which has the capacity; 0 if the peer sends no
 /// more.
 ///
 /// # Errors
 /// As [`send`].
-pub(super) fn receive_into<'a>(
+///
+/// # Panics
+/// If the buffer has no room.
+pub(super) fn receive_more(
     socket: BorrowedFd<'_>,
-    buffer: &'a mut Vec<u8>,
-) -> io::Result<&'a [u8]> {
-    buffer.clear();
-    let (start, bytes) = (buffer.as_mut_ptr(), buffer.capacity());
+    buffer: &mut Vec<u8>,
+    limit: usize,
+) -> io::Result<usize> {
+    let room = buffer.spare_capacity_mut();
+    let bytes = room.len().min(limit);
+    assert_ne!(bytes, 0, "nothing to receive into");
+    let start = room.as_mut_ptr().cast();
     // SAFETY: the buffer's own memory.
-    let received =
-        unsafe { libc::recv(socket.as_raw_fd(), start.cast(), bytes, libc::MSG_DONTWAIT) };
+    let received = unsafe { libc::recv(socket.as_raw_fd(), start, bytes, libc::MSG_DONTWAIT) };
     let received = outcome(received)?;
-    // SAFETY: so many bytes were written.
-    unsafe { buffer.set_len(received) };
-    Ok(buffer)
+    // SAFETY: so many bytes were written behind those that were there.
+    unsafe { buffer.set_len(buffer.len() + received) };
+    Ok(received)
 }
 
 fn outcome(returned: isize) -> io::Result<usize> {
