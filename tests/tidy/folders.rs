@@ -11,6 +11,10 @@ const FOLDERS: &[(&str, &str)] = &[
     ("runtime", "maser: the public crate"),
     ("shm", "maser-shm: memory, channels, system calls"),
     (
+        "transport",
+        "maser-transport: transports, wire format, handshake",
+    ),
+    (
         "tests",
         "maser-tests: conformance, end to end, checks of the tree",
     ),

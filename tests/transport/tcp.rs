@@ -23,9 +23,10 @@ fn open(secret: Option<Secret>, seals: bool) -> TcpTransport {
             node: 1,
             role: Role::Node,
         },
+        epoch: 1,
         secret,
-        peer_timeout: Duration::from_secs(50),
-        handshake_timeout: Duration::from_secs(50),
+        peer_timeout: Duration::from_secs(600),
+        handshake_timeout: Duration::from_secs(600),
     };
     TcpTransport::open(options).expect("a port of loopback")
 }

@@ -1,36 +1,32 @@
 //! TCP, polled: nonblocking calls from the loop of a scheduler, epoll for sockets that are quiet and for
 //! sleeping.
 //!
-//! The connection that had something last is read before any other is asked for; every
-//! [`POLLS_PER_LOOK`]th poll looks at all.
+//! The connection that had something last is read before any other is asked for; every 16th poll looks at
+//! all.
 //!
 //! One-sided work is done by the peer's poll: the memory of a region is found by its number, which says
 //! nothing to other transports.
 
 mod connection;
+mod options;
 mod outgoing;
 mod poller;
 mod sys;
+mod transport;
 
-use crate::capabilities::{Capabilities, Limits};
-use crate::endpoint::{Address, BadAddress, Endpoint, TransportKind};
+pub use options::{TcpError, TcpOptions};
+
+use crate::capabilities::Limits;
+use crate::endpoint::Endpoint;
 use crate::event::{EndReason, Event};
-use crate::memory::{Access, Memory, MemoryRegion};
 use crate::regions::Regions;
-use crate::request::{Refusal, Refused, Token, WorkRequest};
 use crate::table::Endpoints;
-use crate::transport::{ConnectError, RegisterError, Transport, Waker};
-use crate::wire::handshake::{Identity, Initiator, Secret};
-use crate::wire::{FrameHeader, FrameKind};
 use connection::{Connection, Context, Stage};
-use outgoing::{Leaving, Payload};
 use poller::{LISTENER, Poller, Ready};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Polls of one socket for each look at all.
@@ -52,43 +48,6 @@ const LIMITS: Limits = Limits {
     max_endpoints: 1 << 16,
 };
 
-/// How a [`TcpTransport`] is opened.
-#[derive(Clone, Debug)]
-pub struct TcpOptions {
-    /// Where it listens. Port 0 is any.
-    pub listen: SocketAddr,
-    /// Who it is.
-    pub identity: Identity,
-    /// What the job shares. Without it nothing listens but on a loopback address.
-    pub secret: Option<Secret>,
-    /// After so much silence a peer is taken for dead. Pings are sent three times in it.
-    pub peer_timeout: Duration,
-    /// How long a stranger may take to say who it is.
-    pub handshake_timeout: Duration,
-}
-
-/// Why there is no transport.
-#[derive(Debug, thiserror::Error)]
-pub enum TcpError {
-    /// Others could reach it, and there is nothing to know them by.
-    #[error(
-        "cannot listen on {listen} without a secret: every host could connect; give the job's secret, or \
-         listen on a loopback address"
-    )]
-    NoSecret {
-        /// Where it was to listen.
-        listen: SocketAddr,
-    },
-    /// The system refused.
-    #[error("cannot listen on {listen}: {source}")]
-    Listen {
-        /// Where.
-        listen: SocketAddr,
-        /// What it said.
-        source: io::Error,
-    },
-}
-
 /// See the module's page.
 pub struct TcpTransport {
     options: TcpOptions,
@@ -106,7 +65,6 @@ pub struct TcpTransport {
     ready: Vec<Ready>,
     /// Sockets of connections that were closed here, and until when their peers are listened to.
     lingering: Vec<(TcpStream, u64)>,
-    epoch: u64,
     now_ns: u64,
     next_check_ns: u64,
 }
@@ -135,13 +93,9 @@ impl TcpTransport {
             let poller = Poller::new()?;
             poller.add(&listener, LISTENER, false)?;
             let local = listener.local_addr()?;
-            let mut epoch = [0; 8];
-            let random = ring::rand::SystemRandom::new();
-            ring::rand::SecureRandom::fill(&random, &mut epoch)
-                .map_err(|_| io::Error::other("the system has no random numbers"))?;
-            Ok((listener, poller, local, u64::from_le_bytes(epoch)))
+            Ok((listener, poller, local))
         };
-        let (listener, poller, local, epoch) =
+        let (listener, poller, local) =
             opened().map_err(|source| TcpError::Listen { listen, source })?;
         Ok(Self {
             options,
@@ -156,7 +110,6 @@ impl TcpTransport {
             polls: 0,
             ready: Vec::new(),
             lingering: Vec::new(),
-            epoch,
             now_ns: 0,
             next_check_ns: 0,
         })
@@ -229,7 +182,7 @@ impl TcpTransport {
 
     /// A connection of this socket; `None`, and the socket is closed, if there is no place.
     fn begin(&mut self, socket: TcpStream, stage: Stage, room: bool) -> Option<Endpoint> {
-        let (epoch, now_ns) = (self.epoch, self.now_ns);
+        let (epoch, now_ns) = (self.options.epoch, self.now_ns);
         let endpoint = self.connections.insert(|endpoint| {
             let mut connection = Connection::new(endpoint, socket, stage, epoch);
             connection.heard_ns = now_ns;
@@ -366,223 +319,5 @@ fn still_sends(socket: &TcpStream) -> bool {
             Ok(_) => {}
             Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
         }
-    }
-}
-
-impl Drop for TcpTransport {
-    fn drop(&mut self) {
-        for mut connection in self.connections.take_all() {
-            if connection.is_open() {
-                connection.queue_close();
-                // Who does not take it sees the end of the stream.
-                let _outcome = connection.send_now(&mut self.events);
-            }
-        }
-    }
-}
-
-impl Transport for TcpTransport {
-    fn kind(&self) -> TransportKind {
-        TransportKind::Tcp
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        let sealed = match self.options.identity.seals {
-            true => Capabilities::INTEGRITY,
-            false => Capabilities::empty(),
-        };
-        sealed
-            | Capabilities::BETWEEN_HOSTS
-            | Capabilities::BETWEEN_PROCESSES
-            | Capabilities::ATOMIC_WITH_CPU
-            | Capabilities::EVENTS
-            | Capabilities::REGION_ERRORS_ARE_ALONE
-    }
-
-    fn limits(&self) -> Limits {
-        LIMITS
-    }
-
-    fn address(&self) -> Address {
-        match Address::new(TransportKind::Tcp, self.local.to_string()) {
-            Ok(address) => address,
-            Err(error) => unreachable!("an address and a port: {error}"),
-        }
-    }
-
-    fn connect(&mut self, to: &Address) -> Result<Endpoint, ConnectError> {
-        let bytes = to.bytes_for(TransportKind::Tcp)?;
-        let text = std::str::from_utf8(bytes).ok();
-        let parsed = text.and_then(|text| text.parse::<SocketAddr>().ok());
-        let peer = parsed.ok_or_else(|| BadAddress::Unreadable {
-            kind: TransportKind::Tcp,
-            problem: "it is no address and port".into(),
-        })?;
-        let failed = |source| ConnectError::Refused {
-            to: to.clone(),
-            source,
-        };
-        let (socket, error) = connecting(peer).map_err(failed)?;
-        let secret = self.options.secret.as_ref();
-        let (initiator, hello) = Initiator::new(self.options.identity, secret);
-        let stage = Stage::Connecting(Box::new((initiator, hello)));
-        let endpoint = self
-            .begin(socket, stage, true)
-            .ok_or(ConnectError::TooMany {
-                max: LIMITS.max_endpoints,
-            })?;
-        if let Some(connection) = self.connections.get_mut(endpoint) {
-            connection.is_known = true;
-        }
-        if let Some(error) = error {
-            self.end(endpoint, EndReason::Unreachable(error.to_string()));
-        }
-        Ok(endpoint)
-    }
-
-    fn close(&mut self, endpoint: Endpoint) {
-        let Some(connection) = self.connections.get_mut(endpoint) else {
-            return;
-        };
-        match connection.stage {
-            Stage::Open => {
-                connection.queue_close();
-                connection.stage = Stage::Closing;
-                self.send(endpoint);
-            }
-            Stage::Closing => {}
-            // Nothing of it has left.
-            _ => self.end(endpoint, EndReason::Closed),
-        }
-    }
-
-    fn register(
-        &mut self,
-        memory: Arc<dyn Memory>,
-        access: Access,
-    ) -> Result<MemoryRegion, RegisterError> {
-        if access.intersects(Access::WRITE | Access::ATOMIC) && !memory.is_writable() {
-            return Err(RegisterError::ReadOnly { access });
-        }
-        Ok(self.regions.register(self.kind(), memory, access))
-    }
-
-    fn post(
-        &mut self,
-        endpoint: Endpoint,
-        request: WorkRequest,
-        token: Option<Token>,
-    ) -> Result<(), Refused> {
-        let taken = match self.connections.get_mut(endpoint) {
-            Some(connection)
-                if connection.is_known && !matches!(connection.stage, Stage::Closing) =>
-            {
-                request.check(TransportKind::Tcp, &LIMITS).and_then(|()| {
-                    let is_full = connection.under_way() >= LIMITS.max_under_way
-                        || connection.outgoing.bytes() >= MAX_WAITING_BYTES;
-                    connection.is_awaited |= is_full;
-                    match is_full {
-                        true => Err(Refusal::Full { endpoint }),
-                        false => Ok(connection),
-                    }
-                })
-            }
-            _ => Err(Refusal::NotConnected { endpoint }),
-        };
-        match taken {
-            Ok(connection) => connection.take(request, token),
-            Err(refusal) => return Err(Refused { refusal, request }),
-        }
-        self.send(endpoint);
-        Ok(())
-    }
-
-    /// Requests are served in their order.
-    fn fence(&mut self, _: Endpoint) {}
-
-    fn cancel(&mut self, endpoint: Endpoint, token: Token) {
-        if let Some(connection) = self.connections.get_mut(endpoint) {
-            connection.cancel(token, &mut self.events);
-        }
-    }
-
-    fn poll(&mut self) -> Option<Event> {
-        if self.events.is_empty() {
-            self.progress();
-        }
-        self.events.pop_front()
-    }
-
-    fn advance(&mut self, now_ns: u64) {
-        self.now_ns = now_ns;
-        if now_ns < self.next_check_ns {
-            return;
-        }
-        let (peer, greet) = (self.options.peer_timeout, self.options.handshake_timeout);
-        let between = Self::limit_ns(peer.min(greet) / 6).max(1);
-        self.next_check_ns = now_ns.saturating_add(between);
-        self.lingering.retain(|(_, until_ns)| now_ns < *until_ns);
-        let mut over = Vec::new();
-        let mut pinged = Vec::new();
-        for connection in self.connections.iter_mut() {
-            let silent = Duration::from_nanos(now_ns.saturating_sub(connection.heard_ns));
-            let is_open = matches!(connection.stage, Stage::Open | Stage::Closing);
-            let limit = if is_open { peer } else { greet };
-            if silent >= limit {
-                let reason = match connection.stage {
-                    Stage::Connecting(_) => {
-                        EndReason::Unreachable(format!("nobody answered for {silent:?}"))
-                    }
-                    _ => EndReason::Silent { silent, limit },
-                };
-                over.push((connection.endpoint, reason));
-            } else if is_open
-                && now_ns.saturating_sub(connection.pinged_ns) >= Self::limit_ns(peer / 3)
-            {
-                connection.pinged_ns = now_ns;
-                let ping = FrameHeader::new(FrameKind::Ping, 0);
-                connection
-                    .outgoing
-                    .push(Leaving::frame(ping, Payload::None));
-                pinged.push(connection.endpoint);
-            }
-        }
-        over.into_iter()
-            .for_each(|(endpoint, reason)| self.end(endpoint, reason));
-        pinged.into_iter().for_each(|endpoint| self.send(endpoint));
-    }
-
-    fn next_deadline_ns(&self) -> Option<u64> {
-        let is_empty = self.connections.is_empty() && self.lingering.is_empty();
-        (!is_empty).then_some(self.next_check_ns)
-    }
-
-    fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        if !self.events.is_empty() || !self.ready.is_empty() {
-            return Ok(());
-        }
-        let ready = &mut self.ready;
-        self.poller.look(limit, |one| ready.push(one))
-    }
-
-    fn waker(&self) -> Waker {
-        Waker::new(self.poller.waker())
-    }
-}
-
-/// A socket that is being connected, and why it cannot be if that is known already.
-fn connecting(peer: SocketAddr) -> io::Result<(TcpStream, Option<io::Error>)> {
-    let family = match peer {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    let outcome = rustix::net::connect(&socket, &peer);
-    let socket = TcpStream::from(socket);
-    socket.set_nodelay(true)?;
-    match outcome {
-        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok((socket, None)),
-        Err(error) => Ok((socket, Some(error.into()))),
     }
 }
