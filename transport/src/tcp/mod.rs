@@ -24,6 +24,7 @@ use crate::table::Endpoints;
 use connection::{Connection, Context, Stage};
 use poller::{LISTENER, Poller, Ready};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -61,6 +62,8 @@ pub struct TcpTransport {
     /// The connection that had something last.
     hot: Option<Endpoint>,
     polls: u32,
+    /// A descriptor for [`turn_away`](Self::turn_away).
+    spare: Option<File>,
     /// What a look found and was not served.
     ready: Vec<Ready>,
     /// Sockets of connections that were closed here, and until when their peers are listened to.
@@ -75,6 +78,12 @@ fn key_of(endpoint: Endpoint) -> u64 {
 
 fn endpoint_of(key: u64) -> Endpoint {
     Endpoint::new(key as u32, (key >> 32) as u32)
+}
+
+fn is_out_of_files(error: &io::Error) -> bool {
+    [libc::EMFILE, libc::ENFILE]
+        .map(Some)
+        .contains(&error.raw_os_error())
 }
 
 impl TcpTransport {
@@ -108,6 +117,7 @@ impl TcpTransport {
             scratch: Vec::with_capacity(SCRATCH_BYTES),
             hot: None,
             polls: 0,
+            spare: File::open("/dev/null").ok(),
             ready: Vec::new(),
             lingering: Vec::new(),
             now_ns: 0,
@@ -170,14 +180,28 @@ impl TcpTransport {
     fn accept(&mut self) {
         // Those that are left come with the next look.
         for _ in 0..16 {
-            let Ok((socket, _)) = self.listener.accept() else {
-                return;
+            let socket = match self.listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if is_out_of_files(&error) && self.turn_away() => continue,
+                Err(_) => return,
             };
             if socket.set_nonblocking(true).is_err() || socket.set_nodelay(true).is_err() {
                 continue;
             }
             self.begin(socket, Stage::Accepted, false);
         }
+    }
+
+    /// There is no descriptor for who connects: it is told by the end of its connection, where it would wait
+    /// for an answer otherwise. True if somebody was.
+    fn turn_away(&mut self) -> bool {
+        let Some(spare) = self.spare.take() else {
+            return false;
+        };
+        drop(spare);
+        let is_turned_away = self.listener.accept().is_ok();
+        self.spare = File::open("/dev/null").ok();
+        is_turned_away
     }
 
     /// A connection of this socket; `None`, and the socket is closed, if there is no place.
