@@ -115,3 +115,52 @@ fn who_does_not_wait_at_all_is_told_no_more_than_where_the_graph_is() {
         Ok(())
     });
 }
+
+/// Compiles a graph over an actor of its own process.
+struct Owner;
+
+#[maser::actor]
+impl Owner {
+    fn new() -> Self {
+        Self
+    }
+
+    fn make(&self) -> Result<Adder, Error> {
+        let station = Station::remote(5);
+        let options = CompileOptions {
+            submit_timeout: Some(Timeout::After(Duration::from_millis(300))),
+            teardown_timeout: Some(Timeout::After(Duration::from_millis(300))),
+            ..Default::default()
+        };
+        let graph = Graph::new(|x: Node<u64>| station.add().bind(x));
+        Ok(graph.compile_with(options)?.into_handle())
+    }
+
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+#[test]
+fn nothing_waits_for_ever_for_a_graph_whose_process_is_stopped() {
+    in_runtime(2, || {
+        let owner: Actor<Owner> = Owner::options().isolation(Isolation::Process).remote();
+        let graph = owner.make().remote().get()?;
+        assert!(!graph.is_here());
+        assert_eq!(graph.try_execute(1)?.get()?, 6);
+        let pid = owner.pid().remote().get()?;
+        signal(pid, Signal::STOP);
+        says(
+            &graph.try_execute(2).unwrap_err(),
+            &["the answer of a graph", "its process", "submit_timeout"],
+        );
+        assert_eq!(graph.free_capacity(), 0);
+        says(
+            &graph.teardown().unwrap_err(),
+            &["the teardown of a graph", "its process", "teardown_timeout"],
+        );
+        signal(pid, Signal::CONT);
+        // It goes on there.
+        graph.teardown()
+    });
+}

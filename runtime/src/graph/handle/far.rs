@@ -3,6 +3,8 @@
 //! - FG-1 it has a core and outputs of its own, so that results, waiting, timeouts and refs are those of
 //!   any graph; only where runs go and results come from differs.
 //! - FG-2 whoever waited too long asks the door what the graph waits for, as long as there is a handle.
+//! - FG-3 no answer of the graph's process is waited for without a limit, unless the graph has none: what
+//!   does not wait for a place has the limit of what does, teardown that of the graph and [`ANSWER`] more.
 
 use super::coded::{self, Coded};
 use super::door::{Door, Verdict, inputs_of};
@@ -23,10 +25,15 @@ use crate::graph::registry::shut_down;
 use crate::graph::results::Refused;
 use crate::node::Node;
 use crate::object::reference::Ref;
+use crate::task::raw::Header;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+/// How much longer than its limit a teardown elsewhere may take to say so.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// What the runs of a graph hold to.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -36,6 +43,7 @@ pub(crate) struct Terms {
     max_buffered: u64,
     submit_timeout: Option<Duration>,
     get_timeout: Option<Duration>,
+    teardown_timeout: Option<Duration>,
 }
 
 impl Terms {
@@ -47,6 +55,7 @@ impl Terms {
             max_buffered: core.max_buffered as u64,
             submit_timeout: core.submit_timeout,
             get_timeout: core.get_timeout,
+            teardown_timeout: graph.teardown_timeout,
         }
     }
 }
@@ -180,8 +189,22 @@ impl<I: PortableInputs, O: PortableOutputs> Far<I, O> {
 
     pub(crate) fn try_execute(&self, values: I::Values) -> Result<O::GraphRefs> {
         let asked = self.ask(false, values)?;
-        wait_done(asked.0.cell(), None)?;
+        self.answered(asked.0.cell())?;
         self.granted(asked)
+    }
+
+    /// Waits for an answer that should come at once (FG-3).
+    fn answered(&self, asked: NonNull<Header>) -> Result<()> {
+        let limit = self.terms.submit_timeout;
+        match wait_done(asked, limit) {
+            Err(Error::Timeout { .. }) => Err(Error::Timeout {
+                what: "the answer of a graph".into(),
+                from_whom: "its process".into(),
+                waited: limit.unwrap_or_default(),
+                knob: "CompileOptions::submit_timeout or MASER_CGRAPH_SUBMIT_TIMEOUT",
+            }),
+            other => other,
+        }
     }
 
     pub(crate) fn execute(
@@ -229,11 +252,33 @@ impl<I: PortableInputs, O: PortableOutputs> Far<I, O> {
     }
 
     pub(crate) fn free_capacity(&self) -> usize {
-        self.door.free_capacity().remote().get().unwrap_or(0)
+        let asked = self.door.free_capacity().remote();
+        match self.answered(asked.cell()) {
+            Ok(()) => asked.get().unwrap_or(0),
+            Err(_) => {
+                asked.cancel();
+                0
+            }
+        }
     }
 
+    /// It goes on there, also if its end is not waited for.
     pub(crate) fn teardown(&self) -> Result<()> {
-        self.door.teardown().remote().get()?.result()
+        let asked = self.door.teardown().remote();
+        let limit = self.terms.teardown_timeout;
+        match wait_done(
+            asked.cell(),
+            limit.map(|limit| limit.saturating_add(ANSWER)),
+        ) {
+            Ok(()) => asked.get()?.result(),
+            Err(Error::Timeout { waited, .. }) => Err(Error::Timeout {
+                what: "the teardown of a graph".into(),
+                from_whom: "its process".into(),
+                waited,
+                knob: "CompileOptions::teardown_timeout or MASER_CGRAPH_TEARDOWN_TIMEOUT",
+            }),
+            Err(other) => Err(other),
+        }
     }
 }
 

@@ -89,11 +89,12 @@ impl<I: PortableInputs, O: PortableOutputs> From<CompiledGraph<I, O>> for GraphH
 }
 
 impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
-    /// As [`CompiledGraph::try_execute`]; from another process it waits for the graph's answer, and
-    /// for results among the inputs.
+    /// As [`CompiledGraph::try_execute`]; from another process it waits for the graph's answer, no longer
+    /// than for a place, and for results among the inputs.
     ///
     /// # Errors
-    /// As there, and the death of the graph's process.
+    /// As there, the death of the graph's process, and [`Error::Timeout`](crate::Error::Timeout) if that does not
+    /// answer.
     pub fn try_execute<X: IntoInputs<I>>(&self, inputs: X) -> Result<O::GraphRefs> {
         match &self.0 {
             Place::Here(graph) => graph.try_execute(inputs),
@@ -154,7 +155,7 @@ impl<I: PortableInputs, O: PortableOutputs> GraphHandle<I, O> {
     }
 
     /// Runs that could be submitted now without waiting, whoever submits them; none if the graph's
-    /// process is dead.
+    /// process is dead, or does not answer for as long as a run waits for a place.
     pub fn free_capacity(&self) -> usize {
         match &self.0 {
             Place::Here(graph) => graph.free_capacity(),
