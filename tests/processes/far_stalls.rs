@@ -48,7 +48,7 @@ fn stopped() -> Result<(Actor<Holder>, Actor<Station>, u32), Error> {
     let holder: Actor<Holder> = Holder::options().isolation(Isolation::Process).remote();
     let options = CompileOptions {
         max_inflight: Some(1),
-        submit_timeout: Some(Timeout::After(Duration::from_millis(300))),
+        submit_timeout: Some(Timeout::After(Duration::from_secs(1))),
         ..Default::default()
     };
     let graph = Graph::new(|x: Node<u64>| station.add().bind(x));
@@ -128,7 +128,7 @@ impl Owner {
     fn make(&self) -> Result<Adder, Error> {
         let station = Station::remote(5);
         let options = CompileOptions {
-            submit_timeout: Some(Timeout::After(Duration::from_millis(300))),
+            submit_timeout: Some(Timeout::After(Duration::from_secs(2))),
             teardown_timeout: Some(Timeout::After(Duration::from_millis(300))),
             ..Default::default()
         };
