@@ -4,7 +4,6 @@ use crate::capabilities::Limits;
 use crate::endpoint::{Endpoint, TransportKind};
 use crate::memory::{Access, LocalSlice, RemoteSlice};
 use crate::message::Message;
-use std::time::Duration;
 
 /// What the caller calls a request. It comes back with the [`Completion`](crate::Completion).
 pub type Token = u64;
@@ -223,7 +222,4 @@ pub enum WorkError {
     /// The peer has no such region any more, or it is shorter, or allows less.
     #[error("the peer refused: {0}")]
     Region(String),
-    /// It was not done in time.
-    #[error("it was not done after {0:?}")]
-    Late(Duration),
 }

@@ -194,7 +194,7 @@ pub struct MemoryRegion(Arc<Registration>);
 
 struct Registration {
     /// Dropped before the memory (MR-1).
-    held: Box<dyn Any + Send + Sync>,
+    _held: Box<dyn Any + Send + Sync>,
     memory: Arc<dyn Memory>,
     kind: TransportKind,
     access: Access,
@@ -217,7 +217,7 @@ impl MemoryRegion {
     ) -> Self {
         assert!(key.len() <= MAX_KEY_BYTES, "a key of {} bytes", key.len());
         Self(Arc::new(Registration {
-            held: Box::new(held),
+            _held: Box::new(held),
             memory,
             kind,
             access,
@@ -259,12 +259,6 @@ impl MemoryRegion {
     #[must_use]
     pub fn key(&self) -> &Bytes {
         &self.0.key
-    }
-
-    /// What transports of `T` put there when it was registered.
-    #[must_use]
-    pub fn held<T: Any>(&self) -> Option<&T> {
-        self.0.held.downcast_ref()
     }
 
     /// A part of it.

@@ -291,7 +291,10 @@ impl TcpTransport {
         let Some(served) = connection.read(&mut self.scratch, &mut context) else {
             return false;
         };
-        connection.heard_ns = self.now_ns;
+        // Who has not said yet who it is has its time as a whole, however often it says something.
+        if matches!(connection.stage, Stage::Open | Stage::Closing) {
+            connection.heard_ns = self.now_ns;
+        }
         match served {
             Ok(()) => {
                 self.hot = Some(endpoint);

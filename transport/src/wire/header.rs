@@ -7,8 +7,8 @@
 //! byte  6  0          u16
 //! byte  8  payload    u32      bytes behind the header; little endian, as all numbers
 //! byte 12  argument   u32      by kind: the signal of a put
-//! byte 16  epoch      u64      \ CallId: of the client's life, and of the call in it; both 0: none,
-//! byte 24  sequence   u64      / else whoever sees one twice does it once
+//! byte 16  epoch      u64      \ CallId: of the client's life, and of the call in it;
+//! byte 24  sequence   u64      / both 0: none
 //! byte 32  region     u64      by kind: number of a region; 0: none
 //! byte 40  offset     u64      by kind: where in the region; of a Done, what a word was
 //! byte 48  tag        16 bytes authenticates header and payload; 0 where nothing is authenticated
@@ -85,7 +85,7 @@ bitflags! {
     }
 }
 
-/// Names a call for good: a retry has the name of the first try.
+/// Names a call, for its answer and for good: no other call of the job has the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId {
     /// Of the client's life: another one after each start.

@@ -6,6 +6,7 @@
 use super::super::sys;
 use super::{Connection, Context, Stage, corrupt};
 use crate::event::EndReason;
+use crate::wire::handshake::{ANSWER_BYTES, HELLO_BYTES};
 use crate::wire::{FrameHeader, FrameKind, HEADER_BYTES};
 use std::io;
 use std::os::fd::AsFd;
@@ -22,7 +23,12 @@ impl Connection {
             Some((_, missing)) => (&mut self.body, missing),
             None => {
                 scratch.clear();
-                let limit = scratch.capacity();
+                // TX-2: of a stranger no more is read than says who it is.
+                let limit = match self.stage {
+                    Stage::Accepted => HELLO_BYTES - self.inbox.len(),
+                    Stage::Greeted(_) => ANSWER_BYTES - self.inbox.len(),
+                    _ => scratch.capacity(),
+                };
                 (&mut *scratch, limit)
             }
         };
