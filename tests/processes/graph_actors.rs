@@ -132,3 +132,15 @@ pub fn here(by: u64) -> Actor<Station> {
 pub fn in_runtime(cpus: usize, body: impl FnOnce() -> maser::Result<()> + Send) {
     crate::run(config(cpus), |_| body()).unwrap().unwrap();
 }
+
+/// Descriptors and mappings of control memory in a process.
+pub fn mappings(pid: impl std::fmt::Display) -> (usize, usize) {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let files = files.filter(|file| {
+        let at = file.as_ref().unwrap().path();
+        let to = std::fs::read_link(at).unwrap_or_default();
+        to.to_string_lossy().contains("maser-control")
+    });
+    (files.count(), maps.matches("maser-control").count())
+}

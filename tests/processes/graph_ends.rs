@@ -4,7 +4,7 @@ use maser::prelude::*;
 use maser::{CompileOptions, Timeout};
 use std::time::Duration;
 
-use crate::graph_actors::{Station, config, here, in_runtime, there};
+use crate::graph_actors::{Station, config, here, in_runtime, mappings, there};
 
 fn pid_of(station: &Actor<Station>) -> i32 {
     let pid = station.pid().remote(0).get().unwrap();
@@ -173,18 +173,6 @@ fn graphs_that_come_and_go_leave_no_memory_behind() {
         }
         Ok(())
     });
-}
-
-/// Descriptors and mappings of control memory in a process.
-fn mappings(pid: i32) -> (usize, usize) {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    let files = files.filter(|file| {
-        let at = file.as_ref().unwrap().path();
-        let to = std::fs::read_link(at).unwrap_or_default();
-        to.to_string_lossy().contains("maser-control")
-    });
-    (files.count(), maps.matches("maser-control").count())
 }
 
 #[test]

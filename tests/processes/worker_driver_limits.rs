@@ -1,6 +1,6 @@
 //! Limits, deaths and ends of graphs that a worker drives.
 
-use super::graph_actors::{Station, here, in_runtime, there};
+use super::graph_actors::{Station, here, in_runtime, mappings, there};
 use maser::prelude::*;
 use maser::{CompileOptions, CompiledGraph, Timeout};
 use rustix::process::{Pid, Signal, kill_process};
@@ -285,18 +285,6 @@ fn a_graph_goes_with_the_worker_that_drives_it_and_its_actors_are_free() {
         until(|| pids.map(mappings) == least);
         Ok(())
     });
-}
-
-/// Descriptors and mappings of control memory in a process.
-fn mappings(pid: u32) -> (usize, usize) {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    let files = files.filter(|file| {
-        let at = file.as_ref().unwrap().path();
-        let to = std::fs::read_link(at).unwrap_or_default();
-        to.to_string_lossy().contains("maser-control")
-    });
-    (files.count(), maps.matches("maser-control").count())
 }
 
 #[test]
