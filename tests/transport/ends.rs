@@ -115,6 +115,15 @@ impl<T: Transport> Ends<T> {
         })
     }
 
+    /// The next control message for `at`.
+    pub fn control(&mut self, at: usize) -> (Endpoint, Message) {
+        self.until(at, |event| match event {
+            Event::Control { endpoint, message } => Some((*endpoint, message.clone())),
+            Event::Ended { reason, .. } => panic!("it ended before a message came: {reason}"),
+            _ => None,
+        })
+    }
+
     /// The end of the request that is called `token`.
     pub fn completion(&mut self, at: usize, token: Token) -> Result<u64, WorkError> {
         self.until(at, |event| match event {

@@ -27,6 +27,8 @@ macro_rules! transport_suite {
                 the_longest_message_comes_whole_and_a_longer_one_is_refused
                 what_is_full_gives_the_request_back_and_says_when_it_goes_on
                 a_flush_is_done_when_everything_before_it_is
+                control_messages_come_in_their_order_whatever_data_does
+                a_control_message_is_completed_and_a_longer_one_is_refused
             ]
             one_sided: [
                 a_put_is_there_when_its_signal_comes
@@ -94,4 +96,5 @@ macro_rules! transport_suite {
 
 transport_suite!(loopback_transport, crate::loopback::LoopbackLab);
 transport_suite!(tcp_transport, crate::tcp::TcpLab);
+transport_suite!(tcp_transport_clear, crate::tcp::ClearTcpLab);
 transport_suite!(tcp_transport_sealed, crate::tcp::SealedTcpLab);

@@ -1,6 +1,6 @@
 //! Messages: order, lengths, back-pressure, flush.
 
-use maser_transport::{Message, Refusal, Transport, WorkRequest};
+use maser_transport::{MAX_CONTROL_BYTES, Message, Refusal, Transport, WorkRequest};
 
 use crate::ends::{A, Alive, B, Lab, Pair, pattern};
 use maser_transport::Event;
@@ -116,4 +116,57 @@ pub fn a_flush_is_done_when_everything_before_it_is<L: Lab>(lab: &L) {
         assert_eq!(pair.done(WorkRequest::Flush), Ok(0));
         assert_eq!(crate::ends::bytes_of(&there), [n; 4096]);
     }
+}
+
+pub fn control_messages_come_in_their_order_whatever_data_does<L: Lab>(lab: &L) {
+    let mut pair = Pair::new(lab);
+    let (to_a, to_b) = (pair.to_a, pair.to_b);
+    let limits = pair.ends.all[A].end.limits();
+    let long = pattern(limits.max_message_bytes.min(3 << 20), 1);
+    let longest = limits.max_message_bytes.min(MAX_CONTROL_BYTES);
+    let lengths = [0, 1, 56, 57, 4000, longest];
+    let controls: Vec<Message> = (0..50)
+        .map(|n| pattern(lengths[n % lengths.len()], n as u64).into())
+        .collect();
+    for (n, control) in controls.iter().enumerate() {
+        pair.ends
+            .post(A, to_b, WorkRequest::Control(control.clone()), None);
+        if n % 10 == 0 {
+            pair.ends
+                .post(A, to_b, WorkRequest::Send(long.clone().into()), None);
+        }
+        let (endpoint, came) = pair.ends.control(B);
+        assert_eq!((endpoint, &came), (to_a, control), "number {n}");
+    }
+    for _ in (0..controls.len()).step_by(10) {
+        assert!(*pair.ends.message(B).1 == *long);
+    }
+    // The other way, many at once.
+    for n in 0..200_u64 {
+        let control = WorkRequest::Control(Message::copied(&n.to_le_bytes()));
+        pair.ends.post(B, to_a, control, None);
+    }
+    for n in 0..200_u64 {
+        let came = pair.ends.control(A);
+        assert_eq!(came, (to_b, Message::copied(&n.to_le_bytes())));
+    }
+}
+
+pub fn a_control_message_is_completed_and_a_longer_one_is_refused<L: Lab>(lab: &L) {
+    let mut pair = Pair::new(lab);
+    let alive = Alive::default();
+    let control = WorkRequest::Control(alive.message(&[7; 300]));
+    assert_eq!(pair.done(control), Ok(0));
+    assert_eq!(pair.ends.control(B).1, vec![7; 300].into());
+    assert_eq!(alive.count(), 0);
+
+    let max = pair.ends.all[A].end.limits().max_message_bytes;
+    let max = max.min(MAX_CONTROL_BYTES);
+    let request = WorkRequest::Control(vec![0; max + 1].into());
+    let refused = pair.ends.all[A].end.post(pair.to_b, request, None);
+    let (bytes, max) = (max as u64 + 1, max as u64);
+    assert_eq!(
+        refused.expect_err("longer").refusal,
+        Refusal::TooLong { bytes, max }
+    );
 }

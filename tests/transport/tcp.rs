@@ -14,6 +14,9 @@ use crate::ends::Lab;
 /// Without a secret.
 pub struct TcpLab;
 
+/// With a secret, and data that is not sealed.
+pub struct ClearTcpLab;
+
 /// With a secret, and frames that are sealed.
 pub struct SealedTcpLab;
 
@@ -43,6 +46,22 @@ impl Lab for TcpLab {
 
     fn end(&self) -> TcpTransport {
         open(None, false)
+    }
+
+    fn crash(&self, end: TcpTransport) {
+        end.abort();
+    }
+}
+
+impl Lab for ClearTcpLab {
+    type End = TcpTransport;
+
+    fn open() -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn end(&self) -> TcpTransport {
+        open(Some(Secret::new([7; 32])), false)
     }
 
     fn crash(&self, end: TcpTransport) {

@@ -26,6 +26,13 @@ pub enum Event {
         /// What it says.
         message: Message,
     },
+    /// A control message came ([`WorkRequest::Control`](crate::WorkRequest::Control)).
+    Control {
+        /// From where.
+        endpoint: Endpoint,
+        /// What it says.
+        message: Message,
+    },
     /// A put with a signal is in memory here.
     Signal {
         /// From where.

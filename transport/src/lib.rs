@@ -36,5 +36,5 @@ pub use endpoint::{Address, Endpoint, TransportKind};
 pub use event::{Completion, EndReason, Event};
 pub use memory::{Access, HeapMemory, LocalSlice, Memory, MemoryRegion, RemoteRegion, RemoteSlice};
 pub use message::Message;
-pub use request::{PutSource, Refusal, Refused, Token, WorkError, WorkRequest};
+pub use request::{MAX_CONTROL_BYTES, PutSource, Refusal, Refused, Token, WorkError, WorkRequest};
 pub use transport::{Transport, Waker};

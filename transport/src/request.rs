@@ -8,12 +8,21 @@ use crate::message::Message;
 /// What the caller calls a request. It comes back with the [`Completion`](crate::Completion).
 pub type Token = u64;
 
+/// Bytes of the longest [`WorkRequest::Control`].
+pub const MAX_CONTROL_BYTES: usize = 1 << 20;
+
 /// A request for one endpoint. It owns, or keeps, the memory it names until it is completed.
 #[derive(Clone, Debug)]
 pub enum WorkRequest {
     /// A message, which the peer gets as [`Event::Message`](crate::Event::Message). Messages of one
     /// endpoint come in their order. Complete when the memory is free again.
     Send(Message),
+    /// A message that is for the two ends alone, which the peer gets as
+    /// [`Event::Control`](crate::Event::Control): between hosts it is encrypted and authenticated whenever
+    /// they share a secret, also where data is not. Keys of regions travel so. Those of one endpoint come in
+    /// their order; data may pass them and be passed. Of [`MAX_CONTROL_BYTES`] at most. Complete when the
+    /// memory is free again.
+    Control(Message),
     /// Writes into a region of the peer. Complete when it is there.
     Put {
         /// What is written.
@@ -51,6 +60,10 @@ impl WorkRequest {
     pub fn check(&self, kind: TransportKind, limits: &Limits) -> Result<(), Refusal> {
         match self {
             Self::Send(message) => fits(message.len() as u64, limits.max_message_bytes),
+            Self::Control(message) => {
+                let max = limits.max_message_bytes.min(MAX_CONTROL_BYTES);
+                fits(message.len() as u64, max)
+            }
             Self::Put { from, to, .. } => {
                 if let PutSource::Region(from) = from {
                     of_transport(from.region().kind(), kind)?;

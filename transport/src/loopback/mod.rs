@@ -131,6 +131,7 @@ impl LoopbackTransport {
         let push = |inbound| self.network.lock().push(side.other(), inbound);
         match request {
             WorkRequest::Send(message) => push(Inbound::Message(message)),
+            WorkRequest::Control(message) => push(Inbound::Control(message)),
             WorkRequest::Put { from, to, signal } => {
                 let memory = self.there(&to, Access::WRITE)?;
                 let offset = to.offset() as usize;
@@ -188,7 +189,7 @@ impl LoopbackTransport {
                 continue;
             };
             let endpoint = half.endpoint;
-            half.messages -= usize::from(matches!(inbound, Inbound::Message(_)));
+            half.messages -= usize::from(inbound.is_message());
             let has_room = half.is_awaited && half.messages <= LIMITS.max_under_way / 2;
             half.is_awaited &= !has_room;
             let has_more = !half.inbound.is_empty();
@@ -383,6 +384,7 @@ impl Transport for LoopbackTransport {
                 Inbound::Connect => continue,
                 Inbound::Connected => Event::Connected { endpoint },
                 Inbound::Message(message) => Event::Message { endpoint, message },
+                Inbound::Control(message) => Event::Control { endpoint, message },
                 Inbound::Signal(signal) => Event::Signal { endpoint, signal },
                 Inbound::Writable => Event::Writable { endpoint },
                 Inbound::End(reason) => {

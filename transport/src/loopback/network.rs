@@ -50,9 +50,17 @@ pub(super) enum Inbound {
     Connect,
     Connected,
     Message(Message),
+    Control(Message),
     Signal(u32),
     Writable,
     End(EndReason),
+}
+
+impl Inbound {
+    /// Whether it is one of those whose number is limited.
+    pub(super) fn is_message(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Control(_))
+    }
 }
 
 impl Half {
@@ -85,7 +93,7 @@ impl State {
         if half.inbound.is_empty() {
             end.ready.push_back(to);
         }
-        half.messages += usize::from(matches!(inbound, Inbound::Message(_)));
+        half.messages += usize::from(inbound.is_message());
         half.inbound.push_back(inbound);
         end.sleeper.wake();
     }

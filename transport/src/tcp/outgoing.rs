@@ -9,7 +9,7 @@ use super::sys::{self, MAX_PARTS, Part};
 use crate::memory::Memory;
 use crate::message::Message;
 use crate::request::Token;
-use crate::wire::seal::Sealer;
+use crate::wire::seal::{Sealed, Sealer};
 use crate::wire::{FrameHeader, FrameKind, HEADER_BYTES};
 use std::collections::VecDeque;
 use std::io;
@@ -117,11 +117,13 @@ impl Leaving {
         !matches!(self.head, Head::Header(_))
     }
 
-    fn begin(&mut self, sealer: Option<&mut Sealer>) {
+    fn begin(&mut self, sealer: Option<&mut (Sealer, Sealed)>) {
         let Head::Header(mut header) = self.head else {
             return;
         };
-        if let Some(sealer) = sealer {
+        if let Some((sealer, sealed)) = sealer
+            && sealed.covers(header.kind)
+        {
             let mut bytes = self.payload.copied();
             sealer.seal(&mut header, &mut bytes);
             let range = 0..bytes.len();
@@ -155,13 +157,13 @@ pub(super) struct Outgoing {
     left: usize,
     /// Bytes of all that have not.
     bytes: usize,
-    sealer: Option<Sealer>,
+    sealer: Option<(Sealer, Sealed)>,
 }
 
 impl Outgoing {
-    /// Frames are sealed from now on.
-    pub(super) fn seal_by(&mut self, sealer: Sealer) {
-        self.sealer = Some(sealer);
+    /// These frames are sealed from now on.
+    pub(super) fn seal_by(&mut self, sealer: Sealer, sealed: Sealed) {
+        self.sealer = Some((sealer, sealed));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -23,7 +23,7 @@
 //! - HS-4 without a secret the same messages travel with a psk that everybody knows. That is for one host
 //!   alone: the transport refuses to listen elsewhere.
 
-use super::seal::{Opener, Sealer};
+use super::seal::{Opener, Sealed, Sealer};
 use snow::{Builder, HandshakeState};
 use std::fmt;
 
@@ -138,8 +138,8 @@ pub enum NotAdmitted {
 pub struct Session {
     /// Who the peer is.
     pub peer: Identity,
-    /// Whether frames are sealed.
-    pub is_sealed: bool,
+    /// Which frames are sealed.
+    pub sealed: Sealed,
     /// For frames to it.
     pub sealer: Sealer,
     /// For frames from it.
@@ -149,6 +149,7 @@ pub struct Session {
 /// The end that connects, after its hello.
 pub struct Initiator {
     ours: Identity,
+    has_secret: bool,
     noise: HandshakeState,
 }
 
@@ -218,7 +219,13 @@ impl Initiator {
         head.copy_from_slice(&clear(&ours));
         let mut noise = noise(secret, head, true);
         write(&mut noise, &[], tail);
-        (Self { ours, noise }, hello)
+        let has_secret = secret.is_some();
+        let initiator = Self {
+            ours,
+            has_secret,
+            noise,
+        };
+        (initiator, hello)
     }
 
     /// Reads the answer.
@@ -250,7 +257,8 @@ impl Initiator {
             return Err(NotAdmitted::Job);
         }
         let (to_peer, from_peer) = self.noise.dangerously_get_raw_split();
-        Ok(session(self.ours.seals, peer, &to_peer, &from_peer))
+        let sealed = sealed(&self.ours, &peer, self.has_secret);
+        Ok(session(sealed, peer, &to_peer, &from_peer))
     }
 }
 
@@ -302,7 +310,8 @@ fn admit(
     }
     write(&mut noise, &clear(ours), &mut answer[VERDICT_BYTES..]);
     let (from_peer, to_peer) = noise.dangerously_get_raw_split();
-    Ok(session(ours.seals, peer, &to_peer, &from_peer))
+    let sealed = sealed(ours, &peer, secret.is_some());
+    Ok(session(sealed, peer, &to_peer, &from_peer))
 }
 
 fn write(noise: &mut HandshakeState, payload: &[u8], to: &mut [u8]) {
@@ -313,9 +322,18 @@ fn write(noise: &mut HandshakeState, payload: &[u8], to: &mut [u8]) {
     }
 }
 
-fn session(seals: bool, peer: Identity, to_peer: &[u8; 32], from_peer: &[u8; 32]) -> Session {
+/// What both ends come to, each by itself.
+fn sealed(ours: &Identity, peer: &Identity, has_secret: bool) -> Sealed {
+    match (ours.seals || peer.seals, has_secret) {
+        (true, _) => Sealed::Everything,
+        (false, true) => Sealed::Control,
+        (false, false) => Sealed::Nothing,
+    }
+}
+
+fn session(sealed: Sealed, peer: Identity, to_peer: &[u8; 32], from_peer: &[u8; 32]) -> Session {
     Session {
-        is_sealed: seals || peer.seals,
+        sealed,
         peer,
         sealer: Sealer::new(to_peer),
         opener: Opener::new(from_peer),

@@ -54,10 +54,12 @@ pub enum FrameKind {
     Pong = 10,
     /// Nothing comes after it.
     Close = 11,
+    /// A control message, whole.
+    Control = 12,
 }
 
 impl FrameKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Message,
         Self::Put,
         Self::Get,
@@ -69,7 +71,17 @@ impl FrameKind {
         Self::Ping,
         Self::Pong,
         Self::Close,
+        Self::Control,
     ];
+
+    /// Those that mean something with it.
+    const fn flags(self) -> Flags {
+        match self {
+            Self::Put => Flags::all(),
+            Self::Message | Self::Data => Flags::MORE.union(Flags::SEALED),
+            _ => Flags::SEALED,
+        }
+    }
 }
 
 bitflags! {
@@ -80,7 +92,7 @@ bitflags! {
         const MORE = 1;
         /// A put whose argument is a signal.
         const SIGNAL = 1 << 1;
-        /// The payload is encrypted, the tag authenticates it.
+        /// The payload is encrypted, and the tag authenticates it and the header.
         const SEALED = 1 << 2;
     }
 }
@@ -210,7 +222,8 @@ impl FrameHeader {
             .find(|kind| *kind as u8 == wire[4]);
         let kind = kind.ok_or(BadFrame::Kind { found: wire[4] })?;
         let zero = u16::from_le_bytes([wire[6], wire[7]]);
-        let flags = Flags::from_bits(wire[5]).filter(|_| zero == 0);
+        let flags = Flags::from_bits(wire[5]);
+        let flags = flags.filter(|flags| zero == 0 && kind.flags().contains(*flags));
         let flags = flags.ok_or(BadFrame::Bits {
             flags: wire[5],
             zero,
@@ -262,7 +275,11 @@ mod tests {
     #[test]
     fn a_header_comes_back_from_the_wire() {
         for kind in FrameKind::ALL {
-            for header in [FrameHeader::new(kind, 0), full(kind)] {
+            let full = FrameHeader {
+                flags: kind.flags(),
+                ..full(kind)
+            };
+            for header in [FrameHeader::new(kind, 0), full] {
                 assert_eq!(FrameHeader::from_wire(&header.to_wire()), Ok(header));
             }
         }
@@ -279,9 +296,13 @@ mod tests {
         assert!(matches!(with(0, b'G'), BadFrame::Magic { .. }));
         assert_eq!(with(3, 2), BadFrame::Version { found: 2 });
         assert_eq!(with(4, 0), BadFrame::Kind { found: 0 });
-        assert_eq!(with(4, 12), BadFrame::Kind { found: 12 });
+        assert_eq!(with(4, 13), BadFrame::Kind { found: 13 });
         assert!(matches!(with(5, 0x80), BadFrame::Bits { .. }));
         assert!(matches!(with(7, 1), BadFrame::Bits { .. }));
+        // No message has a signal, and no ping has parts.
+        for kind in [FrameKind::Message, FrameKind::Ping] {
+            assert!(matches!(with(4, kind as u8), BadFrame::Bits { .. }));
+        }
         assert!(matches!(with(11, 1), BadFrame::TooLong { .. }));
     }
 
@@ -290,7 +311,7 @@ mod tests {
         fn bytes_are_a_header_or_an_error(mut bytes: [u8; HEADER_BYTES], is_ours: bool) {
             if is_ours {
                 bytes[..4].copy_from_slice(&MAGIC);
-                bytes[4] %= 13;
+                bytes[4] %= 14;
                 bytes[5] %= 16;
                 bytes[6..8].fill(0);
                 bytes[11] = 0;

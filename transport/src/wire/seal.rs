@@ -3,13 +3,41 @@
 //! AES-256-GCM: the payload is encrypted where it lies, the first 48 bytes of the header are authenticated
 //! with it, and the tag goes into the header. The nonce is the number of the frame, counted at both ends
 //! and sent nowhere, so a frame that is not the next one does not open.
+//!
+//! - SE-1 which frames are sealed follows from the handshake alone ([`Sealed`]): one whose flag says otherwise
+//!   is refused, so nobody on the way can take the seal off.
 
-use super::header::{FrameHeader, HEADER_BYTES};
+use super::header::{Flags, FrameHeader, FrameKind, HEADER_BYTES};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, Tag, UnboundKey};
 use std::fmt;
 
 /// Bytes of the header before its tag.
 const BOUND_BYTES: usize = HEADER_BYTES - 16;
+
+/// Which frames of a connection are sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sealed {
+    /// None: the ends share no secret.
+    #[default]
+    Nothing,
+    /// Control messages.
+    Control,
+    /// All.
+    Everything,
+}
+
+impl Sealed {
+    /// Whether frames of `kind` are.
+    #[must_use]
+    #[inline]
+    pub fn covers(self, kind: FrameKind) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Control => kind == FrameKind::Control,
+            Self::Everything => true,
+        }
+    }
+}
 
 /// A key for frames in one direction, and how many there were.
 struct Counter {
@@ -64,9 +92,10 @@ impl Sealer {
         Self(Counter::new(key))
     }
 
-    /// Encrypts the payload where it is, and puts the tag into the header.
+    /// Encrypts the payload where it is, and puts the flag and the tag into the header.
     pub fn seal(&mut self, header: &mut FrameHeader, payload: &mut [u8]) {
         debug_assert_eq!(header.payload_bytes as usize, payload.len());
+        header.flags |= Flags::SEALED;
         let (nonce, aad) = (self.0.next(), Aad::from(bound(header)));
         match self.0.key.seal_in_place_separate_tag(nonce, aad, payload) {
             Ok(tag) => header.tag.copy_from_slice(tag.as_ref()),
@@ -110,7 +139,6 @@ impl fmt::Debug for Opener {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::FrameKind;
     use super::*;
 
     fn sealed(sealer: &mut Sealer, payload: &[u8]) -> (FrameHeader, Vec<u8>) {

@@ -4,6 +4,7 @@ use super::super::outgoing::Leaving;
 use super::{Connection, Context, Stage};
 use crate::event::{EndReason, Event};
 use crate::wire::handshake::{ANSWER_BYTES, HELLO_BYTES, NotAdmitted, Session, answer};
+use crate::wire::seal::Sealed;
 
 impl Connection {
     /// The socket is connected, or is not: says hello.
@@ -66,8 +67,9 @@ impl Connection {
 
     /// Both ends know each other.
     fn admit(&mut self, session: Session) {
-        if session.is_sealed {
-            self.outgoing.seal_by(session.sealer);
+        self.sealed = session.sealed;
+        if session.sealed != Sealed::Nothing {
+            self.outgoing.seal_by(session.sealer, session.sealed);
             self.opener = Some(session.opener);
         }
         self.stage = Stage::Open;

@@ -7,7 +7,7 @@ use super::super::sys;
 use super::{Connection, Context, Stage, corrupt};
 use crate::event::EndReason;
 use crate::wire::handshake::{ANSWER_BYTES, HELLO_BYTES};
-use crate::wire::{FrameHeader, FrameKind, HEADER_BYTES};
+use crate::wire::{Flags, FrameHeader, FrameKind, HEADER_BYTES};
 use std::io;
 use std::os::fd::AsFd;
 
@@ -73,6 +73,7 @@ impl Connection {
             };
             let header =
                 FrameHeader::from_wire(wire).map_err(|error| corrupt(error.to_string()))?;
+            self.check_seal(&header)?;
             rest = match behind.split_at_checked(header.payload_bytes as usize) {
                 Some((payload, behind)) => {
                     self.open_and_serve(&header, payload, context)?;
@@ -94,7 +95,11 @@ impl Connection {
         payload: &[u8],
         context: &mut Context<'_>,
     ) -> Result<(), EndReason> {
-        let Some(opener) = &mut self.opener else {
+        let Some(opener) = self
+            .opener
+            .as_mut()
+            .filter(|_| self.sealed.covers(header.kind))
+        else {
             return self.serve(header, payload, context);
         };
         let mut payload = payload.to_vec();
@@ -103,9 +108,20 @@ impl Connection {
         self.serve(header, &payload, context)
     }
 
+    /// SE-1.
+    fn check_seal(&self, header: &FrameHeader) -> Result<(), EndReason> {
+        let kind = header.kind;
+        match header.flags.contains(Flags::SEALED) == self.sealed.covers(kind) {
+            true => Ok(()),
+            false => Err(corrupt(format!(
+                "a frame of kind {kind:?} that is sealed and should not be, or the other way around"
+            ))),
+        }
+    }
+
     /// Whether the payload of this frame comes straight to where messages are.
     fn is_straight(&self, header: &FrameHeader) -> bool {
-        header.kind == FrameKind::Message && self.opener.is_none()
+        header.kind == FrameKind::Message && !self.sealed.covers(header.kind)
     }
 
     /// A payload that comes in parts (TX-2).

@@ -18,14 +18,17 @@ use crate::event::{Completion, EndReason, Event};
 use crate::memory::{LocalSlice, RemoteSlice};
 use crate::message::Message;
 use crate::regions::Regions;
-use crate::request::{PutSource, Token, WorkError, WorkRequest};
+use crate::request::{MAX_CONTROL_BYTES, PutSource, Token, WorkError, WorkRequest};
 use crate::wire::handshake::{HELLO_BYTES, Identity, Initiator, Secret};
-use crate::wire::seal::Opener;
+use crate::wire::seal::{Opener, Sealed};
 use crate::wire::{CallId, Flags, FrameHeader, FrameKind, MAX_PAYLOAD_BYTES};
 use std::collections::{HashMap, VecDeque};
 use std::net::TcpStream;
 use std::ops::Range;
 use std::os::fd::AsFd;
+
+// A control message is one frame.
+const _: () = assert!(MAX_CONTROL_BYTES <= MAX_PAYLOAD_BYTES as usize);
 
 /// Answers that may wait for a peer to read them (TX-3).
 const MAX_ANSWERS: usize = 4096;
@@ -68,6 +71,8 @@ pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) stage: Stage,
     pub(super) outgoing: Outgoing,
+    /// Which frames the opener is for.
+    sealed: Sealed,
     opener: Option<Opener>,
     /// Bytes of a header, or of a handshake, that did not come whole.
     inbox: Vec<u8>,
@@ -114,6 +119,7 @@ impl Connection {
             socket,
             stage,
             outgoing: Outgoing::default(),
+            sealed: Sealed::Nothing,
             opener: None,
             inbox: Vec::new(),
             partial: None,
@@ -171,6 +177,15 @@ impl Connection {
                     last.token = token;
                     last.is_last_of_send = true;
                 }
+            }
+            WorkRequest::Control(message) => {
+                self.sends += 1;
+                let bytes = message.len();
+                let header = FrameHeader::new(FrameKind::Control, bytes as u32);
+                let mut leaving = Leaving::frame(header, Payload::Bytes(message, 0..bytes));
+                leaving.token = token;
+                leaving.is_last_of_send = true;
+                self.outgoing.push(leaving);
             }
             WorkRequest::Put { from, to, signal } => {
                 let mut header = self.call(FrameKind::Put, &to, Call::Put(token));

@@ -39,6 +39,12 @@ impl Connection {
                     .events
                     .push_back(Event::Message { endpoint, message });
             }
+            FrameKind::Control => {
+                let message = Message::copied(payload);
+                context
+                    .events
+                    .push_back(Event::Control { endpoint, message });
+            }
             FrameKind::Put => self.serve_put(header, payload, context),
             FrameKind::Get => {
                 let bytes = word(payload, "the length of a get")?;
