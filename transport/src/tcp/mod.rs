@@ -1,7 +1,7 @@
 //! TCP, polled: nonblocking calls from the loop of a scheduler, epoll for sockets that are quiet and for
 //! sleeping.
 //!
-//! The connection that had something last is read before any other is asked for; every 16th poll looks at
+//! The connection that had something last is read before any other is asked for; every 64th poll looks at
 //! all.
 //!
 //! One-sided work is done by the peer's poll: the memory of a region is found by its number, which says
@@ -31,7 +31,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Polls of one socket for each look at all.
-const POLLS_PER_LOOK: u32 = 16;
+const POLLS_PER_LOOK: u32 = 64;
 /// Bytes that are received at once.
 const SCRATCH_BYTES: usize = 256 << 10;
 /// Bytes that may wait to leave on one connection; one more request is refused then.
@@ -142,13 +142,15 @@ impl TcpTransport {
 
     fn progress(&mut self) {
         self.polls = self.polls.wrapping_add(1);
-        if let Some(hot) = self.hot
+        // However much the hot one has, the others have their turn.
+        let is_turn = self.polls.is_multiple_of(POLLS_PER_LOOK);
+        if !is_turn
+            && let Some(hot) = self.hot
             && self.read(hot)
         {
             return;
         }
-        if self.hot.is_none() || !self.ready.is_empty() || self.polls.is_multiple_of(POLLS_PER_LOOK)
-        {
+        if is_turn || self.hot.is_none() || !self.ready.is_empty() {
             self.look();
         }
     }

@@ -18,6 +18,16 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+/// Bytes of a frame, with its header, that leaves in one piece.
+const SHORT_BYTES: usize = 512;
+
+fn is_later(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
 /// What is behind a header.
 #[derive(Clone)]
 pub(super) enum Payload {
@@ -47,18 +57,22 @@ impl Payload {
         }
     }
 
-    fn copied(&self) -> Vec<u8> {
+    /// Copies it to `to`, which is as long.
+    fn copy_to(&self, to: &mut [u8]) {
         match self {
-            Self::None => Vec::new(),
-            Self::Bytes(bytes, range) => bytes[range.clone()].to_vec(),
-            Self::Memory(memory, range) => {
-                let mut bytes = vec![0; range.len()];
-                match memory.read(range.start, &mut bytes) {
-                    Ok(()) => bytes,
-                    Err(error) => unreachable!("the range was checked: {error}"),
-                }
-            }
+            Self::None => {}
+            Self::Bytes(bytes, range) => to.copy_from_slice(&bytes[range.clone()]),
+            Self::Memory(memory, range) => match memory.read(range.start, to) {
+                Ok(()) => {}
+                Err(error) => unreachable!("the range was checked: {error}"),
+            },
         }
+    }
+
+    fn copied(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len()];
+        self.copy_to(&mut bytes);
+        bytes
     }
 }
 
@@ -204,6 +218,9 @@ impl Outgoing {
         is_open: bool,
         mut done: impl FnMut(Leaving),
     ) -> io::Result<()> {
+        if self.queue.len() == 1 && self.left == 0 && self.send_short(socket, is_open, &mut done)? {
+            return Ok(());
+        }
         loop {
             let mut parts = [Part {
                 start: NonNull::dangling(),
@@ -257,6 +274,42 @@ impl Outgoing {
                 return Ok(());
             }
         }
+    }
+
+    /// Sends the only frame there is in one piece with its payload, if it is short; true if it was. A call
+    /// with one piece is the shortest there is.
+    fn send_short(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        is_open: bool,
+        done: &mut impl FnMut(Leaving),
+    ) -> io::Result<bool> {
+        let Some(only) = self.queue.front_mut() else {
+            return Ok(false);
+        };
+        let bytes = only.bytes();
+        let may_leave = is_open || matches!(only.head, Head::Raw(_));
+        if !may_leave || bytes > SHORT_BYTES {
+            return Ok(false);
+        }
+        only.begin(self.sealer.as_mut());
+        let mut buffer = [0; SHORT_BYTES];
+        let head = only.head();
+        let (front, behind) = buffer[..bytes].split_at_mut(head.len());
+        front.copy_from_slice(head);
+        only.payload.copy_to(behind);
+        let sent = match sys::send_bytes(socket, &buffer[..bytes]) {
+            Ok(sent) => sent,
+            Err(error) if is_later(&error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
+            Err(error) => return Err(error),
+        };
+        self.bytes -= sent;
+        if sent < bytes {
+            self.left = sent;
+            return Ok(true);
+        }
+        self.queue.pop_front().into_iter().for_each(done);
+        Ok(true)
     }
 
     /// Takes back the sends with this token that have not begun; how many.

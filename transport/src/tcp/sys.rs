@@ -41,6 +41,56 @@ pub(super) unsafe fn send(socket: BorrowedFd<'_>, parts: &[Part]) -> io::Result<
     outcome(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) })
 }
 
+/// Sends what the socket takes of `bytes`.
+///
+/// # Errors
+/// As [`send`].
+pub(super) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let start = bytes.as_ptr().cast();
+    // SAFETY: the bytes are borrowed.
+    outcome(unsafe { libc::send(socket.as_raw_fd(), start, bytes.len(), flags) })
+}
+
+/// Receives into `first`, and behind it into up to `limit` bytes of `rest`, which is emptied before; 0 if
+/// the peer sends no more. How many bytes came in all; those in `rest` are what it has then.
+///
+/// # Errors
+/// As [`send`].
+///
+/// # Safety
+/// `first` is mapped for writing until this returns, and nobody has a reference to it.
+pub(super) unsafe fn receive_both(
+    socket: BorrowedFd<'_>,
+    first: Part,
+    rest: &mut Vec<u8>,
+    limit: usize,
+) -> io::Result<usize> {
+    rest.clear();
+    let room = rest.spare_capacity_mut();
+    let mut vectors = [
+        libc::iovec {
+            iov_base: first.start.as_ptr().cast(),
+            iov_len: first.bytes,
+        },
+        libc::iovec {
+            iov_base: room.as_mut_ptr().cast(),
+            iov_len: room.len().min(limit),
+        },
+    ];
+    // SAFETY: a header without names and control data is all zero.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = vectors.as_mut_ptr();
+    message.msg_iovlen = vectors.len() as _;
+    let flags = libc::MSG_DONTWAIT;
+    // SAFETY: the header and its vectors live here, `first` by the contract, `rest` is borrowed.
+    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+    let received = outcome(received)?;
+    // SAFETY: so many bytes were written at its front.
+    unsafe { rest.set_len(received.saturating_sub(first.bytes)) };
+    Ok(received)
+}
+
 /// Receives up to `limit` bytes behind those of `buffer`, which has the capacity; 0 if the peer sends no
 /// more.
 ///

@@ -1,15 +1,22 @@
 //! What comes in: bytes into frames.
 //!
-//! A payload that is not whole is received straight to where it belongs: those of messages behind what came
-//! of the message before, unless they have to be opened first.
+//! A payload that is not whole is received straight to where it belongs ([`partial`](super::partial)), and
+//! with it the header behind it: so of a stream of long frames no more than a few bytes are copied here.
 
 use super::super::sys;
+use super::partial::{Partial, Place};
 use super::{Connection, Context, Stage, corrupt};
 use crate::event::EndReason;
 use crate::wire::handshake::{ANSWER_BYTES, HELLO_BYTES};
 use crate::wire::{Flags, FrameHeader, FrameKind, HEADER_BYTES};
 use std::io;
 use std::os::fd::AsFd;
+
+/// A frame with a payload of so many bytes is long: what comes with it is received to where it goes rather
+/// than copied there. A call costs about as much as copying a few KiB.
+const LONG_BYTES: usize = 16 << 10;
+/// Bytes that are received behind a long payload: of those the headers of what comes next.
+const BEHIND_BYTES: usize = 4 << 10;
 
 impl Connection {
     /// Reads the socket once and serves what came; `None` if there is nothing.
@@ -18,27 +25,34 @@ impl Connection {
         scratch: &mut Vec<u8>,
         context: &mut Context<'_>,
     ) -> Option<Result<(), EndReason>> {
-        let (into, limit) = match self.partial {
-            Some((header, missing)) if self.is_straight(&header) => (&mut self.message, missing),
-            Some((_, missing)) => (&mut self.body, missing),
+        let socket = self.socket.as_fd();
+        let received = match &self.partial {
+            Some(partial) => {
+                let both = (&mut self.message, &mut self.body);
+                partial.receive(socket, both, scratch, BEHIND_BYTES)
+            }
             None => {
                 scratch.clear();
                 // TX-2: of a stranger no more is read than says who it is.
                 let limit = match self.stage {
                     Stage::Accepted => HELLO_BYTES - self.inbox.len(),
                     Stage::Greeted(_) => ANSWER_BYTES - self.inbox.len(),
+                    _ if self.is_bulk => BEHIND_BYTES,
                     _ => scratch.capacity(),
                 };
-                (&mut *scratch, limit)
+                sys::receive_more(socket, scratch, limit)
             }
         };
-        match sys::receive_more(self.socket.as_fd(), into, limit) {
+        match received {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => Some(Err(EndReason::PeerGone(error.to_string()))),
             Ok(0) => Some(Err(EndReason::PeerGone(
                 "it closed the connection without a word".into(),
             ))),
-            Ok(bytes) if self.partial.is_some() => Some(self.came(bytes, context)),
+            Ok(bytes) if self.partial.is_some() => {
+                let served = self.came(bytes, context);
+                Some(served.and_then(|()| self.receive(scratch, context)))
+            }
             Ok(_) => Some(self.receive(scratch, context)),
         }
     }
@@ -55,38 +69,49 @@ impl Connection {
                 false => Ok(()),
             };
         }
+        if self.inbox.is_empty() {
+            let rest = self.frames(bytes, context)?;
+            if !rest.is_empty() {
+                self.inbox = rest.to_vec();
+            }
+            return Ok(());
+        }
         let mut inbox = std::mem::take(&mut self.inbox);
-        let mut rest = match inbox.is_empty() {
-            true => bytes,
-            false => {
-                inbox.extend_from_slice(bytes);
-                &inbox[..]
-            }
-        };
+        inbox.extend_from_slice(bytes);
+        let rest = self.frames(&inbox, context)?.len();
+        if rest != 0 {
+            inbox.drain(..inbox.len() - rest);
+            self.inbox = inbox;
+        }
+        Ok(())
+    }
+
+    /// Serves the frames in `rest`; what is left is a part of a header.
+    fn frames<'a>(
+        &mut self,
+        mut rest: &'a [u8],
+        context: &mut Context<'_>,
+    ) -> Result<&'a [u8], EndReason> {
         while !rest.is_empty() {
-            if self.partial.is_some() {
-                rest = self.fill(rest, context)?;
-                continue;
-            }
             let Some((wire, behind)) = rest.split_first_chunk::<HEADER_BYTES>() else {
                 break;
             };
             let header =
                 FrameHeader::from_wire(wire).map_err(|error| corrupt(error.to_string()))?;
             self.check_seal(&header)?;
+            self.is_bulk = header.payload_bytes as usize >= LONG_BYTES;
             rest = match behind.split_at_checked(header.payload_bytes as usize) {
                 Some((payload, behind)) => {
                     self.open_and_serve(&header, payload, context)?;
                     behind
                 }
                 None => {
-                    self.expect(header, context)?;
-                    behind
+                    self.expect(header, behind, context)?;
+                    &[]
                 }
             };
         }
-        self.inbox = rest.to_vec();
-        Ok(())
+        Ok(rest)
     }
 
     fn open_and_serve(
@@ -119,62 +144,75 @@ impl Connection {
         }
     }
 
-    /// Whether the payload of this frame comes straight to where messages are.
-    fn is_straight(&self, header: &FrameHeader) -> bool {
-        header.kind == FrameKind::Message && !self.sealed.covers(header.kind)
-    }
-
-    /// A payload that comes in parts (TX-2).
-    fn expect(&mut self, header: FrameHeader, context: &Context<'_>) -> Result<(), EndReason> {
+    /// A payload that comes in parts, of which these are the first bytes (TX-2).
+    fn expect(
+        &mut self,
+        header: FrameHeader,
+        begin: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), EndReason> {
         let bytes = header.payload_bytes as usize;
         if header.kind == FrameKind::Message {
             check_message(self.message.len() + bytes, context)?;
         }
-        match self.is_straight(&header) {
-            true => self.message.reserve(bytes),
-            false => {
+        let place = match header.kind {
+            kind if self.sealed.covers(kind) => Place::Body,
+            FrameKind::Message => Place::Message,
+            FrameKind::Put => match self.place_of_put(&header, context) {
+                Some((memory, range)) => Place::Memory(memory, range.start),
+                None => Place::Nowhere,
+            },
+            FrameKind::Data => {
+                let (memory, at) = self.place_of_data(&header)?;
+                Place::Memory(memory, at)
+            }
+            _ => Place::Body,
+        };
+        match place {
+            Place::Message => self.message.reserve(bytes),
+            Place::Body => {
                 self.body.clear();
                 self.body.reserve(bytes);
             }
+            Place::Memory(..) | Place::Nowhere => {}
         }
-        self.partial = Some((header, bytes));
+        let mut partial = Partial {
+            header,
+            missing: bytes,
+            place,
+        };
+        partial.take(begin, &mut self.message, &mut self.body);
+        partial.came(begin.len());
+        self.partial = Some(partial);
         Ok(())
     }
 
-    /// So many bytes came there.
+    /// So many bytes of a payload are where it goes.
     fn came(&mut self, bytes: usize, context: &mut Context<'_>) -> Result<(), EndReason> {
-        let Some((header, missing)) = self.partial else {
+        let Some(partial) = &mut self.partial else {
             return Ok(());
         };
-        if bytes < missing {
-            self.partial = Some((header, missing - bytes));
+        partial.came(bytes);
+        if partial.missing > 0 {
             return Ok(());
         }
-        self.partial = None;
-        if self.is_straight(&header) {
+        let Some(Partial { header, place, .. }) = self.partial.take() else {
+            return Ok(());
+        };
+        match (place, header.kind) {
             // All of it is in `message` already.
-            return self.serve(&header, &[], context);
+            (Place::Message, _) => self.serve(&header, &[], context),
+            (Place::Memory(..), FrameKind::Put) => {
+                self.put_is_there(&header, context);
+                Ok(())
+            }
+            (Place::Memory(..), _) => self.data_is_there(&header, context.events),
+            (Place::Nowhere, _) => Ok(()),
+            (Place::Body, _) => {
+                let body = std::mem::take(&mut self.body);
+                self.open_and_serve(&header, &body, context)
+            }
         }
-        let body = std::mem::take(&mut self.body);
-        self.open_and_serve(&header, &body, context)
-    }
-
-    /// The rest of a payload from `bytes`; what is behind it.
-    fn fill<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        context: &mut Context<'_>,
-    ) -> Result<&'a [u8], EndReason> {
-        let Some((header, missing)) = self.partial else {
-            return Ok(bytes);
-        };
-        let (here, behind) = bytes.split_at(bytes.len().min(missing));
-        match self.is_straight(&header) {
-            true => self.message.extend_from_slice(here),
-            false => self.body.extend_from_slice(here),
-        }
-        self.came(here.len(), context)?;
-        Ok(behind)
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod greet;
 mod incoming;
+mod partial;
 mod serve;
 
 use super::outgoing::{Leaving, Outgoing, Payload};
@@ -22,6 +23,7 @@ use crate::request::{MAX_CONTROL_BYTES, PutSource, Token, WorkError, WorkRequest
 use crate::wire::handshake::{HELLO_BYTES, Identity, Initiator, Secret};
 use crate::wire::seal::{Opener, Sealed};
 use crate::wire::{CallId, Flags, FrameHeader, FrameKind, MAX_PAYLOAD_BYTES};
+use partial::Partial;
 use std::collections::{HashMap, VecDeque};
 use std::net::TcpStream;
 use std::ops::Range;
@@ -76,10 +78,12 @@ pub(super) struct Connection {
     opener: Option<Opener>,
     /// Bytes of a header, or of a handshake, that did not come whole.
     inbox: Vec<u8>,
-    /// The frame whose payload did not come whole, and how many bytes of it are missing.
-    partial: Option<(FrameHeader, usize)>,
-    /// What came of that payload, but for messages: theirs is in `message`.
+    /// The frame whose payload did not come whole.
+    partial: Option<Partial>,
+    /// What came of that payload, if it has to be opened first.
     body: Vec<u8>,
+    /// The last frame was long, and so may be the next.
+    is_bulk: bool,
     /// Frames of a message that did not come whole.
     message: Vec<u8>,
     /// A put whose first frames failed: its others are passed over.
@@ -124,6 +128,7 @@ impl Connection {
             inbox: Vec::new(),
             partial: None,
             body: Vec::new(),
+            is_bulk: false,
             message: Vec::new(),
             failed_put: None,
             calls: HashMap::new(),

@@ -111,35 +111,47 @@ impl Connection {
     }
 
     fn serve_put(&mut self, header: &FrameHeader, payload: &[u8], context: &mut Context<'_>) {
-        let has_more = header.flags.contains(Flags::MORE);
+        let Some((memory, range)) = self.place_of_put(header, context) else {
+            return;
+        };
+        match memory.write(range.start, payload) {
+            Ok(()) => self.put_is_there(header, context),
+            Err(error) => unreachable!("the range was checked: {error}"),
+        }
+    }
+
+    /// Where the payload of a put goes; `None` if the put has failed.
+    pub(super) fn place_of_put(
+        &mut self,
+        header: &FrameHeader,
+        context: &Context<'_>,
+    ) -> Option<(Arc<dyn Memory>, Range<usize>)> {
         let call = header.call.sequence;
         if self.failed_put == Some(call) {
-            return;
+            return None;
         }
-        let bytes = payload.len() as u64;
-        let written =
-            self.there(header, bytes, Access::WRITE, context)
-                .and_then(|(memory, range)| {
-                    memory
-                        .write(range.start, payload)
-                        .map_err(|error| error.to_string())
-                });
-        match written {
+        match self.there(header, header.payload_bytes.into(), Access::WRITE, context) {
+            Ok(place) => Some(place),
             Err(problem) => {
                 self.failed_put = Some(call);
                 self.fail(header, &problem);
-            }
-            Ok(()) if has_more => {}
-            Ok(()) => {
-                if header.flags.contains(Flags::SIGNAL) {
-                    context.events.push_back(Event::Signal {
-                        endpoint: self.endpoint,
-                        signal: header.argument,
-                    });
-                }
-                self.answer(header, 0);
+                None
             }
         }
+    }
+
+    /// The payload of a put is in memory.
+    pub(super) fn put_is_there(&mut self, header: &FrameHeader, context: &mut Context<'_>) {
+        if header.flags.contains(Flags::MORE) {
+            return;
+        }
+        if header.flags.contains(Flags::SIGNAL) {
+            context.events.push_back(Event::Signal {
+                endpoint: self.endpoint,
+                signal: header.argument,
+            });
+        }
+        self.answer(header, 0);
     }
 
     fn serve_data(
@@ -148,20 +160,42 @@ impl Connection {
         payload: &[u8],
         events: &mut VecDeque<Event>,
     ) -> Result<(), EndReason> {
-        let Some(Call::Get(token, to, filled)) = self.calls.get_mut(&header.call.sequence) else {
+        let (memory, at) = self.place_of_data(header)?;
+        let written = memory.write(at, payload);
+        written.map_err(|error| corrupt(error.to_string()))?;
+        self.data_is_there(header, events)
+    }
+
+    /// Where bytes that were asked for go.
+    pub(super) fn place_of_data(
+        &self,
+        header: &FrameHeader,
+    ) -> Result<(Arc<dyn Memory>, usize), EndReason> {
+        let Some(Call::Get(_, to, filled)) = self.calls.get(&header.call.sequence) else {
             return Err(corrupt("bytes that nobody asked for"));
         };
         let is_last = !header.flags.contains(Flags::MORE);
-        let end = *filled + payload.len();
+        let end = *filled + header.payload_bytes as usize;
         if end > to.len() || is_last && end != to.len() {
             return Err(corrupt("another number of bytes than was asked for"));
         }
-        let written = to.region().write(to.offset() + *filled, payload);
-        written.map_err(|error| corrupt(error.to_string()))?;
-        *filled = end;
-        if is_last {
+        Ok((to.region().memory().clone(), to.offset() + *filled))
+    }
+
+    /// Bytes that were asked for are in memory.
+    pub(super) fn data_is_there(
+        &mut self,
+        header: &FrameHeader,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), EndReason> {
+        let call = header.call.sequence;
+        let Some(Call::Get(token, _, filled)) = self.calls.get_mut(&call) else {
+            return Err(corrupt("bytes that nobody asked for"));
+        };
+        *filled += header.payload_bytes as usize;
+        if !header.flags.contains(Flags::MORE) {
             let token = *token;
-            self.calls.remove(&header.call.sequence);
+            self.calls.remove(&call);
             events.extend(token.map(|token| done(self.endpoint, token, Ok(0))));
         }
         Ok(())
