@@ -7,7 +7,7 @@ use std::time::Duration;
 use maser_tests::alone;
 use maser_transport::Transport;
 use maser_transport::tcp::{TcpOptions, TcpTransport};
-use maser_transport::wire::handshake::{Identity, Role, Secret};
+use maser_transport::wire::{Identity, Integrity, Role, Secret};
 
 use crate::ends::Lab;
 
@@ -20,15 +20,15 @@ pub struct ClearTcpLab;
 /// With a secret, and frames that are sealed.
 pub struct SealedTcpLab;
 
-fn open(secret: Option<Secret>, seals: bool) -> TcpTransport {
+fn open(secret: Option<Secret>, integrity: Integrity) -> TcpTransport {
     let options = TcpOptions {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         identity: Identity {
-            seals,
             job: [1; 16],
             node: 1,
             role: Role::Node,
         },
+        integrity: Some(integrity),
         epoch: 1,
         secret,
         peer_timeout: Duration::from_secs(600),
@@ -45,7 +45,7 @@ impl Lab for TcpLab {
     }
 
     fn end(&self) -> TcpTransport {
-        open(None, false)
+        open(None, Integrity::None)
     }
 
     fn crash(&self, end: TcpTransport) {
@@ -61,7 +61,7 @@ impl Lab for ClearTcpLab {
     }
 
     fn end(&self) -> TcpTransport {
-        open(Some(Secret::new([7; 32])), false)
+        open(Some(Secret::new([7; 32])), Integrity::None)
     }
 
     fn crash(&self, end: TcpTransport) {
@@ -77,7 +77,7 @@ impl Lab for SealedTcpLab {
     }
 
     fn end(&self) -> TcpTransport {
-        open(Some(Secret::new([7; 32])), true)
+        open(Some(Secret::new([7; 32])), Integrity::Mac)
     }
 
     fn crash(&self, end: TcpTransport) {
@@ -88,7 +88,7 @@ impl Lab for SealedTcpLab {
 /// Connects, says `words`, and is read until the end closes the connection, at times that `now_ns` gives.
 fn is_turned_away(words: &[u8], mut now_ns: impl FnMut() -> u64 + Send) {
     alone(|| {
-        let mut end = open(Some(Secret::new([7; 32])), true);
+        let mut end = open(Some(Secret::new([7; 32])), Integrity::Mac);
         let mut stranger = TcpStream::connect(end.local_addr()).expect("it listens");
         stranger.set_nonblocking(true).expect("a socket");
         stranger.write_all(words).expect("room for a few words");

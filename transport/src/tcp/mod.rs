@@ -288,6 +288,7 @@ impl TcpTransport {
             regions: &self.regions,
             max_message_bytes: LIMITS.max_message_bytes,
             identity: &self.options.identity,
+            integrity: self.options.integrity,
             secret: self.options.secret.as_ref(),
         };
         let Some(served) = connection.read(&mut self.scratch, &mut context) else {

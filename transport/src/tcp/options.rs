@@ -1,8 +1,8 @@
 //! How a [`TcpTransport`](super::TcpTransport) is opened.
 
-use crate::wire::handshake::{Identity, Secret};
+use crate::wire::{Identity, Integrity, Secret};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How a [`TcpTransport`](super::TcpTransport) is opened.
@@ -12,6 +12,9 @@ pub struct TcpOptions {
     pub listen: SocketAddr,
     /// Who it is.
     pub identity: Identity,
+    /// How data is to be protected; if nothing is said, as it is usual between the two addresses
+    /// ([`Integrity::between`]). A peer that asks for more gets it.
+    pub integrity: Option<Integrity>,
     /// A number that no earlier life of this end had: part of the names of its calls.
     pub epoch: u64,
     /// What the job shares. Without it nothing listens but on a loopback address.
@@ -20,6 +23,21 @@ pub struct TcpOptions {
     pub peer_timeout: Duration,
     /// How long a stranger may take to say who it is.
     pub handshake_timeout: Duration,
+}
+
+/// What a connection asks for, of which the peer's address may be known before the socket knows it.
+pub(super) fn integrity_of(
+    asked: Option<Integrity>,
+    socket: &TcpStream,
+    peer: Option<SocketAddr>,
+) -> Integrity {
+    asked.unwrap_or_else(|| {
+        let there = peer.map_or_else(|| socket.peer_addr(), Ok);
+        match (socket.local_addr(), there) {
+            (Ok(here), Ok(there)) => Integrity::between(here.ip(), there.ip()),
+            _ => Integrity::Mac,
+        }
+    })
 }
 
 /// Why there is no transport.

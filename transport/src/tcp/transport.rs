@@ -1,6 +1,7 @@
 //! What every transport does, by TCP.
 
 use super::connection::Stage;
+use super::options::integrity_of;
 use super::outgoing::{Leaving, Payload};
 use super::{LIMITS, MAX_WAITING_BYTES, TcpTransport};
 use crate::capabilities::{Capabilities, Limits};
@@ -10,7 +11,7 @@ use crate::memory::{Access, Memory, MemoryRegion};
 use crate::request::{Refusal, Refused, Token, WorkRequest};
 use crate::transport::{ConnectError, RegisterError, Transport, Waker};
 use crate::wire::handshake::Initiator;
-use crate::wire::{FrameHeader, FrameKind};
+use crate::wire::{FrameHeader, FrameKind, Integrity};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -35,9 +36,10 @@ impl Transport for TcpTransport {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let sealed = match self.options.identity.seals {
-            true => Capabilities::INTEGRITY,
-            false => Capabilities::empty(),
+        // Within one host, where nothing of it is there by default, nobody is on the way.
+        let sealed = match self.options.integrity {
+            Some(Integrity::None) => Capabilities::empty(),
+            None | Some(Integrity::Mac | Integrity::Aead) => Capabilities::INTEGRITY,
         };
         sealed
             | Capabilities::BETWEEN_HOSTS
@@ -72,7 +74,9 @@ impl Transport for TcpTransport {
         };
         let (socket, error) = connecting(peer).map_err(failed)?;
         let secret = self.options.secret.as_ref();
-        let (initiator, hello) = Initiator::new(self.options.identity, secret);
+        let integrity = integrity_of(self.options.integrity, &socket, Some(peer));
+
+        let (initiator, hello) = Initiator::new(self.options.identity, integrity, secret);
         let stage = Stage::Connecting(Box::new((initiator, hello)));
         let endpoint = self
             .begin(socket, stage, true)

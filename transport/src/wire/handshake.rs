@@ -4,7 +4,7 @@
 //! hello, from who connects             answer, from who accepts
 //! byte  0  "msr", version  4 bytes     byte  0  "msr", version  4 bytes
 //! byte  4  role            u8          byte  4  verdict         u8; the rest is 0 if it is no welcome
-//! byte  5  seals           u8          byte  5  0               3 bytes
+//! byte  5  integrity       u8          byte  5  0               3 bytes
 //! byte  6  0               2 bytes
 //! byte  8  node            u64         byte  8  Noise           80 bytes, and in it, encrypted, who
 //! byte 16  job             16 bytes             answers, as in a hello's first 32 bytes
@@ -13,7 +13,9 @@
 //!
 //! The Noise messages are those of `NNpsk0_25519_AESGCM_SHA256` with the secret of the job as psk: both sides
 //! prove that they have it, and get keys that nobody else has, nor who learns the secret later. What is
-//! in clear before the hello's Noise message is the prologue, so it cannot be changed on the way.
+//! in clear before the hello's Noise message is the prologue, so neither version, role, node, job nor what is
+//! asked for can be changed on the way. The integrity of both is the stricter of what the two ask for, which
+//! each knows of the other then.
 //!
 //! - HS-1 both are of fixed length: nothing is allocated for, nor read of, a stranger beyond a hello.
 //! - HS-2 who refuses says only whether version, job or secret do not fit; nothing is said before the
@@ -23,9 +25,10 @@
 //! - HS-4 without a secret the same messages travel with a psk that everybody knows. That is for one host
 //!   alone: the transport refuses to listen elsewhere.
 
+pub use super::identity::{Identity, Integrity, Role, Secret, UnknownIntegrity};
+
 use super::seal::{Opener, Sealed, Sealer};
 use snow::{Builder, HandshakeState};
-use std::fmt;
 
 /// Bytes of a hello.
 pub const HELLO_BYTES: usize = CLEAR_BYTES + 48;
@@ -38,57 +41,6 @@ const MAGIC: [u8; 4] = *b"msr\x01";
 const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
 /// HS-4.
 const NO_SECRET: [u8; 32] = [0; 32];
-
-/// What a job's processes share and others do not know.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret([u8; 32]);
-
-impl Secret {
-    /// These 256 bits.
-    #[must_use]
-    pub const fn new(bits: [u8; 32]) -> Self {
-        Self(bits)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a secret")
-    }
-}
-
-/// What an end is in its job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Role {
-    /// The node that has the job's control store.
-    Head = 1,
-    /// Any other node.
-    Node = 2,
-    /// A program that runs on no node.
-    Client = 3,
-}
-
-impl Role {
-    fn from_wire(number: u8) -> Option<Self> {
-        [Self::Head, Self::Node, Self::Client]
-            .into_iter()
-            .find(|role| *role as u8 == number)
-    }
-}
-
-/// Who an end is, and what it asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// Whether frames are to be sealed. They are if one of two ends wants it.
-    pub seals: bool,
-    /// The job.
-    pub job: [u8; 16],
-    /// The node in it.
-    pub node: u64,
-    /// What it is.
-    pub role: Role,
-}
 
 /// What the end that accepts says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -138,7 +90,9 @@ pub enum NotAdmitted {
 pub struct Session {
     /// Who the peer is.
     pub peer: Identity,
-    /// Which frames are sealed.
+    /// How data is protected.
+    pub integrity: Integrity,
+    /// Which frames are sealed for that.
     pub sealed: Sealed,
     /// For frames to it.
     pub sealer: Sealer,
@@ -149,16 +103,17 @@ pub struct Session {
 /// The end that connects, after its hello.
 pub struct Initiator {
     ours: Identity,
+    integrity: Integrity,
     has_secret: bool,
     noise: HandshakeState,
 }
 
 /// What an end says of itself.
-fn clear(who: &Identity) -> [u8; CLEAR_BYTES] {
+fn clear(who: &Identity, integrity: Integrity) -> [u8; CLEAR_BYTES] {
     let mut clear = [0; CLEAR_BYTES];
     clear[..4].copy_from_slice(&MAGIC);
     clear[4] = who.role as u8;
-    clear[5] = u8::from(who.seals);
+    clear[5] = integrity as u8;
     clear[8..16].copy_from_slice(&who.node.to_le_bytes());
     clear[16..].copy_from_slice(&who.job);
     clear
@@ -177,26 +132,23 @@ fn magic(bytes: &[u8]) -> Result<(), NotAdmitted> {
     }
 }
 
-fn read(clear: &[u8; CLEAR_BYTES]) -> Result<Identity, NotAdmitted> {
+fn read(clear: &[u8; CLEAR_BYTES]) -> Result<(Identity, Integrity), NotAdmitted> {
     magic(clear)?;
     let field = |field| NotAdmitted::Field { field };
     let role = Role::from_wire(clear[4]).ok_or(field("role"))?;
-    if clear[5] > 1 || clear[6..8] != [0; 2] {
+    let integrity = Integrity::from_wire(clear[5]).ok_or(field("integrity"))?;
+    if clear[6..8] != [0; 2] {
         return Err(field("reserved bytes"));
     }
     let (mut node, mut job) = ([0; 8], [0; 16]);
     node.copy_from_slice(&clear[8..16]);
     job.copy_from_slice(&clear[16..]);
-    Ok(Identity {
-        seals: clear[5] == 1,
-        job,
-        node: u64::from_le_bytes(node),
-        role,
-    })
+    let node = u64::from_le_bytes(node);
+    Ok((Identity { job, node, role }, integrity))
 }
 
 fn noise(secret: Option<&Secret>, prologue: &[u8], initiates: bool) -> HandshakeState {
-    let psk = secret.map_or(&NO_SECRET, |secret| &secret.0);
+    let psk = secret.map_or(&NO_SECRET, Secret::bits);
     let made = PATTERN.parse().and_then(|pattern| {
         let builder = Builder::new(pattern).psk(0, psk)?.prologue(prologue)?;
         match initiates {
@@ -211,17 +163,22 @@ fn noise(secret: Option<&Secret>, prologue: &[u8], initiates: bool) -> Handshake
 }
 
 impl Initiator {
-    /// The hello of `ours`, and what reads the answer.
+    /// The hello of `ours`, which asks for `integrity`, and what reads the answer.
     #[must_use]
-    pub fn new(ours: Identity, secret: Option<&Secret>) -> (Self, [u8; HELLO_BYTES]) {
+    pub fn new(
+        ours: Identity,
+        integrity: Integrity,
+        secret: Option<&Secret>,
+    ) -> (Self, [u8; HELLO_BYTES]) {
         let mut hello = [0; HELLO_BYTES];
         let (head, tail) = hello.split_at_mut(CLEAR_BYTES);
-        head.copy_from_slice(&clear(&ours));
+        head.copy_from_slice(&clear(&ours, integrity));
         let mut noise = noise(secret, head, true);
         write(&mut noise, &[], tail);
         let has_secret = secret.is_some();
         let initiator = Self {
             ours,
+            integrity,
             has_secret,
             noise,
         };
@@ -252,13 +209,14 @@ impl Initiator {
         if read_bytes.ok() != Some(CLEAR_BYTES) {
             return Err(NotAdmitted::Secret);
         }
-        let peer = read(&theirs)?;
+        let (peer, asked) = read(&theirs)?;
         if peer.job != self.ours.job {
             return Err(NotAdmitted::Job);
         }
         let (to_peer, from_peer) = self.noise.dangerously_get_raw_split();
-        let sealed = sealed(&self.ours, &peer, self.has_secret);
-        Ok(session(sealed, peer, &to_peer, &from_peer))
+        let integrity = self.integrity.max(asked);
+        let keys = (&to_peer, &from_peer);
+        Ok(session(peer, integrity, self.has_secret, keys))
     }
 }
 
@@ -266,11 +224,12 @@ impl Initiator {
 pub fn answer(
     hello: &[u8; HELLO_BYTES],
     ours: &Identity,
+    integrity: Integrity,
     secret: Option<&Secret>,
 ) -> (Option<[u8; ANSWER_BYTES]>, Result<Session, NotAdmitted>) {
     let mut answer = [0; ANSWER_BYTES];
     answer[..4].copy_from_slice(&MAGIC);
-    match admit(hello, ours, secret, &mut answer) {
+    match admit(hello, ours, integrity, secret, &mut answer) {
         Ok(session) => (Some(answer), Ok(session)),
         Err(error) => {
             let verdict = match error {
@@ -292,13 +251,14 @@ pub fn answer(
 fn admit(
     hello: &[u8; HELLO_BYTES],
     ours: &Identity,
+    integrity: Integrity,
     secret: Option<&Secret>,
     answer: &mut [u8; ANSWER_BYTES],
 ) -> Result<Session, NotAdmitted> {
     let (head, tail) = hello.split_at(CLEAR_BYTES);
     let mut theirs = [0; CLEAR_BYTES];
     theirs.copy_from_slice(head);
-    let peer = read(&theirs)?;
+    let (peer, asked) = read(&theirs)?;
     let mut noise = noise(secret, head, false);
     // Before the job is looked at: who has not the secret learns nothing of it.
     let is_ours = noise.read_message(tail, &mut []).is_ok();
@@ -308,10 +268,15 @@ fn admit(
     if peer.job != ours.job {
         return Err(NotAdmitted::Job);
     }
-    write(&mut noise, &clear(ours), &mut answer[VERDICT_BYTES..]);
+    write(
+        &mut noise,
+        &clear(ours, integrity),
+        &mut answer[VERDICT_BYTES..],
+    );
     let (from_peer, to_peer) = noise.dangerously_get_raw_split();
-    let sealed = sealed(ours, &peer, secret.is_some());
-    Ok(session(sealed, peer, &to_peer, &from_peer))
+    let integrity = integrity.max(asked);
+    let keys = (&to_peer, &from_peer);
+    Ok(session(peer, integrity, secret.is_some(), keys))
 }
 
 fn write(noise: &mut HandshakeState, payload: &[u8], to: &mut [u8]) {
@@ -323,18 +288,21 @@ fn write(noise: &mut HandshakeState, payload: &[u8], to: &mut [u8]) {
 }
 
 /// What both ends come to, each by itself.
-fn sealed(ours: &Identity, peer: &Identity, has_secret: bool) -> Sealed {
-    match (ours.seals || peer.seals, has_secret) {
-        (true, _) => Sealed::Everything,
-        (false, true) => Sealed::Control,
-        (false, false) => Sealed::Nothing,
-    }
-}
-
-fn session(sealed: Sealed, peer: Identity, to_peer: &[u8; 32], from_peer: &[u8; 32]) -> Session {
+fn session(
+    peer: Identity,
+    integrity: Integrity,
+    has_secret: bool,
+    (to_peer, from_peer): (&[u8; 32], &[u8; 32]),
+) -> Session {
+    let sealed = match (integrity, has_secret) {
+        (Integrity::Mac | Integrity::Aead, _) => Sealed::Everything,
+        (Integrity::None, true) => Sealed::Control,
+        (Integrity::None, false) => Sealed::Nothing,
+    };
     Session {
-        sealed,
         peer,
+        integrity,
+        sealed,
         sealer: Sealer::new(to_peer),
         opener: Opener::new(from_peer),
     }
@@ -349,7 +317,6 @@ mod tests {
 
     fn identity(node: u64) -> Identity {
         Identity {
-            seals: false,
             job: [5; 16],
             node,
             role: Role::Node,
@@ -359,8 +326,8 @@ mod tests {
     type Both = (Result<Session, NotAdmitted>, Result<Session, NotAdmitted>);
 
     fn meet(a: (Identity, Option<&Secret>), b: (Identity, Option<&Secret>)) -> Both {
-        let (initiator, hello) = Initiator::new(a.0, a.1);
-        let (said, there) = answer(&hello, &b.0, b.1);
+        let (initiator, hello) = Initiator::new(a.0, Integrity::None, a.1);
+        let (said, there) = answer(&hello, &b.0, Integrity::None, b.1);
         (initiator.read(&said.expect("an answer")), there)
     }
 
@@ -404,14 +371,41 @@ mod tests {
         assert_eq!(a.expect_err("refused"), NotAdmitted::Job);
         assert_eq!(b.expect_err("refused"), NotAdmitted::Job);
 
-        let (initiator, mut hello) = Initiator::new(identity(1), Some(&SECRET));
+        let (initiator, mut hello) = Initiator::new(identity(1), Integrity::None, Some(&SECRET));
         hello[3] = 2;
-        let (said, there) = answer(&hello, &identity(2), Some(&SECRET));
+        let (said, there) = answer(&hello, &identity(2), Integrity::None, Some(&SECRET));
         let version = |theirs, ours| NotAdmitted::Version { theirs, ours };
         assert_eq!(there.expect_err("refused"), version(2, 1));
         let mut said = said.expect("an answer");
         said[3] = 3;
         assert_eq!(initiator.read(&said).expect_err("refused"), version(3, 1));
+    }
+
+    #[test]
+    fn the_stricter_of_two_has_its_will() {
+        use Integrity::{Aead, Mac, None};
+        for (a, b, both) in [
+            (None, None, None),
+            (None, Mac, Mac),
+            (Mac, None, Mac),
+            (Aead, Mac, Aead),
+            (None, Aead, Aead),
+        ] {
+            for secret in [Some(&SECRET), Option::None] {
+                let (initiator, hello) = Initiator::new(identity(1), a, secret);
+                let (said, there) = answer(&hello, &identity(2), b, secret);
+                let here = initiator.read(&said.expect("an answer"));
+                let sealed = match (both, secret) {
+                    (None, Option::None) => Sealed::Nothing,
+                    (None, Some(_)) => Sealed::Control,
+                    _ => Sealed::Everything,
+                };
+                for session in [here, there] {
+                    let session = session.expect("admitted");
+                    assert_eq!((session.integrity, session.sealed), (both, sealed));
+                }
+            }
+        }
     }
 
     #[test]
@@ -425,7 +419,7 @@ mod tests {
         ] {
             let mut hello = [0; HELLO_BYTES];
             hello[..text.len()].copy_from_slice(text.as_bytes());
-            let (said, outcome) = answer(&hello, &identity(2), None);
+            let (said, outcome) = answer(&hello, &identity(2), Integrity::None, None);
             assert_eq!(said, None, "{text}");
             assert!(outcome.is_err(), "{text}");
         }
@@ -436,14 +430,14 @@ mod tests {
         // Each byte, and each place in a byte; all of them would take a minute.
         const STEP: usize = 7;
         for bit in (0..HELLO_BYTES * 8).step_by(STEP) {
-            let (_, mut hello) = Initiator::new(identity(1), Some(&SECRET));
+            let (_, mut hello) = Initiator::new(identity(1), Integrity::None, Some(&SECRET));
             hello[bit / 8] ^= 1 << (bit % 8);
-            let (_, outcome) = answer(&hello, &identity(2), Some(&SECRET));
+            let (_, outcome) = answer(&hello, &identity(2), Integrity::None, Some(&SECRET));
             assert!(outcome.is_err(), "bit {bit} of the hello");
         }
         for bit in (0..ANSWER_BYTES * 8).step_by(STEP) {
-            let (initiator, hello) = Initiator::new(identity(1), Some(&SECRET));
-            let (said, _) = answer(&hello, &identity(2), Some(&SECRET));
+            let (initiator, hello) = Initiator::new(identity(1), Integrity::None, Some(&SECRET));
+            let (said, _) = answer(&hello, &identity(2), Integrity::None, Some(&SECRET));
             let mut said = said.expect("an answer");
             said[bit / 8] ^= 1 << (bit % 8);
             let outcome = initiator.read(&said);
@@ -453,9 +447,9 @@ mod tests {
 
     #[test]
     fn a_hello_that_is_repeated_gives_keys_to_nobody() {
-        let (initiator, hello) = Initiator::new(identity(1), Some(&SECRET));
-        let (first, _) = answer(&hello, &identity(2), Some(&SECRET));
-        let (_, second) = answer(&hello, &identity(2), Some(&SECRET));
+        let (initiator, hello) = Initiator::new(identity(1), Integrity::None, Some(&SECRET));
+        let (first, _) = answer(&hello, &identity(2), Integrity::None, Some(&SECRET));
+        let (_, second) = answer(&hello, &identity(2), Integrity::None, Some(&SECRET));
         let mut here = initiator
             .read(&first.expect("an answer"))
             .expect("admitted");

@@ -1,18 +1,42 @@
 //! Frames that nobody on the way can read, change, repeat, reorder or leave out.
 //!
-//! AES-256-GCM: the payload is encrypted where it lies, the first 48 bytes of the header are authenticated
-//! with it, and the tag goes into the header. The nonce is the number of the frame, counted at both ends
-//! and sent nowhere, so a frame that is not the next one does not open.
+//! AEGIS-128X2 with a tag of 128 bits: the payload is encrypted, the first 48 bytes of the header are
+//! authenticated with it, and the tag goes into the header. Of the 32 bytes that the handshake gives a
+//! direction 16 are the key and 16 the nonce, to which the number of the frame is added. That number is
+//! counted at both ends and sent nowhere, so a frame that is not the next one does not open.
+//!
+//! Why this one: by one thread of a virtual EPYC, with 48 bytes of header, in ns for 64 B and GB/s for 64 KiB,
+//! sealing / opening
+//!
+//! ```text
+//! AEGIS-128X2   62 / 69 ns    34 GB/s     and by its hash alone, without encrypting:   56 ns  38 GB/s
+//! AEGIS-256X2   75 / 80 ns    21 GB/s
+//! AES-128-GCM   82 / 118 ns    8 GB/s     (ring, vector instructions)
+//! AES-256-GCM   83 / 119 ns    8.6 GB/s   (ring)
+//! BLAKE3        68 ns          3.9 GB/s   (keyed hash)
+//! ChaCha20-Poly1305 194 / 190  2.3 GB/s   (ring)
+//! memcpy                      57 GB/s
+//! ```
+//!
+//! To authenticate without encrypting would save a tenth of what is small already, so there is one cipher for
+//! [`Integrity::Mac`](super::Integrity::Mac) and [`Integrity::Aead`](super::Integrity::Aead). Where the CPU
+//! has no instructions for AES it is slower, and as safe.
 //!
 //! - SE-1 which frames are sealed follows from the handshake alone ([`Sealed`]): one whose flag says otherwise
 //!   is refused, so nobody on the way can take the seal off.
+//! - SE-2 a key seals no two frames with one number: keys are of one connection and one direction, and 2^64
+//!   frames take centuries.
+//! - SE-3 nothing is done with a payload that did not open.
 
 use super::header::{Flags, FrameHeader, FrameKind, HEADER_BYTES};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, Tag, UnboundKey};
+use aegis::aegis128x2::Aegis128X2;
 use std::fmt;
 
 /// Bytes of the header before its tag.
-const BOUND_BYTES: usize = HEADER_BYTES - 16;
+const BOUND_BYTES: usize = HEADER_BYTES - TAG_BYTES;
+const TAG_BYTES: usize = 16;
+/// From here on encrypting to another place is cheaper than copying first: it costs 60 ns more to begin.
+const LONG_BYTES: usize = 8 << 10;
 
 /// Which frames of a connection are sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +65,8 @@ impl Sealed {
 
 /// A key for frames in one direction, and how many there were.
 struct Counter {
-    key: LessSafeKey,
+    key: [u8; 16],
+    nonce: u128,
     frames: u64,
 }
 
@@ -62,22 +87,22 @@ pub struct NotAuthentic {
 }
 
 impl Counter {
-    fn new(key: &[u8; 32]) -> Self {
-        match UnboundKey::new(&AES_256_GCM, key) {
-            Ok(key) => Self {
-                key: LessSafeKey::new(key),
-                frames: 0,
-            },
-            Err(_) => unreachable!("keys of this cipher have 32 bytes"),
+    fn new(bits: &[u8; 32]) -> Self {
+        let (mut key, mut nonce) = ([0; 16], [0; 16]);
+        key.copy_from_slice(&bits[..16]);
+        nonce.copy_from_slice(&bits[16..]);
+        Self {
+            key,
+            nonce: u128::from_le_bytes(nonce),
+            frames: 0,
         }
     }
 
-    fn next(&mut self) -> Nonce {
-        let mut nonce = [0; NONCE_LEN];
-        nonce[4..].copy_from_slice(&self.frames.to_be_bytes());
-        // 2^64 frames take centuries; no nonce is used twice.
+    /// For the next frame (SE-2).
+    fn next(&mut self) -> Aegis128X2<TAG_BYTES> {
+        let nonce = self.nonce.wrapping_add(self.frames.into());
         self.frames += 1;
-        Nonce::assume_unique_for_key(nonce)
+        Aegis128X2::new(&self.key, &nonce.to_le_bytes())
     }
 }
 
@@ -88,40 +113,54 @@ fn bound(header: &FrameHeader) -> [u8; BOUND_BYTES] {
 }
 
 impl Sealer {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self(Counter::new(key))
+    pub(super) fn new(bits: &[u8; 32]) -> Self {
+        Self(Counter::new(bits))
     }
 
     /// Encrypts the payload where it is, and puts the flag and the tag into the header.
+    ///
+    /// # Panics
+    /// If the payload is not as long as the header says.
     pub fn seal(&mut self, header: &mut FrameHeader, payload: &mut [u8]) {
-        debug_assert_eq!(header.payload_bytes as usize, payload.len());
+        assert_eq!(header.payload_bytes as usize, payload.len());
         header.flags |= Flags::SEALED;
-        let (nonce, aad) = (self.0.next(), Aad::from(bound(header)));
-        match self.0.key.seal_in_place_separate_tag(nonce, aad, payload) {
-            Ok(tag) => header.tag.copy_from_slice(tag.as_ref()),
-            Err(_) => unreachable!("frames are shorter than the cipher's limit"),
+        header.tag = self.0.next().encrypt_in_place(payload, &bound(header));
+    }
+
+    /// As [`seal`](Self::seal), from one place to another.
+    ///
+    /// # Panics
+    /// If one of them is not as long as the header says.
+    pub fn seal_to(&mut self, header: &mut FrameHeader, payload: &[u8], to: &mut [u8]) {
+        if payload.len() < LONG_BYTES {
+            to.copy_from_slice(payload);
+            return self.seal(header, to);
         }
+        assert_eq!(header.payload_bytes as usize, payload.len());
+        header.flags |= Flags::SEALED;
+        let mut cipher = self.0.next().encryptor(&bound(header));
+        cipher.update(payload, to);
+        header.tag = cipher.finalize();
     }
 }
 
 impl Opener {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self(Counter::new(key))
+    pub(super) fn new(bits: &[u8; 32]) -> Self {
+        Self(Counter::new(bits))
     }
 
-    /// Decrypts the payload where it is. After an error nothing more can be opened.
+    /// Decrypts the payload where it is. After an error nothing more can be opened, and the payload is of no
+    /// use (SE-3).
     ///
     /// # Errors
     /// [`NotAuthentic`].
     pub fn open(&mut self, header: &FrameHeader, payload: &mut [u8]) -> Result<(), NotAuthentic> {
         let number = self.0.frames;
-        let (nonce, aad) = (self.0.next(), Aad::from(bound(header)));
-        let tag = Tag::from(header.tag);
         let opened = self
             .0
-            .key
-            .open_in_place_separate_tag(nonce, aad, tag, payload, 0..);
-        opened.map(|_| ()).map_err(|_| NotAuthentic { number })
+            .next()
+            .decrypt_in_place(payload, &header.tag, &bound(header));
+        opened.map_err(|_| NotAuthentic { number })
     }
 }
 
@@ -161,6 +200,19 @@ mod tests {
             assert!(text.is_empty() || payload != text);
             assert_eq!(opener.open(&header, &mut payload), Ok(()));
             assert_eq!(payload, text);
+        }
+    }
+
+    #[test]
+    fn sealing_to_another_place_is_the_same() {
+        for bytes in [0, 1, 64, LONG_BYTES - 1, LONG_BYTES, 100_001] {
+            let text: Vec<u8> = (0..bytes).map(|n| n as u8).collect();
+            let (header, in_place) = sealed(&mut ends().0, &text);
+            let mut other = FrameHeader::new(FrameKind::Message, bytes as u32);
+            other.offset = header.offset;
+            let mut there = vec![0; bytes];
+            ends().0.seal_to(&mut other, &text, &mut there);
+            assert_eq!((other, there), (header, in_place), "{bytes} bytes");
         }
     }
 

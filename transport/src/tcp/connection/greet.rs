@@ -1,5 +1,6 @@
 //! How a connection begins: hello, answer, and then requests.
 
+use super::super::options::integrity_of;
 use super::super::outgoing::Leaving;
 use super::{Connection, Context, Stage};
 use crate::event::{EndReason, Event};
@@ -37,7 +38,8 @@ impl Connection {
                 let Some(hello) = self.inbox.first_chunk::<HELLO_BYTES>() else {
                     return Ok(());
                 };
-                let (said, outcome) = answer(hello, context.identity, context.secret);
+                let integrity = integrity_of(context.integrity, &self.socket, None);
+                let (said, outcome) = answer(hello, context.identity, integrity, context.secret);
                 if let Some(said) = said {
                     self.outgoing.push_first(Leaving::raw(&said));
                 }

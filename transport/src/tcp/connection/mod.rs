@@ -20,7 +20,7 @@ use crate::memory::{LocalSlice, RemoteSlice};
 use crate::message::Message;
 use crate::regions::Regions;
 use crate::request::{MAX_CONTROL_BYTES, PutSource, Token, WorkError, WorkRequest};
-use crate::wire::handshake::{HELLO_BYTES, Identity, Initiator, Secret};
+use crate::wire::handshake::{HELLO_BYTES, Identity, Initiator, Integrity, Secret};
 use crate::wire::seal::{Opener, Sealed};
 use crate::wire::{CallId, Flags, FrameHeader, FrameKind, MAX_PAYLOAD_BYTES};
 use partial::Partial;
@@ -109,6 +109,7 @@ pub(super) struct Context<'a> {
     pub(super) regions: &'a Regions,
     pub(super) max_message_bytes: usize,
     pub(super) identity: &'a Identity,
+    pub(super) integrity: Option<Integrity>,
     pub(super) secret: Option<&'a Secret>,
 }
 
