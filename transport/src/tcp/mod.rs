@@ -134,6 +134,15 @@ impl TcpTransport {
         }
     }
 
+    /// Ends waits from now on while `descriptor` is
+    /// readable, as long as it is open: for transports that have this one beside their device.
+    ///
+    /// # Errors
+    /// Of the operating system.
+    pub fn watch(&self, descriptor: impl AsFd) -> io::Result<()> {
+        self.poller.watch(descriptor)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// What the listener and the waker are called among the sockets.
 pub(super) const LISTENER: u64 = u64::MAX;
 const WAKER: u64 = u64::MAX - 1;
+/// What descriptors are called that only end waits.
+const WATCHED: u64 = u64::MAX - 2;
 
 /// Sockets that one look gives.
 const MAX_EVENTS: usize = 64;
@@ -48,6 +50,11 @@ impl Poller {
             EventData::new_u64(key),
             flags(true, room),
         )?)
+    }
+
+    /// Ends waits from now on while `descriptor` is readable.
+    pub(super) fn watch(&self, descriptor: impl AsFd) -> io::Result<()> {
+        self.add(descriptor, WATCHED, false)
     }
 
     /// Changes what is looked for.
@@ -94,6 +101,7 @@ impl Poller {
                     // Its count is read so that it is waited for again; it is there or it is not.
                     let _count = read(&*self.wake, &mut [0; 8]);
                 }
+                WATCHED => {}
                 key => each(Ready {
                     key,
                     has_room: flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP),
