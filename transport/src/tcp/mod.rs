@@ -11,6 +11,7 @@ mod connection;
 mod options;
 mod outgoing;
 mod poller;
+mod sealing;
 mod sys;
 mod transport;
 

@@ -5,6 +5,7 @@
 //! - TO-2 a frame keeps its payload's memory until its last byte is with the kernel.
 #![allow(unsafe_code, reason = "gives memory that frames keep to the kernel")]
 
+use super::sealing::Sealing;
 use super::sys::{self, MAX_PARTS, Part};
 use crate::memory::Memory;
 use crate::message::Message;
@@ -20,6 +21,9 @@ use std::sync::Arc;
 
 /// Bytes of a frame, with its header, that leaves in one piece.
 const SHORT_BYTES: usize = 512;
+/// Bytes that are sealed before they are sent, and a frame at least: what is in the cache when it is sealed is
+/// there still when the kernel copies it.
+const SEALED_AHEAD_BYTES: usize = 512 << 10;
 
 fn is_later(error: &io::Error) -> bool {
     matches!(
@@ -29,9 +33,10 @@ fn is_later(error: &io::Error) -> bool {
 }
 
 /// What is behind a header.
-#[derive(Clone)]
 pub(super) enum Payload {
     None,
+    /// The first so many bytes of a buffer (TO-3).
+    Sealed(Vec<u8>, usize),
     Bytes(Message, Range<usize>),
     Memory(Arc<dyn Memory>, Range<usize>),
 }
@@ -40,15 +45,17 @@ impl Payload {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::None => 0,
+            Self::Sealed(_, bytes) => *bytes,
             Self::Bytes(_, range) | Self::Memory(_, range) => range.len(),
         }
     }
 
     fn part(&self, skip: usize) -> Part {
         let (start, range) = match self {
-            Self::None => (NonNull::dangling(), &(0..0)),
-            Self::Bytes(bytes, range) => (NonNull::from(&**bytes).cast(), range),
-            Self::Memory(memory, range) => (memory.start(), range),
+            Self::None => (NonNull::dangling(), 0..0),
+            Self::Sealed(buffer, bytes) => (NonNull::from(&**buffer).cast(), 0..*bytes),
+            Self::Bytes(bytes, range) => (NonNull::from(&**bytes).cast(), range.clone()),
+            Self::Memory(memory, range) => (memory.start(), range.clone()),
         };
         Part {
             // SAFETY: the range is within the bytes (checked when the request was).
@@ -58,21 +65,16 @@ impl Payload {
     }
 
     /// Copies it to `to`, which is as long.
-    fn copy_to(&self, to: &mut [u8]) {
+    pub(super) fn copy_to(&self, to: &mut [u8]) {
         match self {
             Self::None => {}
+            Self::Sealed(buffer, bytes) => to.copy_from_slice(&buffer[..*bytes]),
             Self::Bytes(bytes, range) => to.copy_from_slice(&bytes[range.clone()]),
             Self::Memory(memory, range) => match memory.read(range.start, to) {
                 Ok(()) => {}
                 Err(error) => unreachable!("the range was checked: {error}"),
             },
         }
-    }
-
-    fn copied(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.len()];
-        self.copy_to(&mut bytes);
-        bytes
     }
 }
 
@@ -131,19 +133,41 @@ impl Leaving {
         !matches!(self.head, Head::Header(_))
     }
 
-    fn begin(&mut self, sealer: Option<&mut (Sealer, Sealed)>) {
+    /// Makes it ready to leave; true if it was sealed for that.
+    fn begin(&mut self, sealing: Option<&mut Sealing>) -> bool {
         let Head::Header(mut header) = self.head else {
-            return;
+            return false;
         };
-        if let Some((sealer, sealed)) = sealer
-            && sealed.covers(header.kind)
-        {
-            let mut bytes = self.payload.copied();
-            sealer.seal(&mut header, &mut bytes);
-            let range = 0..bytes.len();
-            self.payload = Payload::Bytes(bytes.into(), range);
+        let sealing = sealing.filter(|sealing| sealing.covers(header.kind));
+        let is_sealed = sealing.is_some();
+        if let Some(sealing) = sealing {
+            self.payload = sealing.payload(&mut header, &self.payload);
         }
         self.head = Head::Wire(header.to_wire());
+        is_sealed
+    }
+
+    /// Puts all of it into `piece`, which is as long; true if it was sealed for that, and `payload` is not
+    /// what leaves.
+    fn begin_short(&mut self, sealing: Option<&mut Sealing>, piece: &mut [u8]) -> bool {
+        let Head::Header(mut header) = self.head else {
+            let head = self.head();
+            let (front, behind) = piece.split_at_mut(head.len());
+            front.copy_from_slice(head);
+            self.payload.copy_to(behind);
+            return false;
+        };
+        let (front, behind) = piece.split_at_mut(HEADER_BYTES);
+        self.payload.copy_to(behind);
+        let sealing = sealing.filter(|sealing| sealing.covers(header.kind));
+        let is_sealed = sealing.is_some();
+        if let Some(sealing) = sealing {
+            sealing.in_place(&mut header, behind);
+        }
+        let wire = header.to_wire();
+        front.copy_from_slice(&wire);
+        self.head = Head::Wire(wire);
+        is_sealed
     }
 
     fn head(&self) -> &[u8] {
@@ -171,13 +195,18 @@ pub(super) struct Outgoing {
     left: usize,
     /// Bytes of all that have not.
     bytes: usize,
-    sealer: Option<(Sealer, Sealed)>,
+    sealing: Option<Sealing>,
 }
 
 impl Outgoing {
     /// These frames are sealed from now on.
     pub(super) fn seal_by(&mut self, sealer: Sealer, sealed: Sealed) {
-        self.sealer = Some((sealer, sealed));
+        self.sealing = Some(Sealing::new(sealer, sealed));
+    }
+
+    /// Gives back buffers that are kept for later.
+    pub(super) fn rest(&mut self) {
+        self.sealing.as_mut().into_iter().for_each(Sealing::rest);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -229,12 +258,15 @@ impl Outgoing {
             let mut count = 0;
             let mut skip = self.left;
             let mut asked = 0;
+            let mut sealed_bytes = 0;
             for leaving in &mut self.queue {
                 let may_leave = is_open || matches!(leaving.head, Head::Raw(_));
-                if !may_leave || count + 2 > MAX_PARTS {
+                if !may_leave || count + 2 > MAX_PARTS || sealed_bytes >= SEALED_AHEAD_BYTES {
                     break;
                 }
-                leaving.begin(self.sealer.as_mut());
+                if leaving.begin(self.sealing.as_mut()) {
+                    sealed_bytes += leaving.payload.len();
+                }
                 let head = leaving.head();
                 if skip < head.len() {
                     parts[count] = Part {
@@ -268,7 +300,13 @@ impl Outgoing {
                 && self.left >= first.bytes()
             {
                 self.left -= first.bytes();
-                self.queue.pop_front().into_iter().for_each(&mut done);
+                let Some(mut first) = self.queue.pop_front() else {
+                    break;
+                };
+                if let Some(sealing) = &mut self.sealing {
+                    sealing.keep(std::mem::replace(&mut first.payload, Payload::None));
+                }
+                done(first);
             }
             if sent < asked {
                 return Ok(());
@@ -292,20 +330,21 @@ impl Outgoing {
         if !may_leave || bytes > SHORT_BYTES {
             return Ok(false);
         }
-        only.begin(self.sealer.as_mut());
         let mut buffer = [0; SHORT_BYTES];
-        let head = only.head();
-        let (front, behind) = buffer[..bytes].split_at_mut(head.len());
-        front.copy_from_slice(head);
-        only.payload.copy_to(behind);
-        let sent = match sys::send_bytes(socket, &buffer[..bytes]) {
+        let piece = &mut buffer[..bytes];
+        let is_sealed = only.begin_short(self.sealing.as_mut(), piece);
+        let sent = match sys::send_bytes(socket, piece) {
             Ok(sent) => sent,
-            Err(error) if is_later(&error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
+            Err(error) if is_later(&error) => 0,
             Err(error) => return Err(error),
         };
         self.bytes -= sent;
         if sent < bytes {
             self.left = sent;
+            if is_sealed {
+                let payload = &piece[HEADER_BYTES..];
+                only.payload = Payload::Sealed(payload.to_vec(), payload.len());
+            }
             return Ok(true);
         }
         self.queue.pop_front().into_iter().for_each(done);

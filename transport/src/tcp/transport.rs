@@ -177,6 +177,7 @@ impl Transport for TcpTransport {
         let mut over = Vec::new();
         let mut pinged = Vec::new();
         for connection in self.connections.iter_mut() {
+            connection.rest();
             let silent = Duration::from_nanos(now_ns.saturating_sub(connection.heard_ns));
             let is_open = matches!(connection.stage, Stage::Open | Stage::Closing);
             let limit = if is_open { peer } else { greet };

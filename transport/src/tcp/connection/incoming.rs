@@ -8,6 +8,7 @@ use super::partial::{Partial, Place};
 use super::{Connection, Context, Stage, corrupt};
 use crate::event::EndReason;
 use crate::wire::handshake::{ANSWER_BYTES, HELLO_BYTES};
+use crate::wire::seal::Opener;
 use crate::wire::{Flags, FrameHeader, FrameKind, HEADER_BYTES};
 use std::io;
 use std::os::fd::AsFd;
@@ -58,27 +59,27 @@ impl Connection {
     }
 
     /// Serves what came.
-    fn receive(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<(), EndReason> {
+    fn receive(&mut self, bytes: &mut [u8], context: &mut Context<'_>) -> Result<(), EndReason> {
         let is_open = matches!(self.stage, Stage::Open | Stage::Closing);
         if !is_open {
             self.inbox.extend_from_slice(bytes);
             self.handshake(context)?;
             let is_open = matches!(self.stage, Stage::Open | Stage::Closing);
             return match is_open {
-                true => self.receive(&[], context),
+                true => self.receive(&mut [], context),
                 false => Ok(()),
             };
         }
         if self.inbox.is_empty() {
             let rest = self.frames(bytes, context)?;
-            if !rest.is_empty() {
-                self.inbox = rest.to_vec();
+            if rest != 0 {
+                self.inbox = bytes[bytes.len() - rest..].to_vec();
             }
             return Ok(());
         }
         let mut inbox = std::mem::take(&mut self.inbox);
         inbox.extend_from_slice(bytes);
-        let rest = self.frames(&inbox, context)?.len();
+        let rest = self.frames(&mut inbox, context)?;
         if rest != 0 {
             inbox.drain(..inbox.len() - rest);
             self.inbox = inbox;
@@ -86,51 +87,38 @@ impl Connection {
         Ok(())
     }
 
-    /// Serves the frames in `rest`; what is left is a part of a header.
-    fn frames<'a>(
+    /// Serves the frames in `rest`, which are opened where they are; how many bytes are left, of a part of a
+    /// header.
+    fn frames(
         &mut self,
-        mut rest: &'a [u8],
+        mut rest: &mut [u8],
         context: &mut Context<'_>,
-    ) -> Result<&'a [u8], EndReason> {
-        while !rest.is_empty() {
-            let Some((wire, behind)) = rest.split_first_chunk::<HEADER_BYTES>() else {
-                break;
+    ) -> Result<usize, EndReason> {
+        loop {
+            let left = rest.len();
+            let Some((wire, behind)) = rest.split_first_chunk_mut::<HEADER_BYTES>() else {
+                return Ok(left);
             };
             let header =
                 FrameHeader::from_wire(wire).map_err(|error| corrupt(error.to_string()))?;
             self.check_seal(&header)?;
-            self.is_bulk = header.payload_bytes as usize >= LONG_BYTES;
-            rest = match behind.split_at_checked(header.payload_bytes as usize) {
-                Some((payload, behind)) => {
-                    self.open_and_serve(&header, payload, context)?;
-                    behind
-                }
-                None => {
-                    self.expect(header, behind, context)?;
-                    &[]
-                }
-            };
+            let bytes = header.payload_bytes as usize;
+            self.is_bulk = bytes >= LONG_BYTES;
+            if behind.len() < bytes {
+                self.expect(header, behind, context)?;
+                return Ok(0);
+            }
+            let (payload, behind) = behind.split_at_mut(bytes);
+            open(self.opener_for(&header), &header, payload)?;
+            self.serve(&header, payload, context)?;
+            rest = behind;
         }
-        Ok(rest)
     }
 
-    fn open_and_serve(
-        &mut self,
-        header: &FrameHeader,
-        payload: &[u8],
-        context: &mut Context<'_>,
-    ) -> Result<(), EndReason> {
-        let Some(opener) = self
-            .opener
-            .as_mut()
-            .filter(|_| self.sealed.covers(header.kind))
-        else {
-            return self.serve(header, payload, context);
-        };
-        let mut payload = payload.to_vec();
-        let opened = opener.open(header, &mut payload);
-        opened.map_err(|error| corrupt(error.to_string()))?;
-        self.serve(header, &payload, context)
+    /// What opens this frame, if it is sealed.
+    fn opener_for(&mut self, header: &FrameHeader) -> Option<&mut Opener> {
+        let is_sealed = self.sealed.covers(header.kind);
+        self.opener.as_mut().filter(|_| is_sealed)
     }
 
     /// SE-1.
@@ -156,8 +144,8 @@ impl Connection {
             check_message(self.message.len() + bytes, context)?;
         }
         let place = match header.kind {
-            kind if self.sealed.covers(kind) => Place::Body,
             FrameKind::Message => Place::Message,
+            kind if self.sealed.covers(kind) => Place::Body,
             FrameKind::Put => match self.place_of_put(&header, context) {
                 Some((memory, range)) => Place::Memory(memory, range.start),
                 None => Place::Nowhere,
@@ -200,8 +188,14 @@ impl Connection {
             return Ok(());
         };
         match (place, header.kind) {
-            // All of it is in `message` already.
-            (Place::Message, _) => self.serve(&header, &[], context),
+            (Place::Message, _) => {
+                let mut message = std::mem::take(&mut self.message);
+                let start = message.len() - header.payload_bytes as usize;
+                let opened = open(self.opener_for(&header), &header, &mut message[start..]);
+                self.message = message;
+                // All of it is in `message` already.
+                opened.and_then(|()| self.serve(&header, &[], context))
+            }
             (Place::Memory(..), FrameKind::Put) => {
                 self.put_is_there(&header, context);
                 Ok(())
@@ -209,11 +203,25 @@ impl Connection {
             (Place::Memory(..), _) => self.data_is_there(&header, context.events),
             (Place::Nowhere, _) => Ok(()),
             (Place::Body, _) => {
-                let body = std::mem::take(&mut self.body);
-                self.open_and_serve(&header, &body, context)
+                let mut body = std::mem::take(&mut self.body);
+                let opened = open(self.opener_for(&header), &header, &mut body);
+                let served = opened.and_then(|()| self.serve(&header, &body, context));
+                // The next one uses it again.
+                self.body = body;
+                served
             }
         }
     }
+}
+
+/// Opens a payload where it is, if it is sealed.
+fn open(
+    opener: Option<&mut Opener>,
+    header: &FrameHeader,
+    payload: &mut [u8],
+) -> Result<(), EndReason> {
+    let opened = opener.map_or(Ok(()), |opener| opener.open(header, payload));
+    opened.map_err(|error| corrupt(error.to_string()))
 }
 
 /// TX-2.

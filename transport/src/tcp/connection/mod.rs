@@ -288,6 +288,14 @@ impl Connection {
         outcome.map_err(|error| EndReason::PeerGone(error.to_string()))
     }
 
+    /// Gives back buffers that are kept for later; they come again when they are needed.
+    pub(super) fn rest(&mut self) {
+        if self.partial.is_none() {
+            self.body = Vec::new();
+        }
+        self.outgoing.rest();
+    }
+
     /// TX-3.
     pub(super) fn may_be_read(&self) -> bool {
         self.outgoing.len() < MAX_ANSWERS
