@@ -14,6 +14,7 @@
 //! | [`memory`] | [`MemoryRegion`] (local) and [`RemoteRegion`] (its wire form) |
 //! | [`capabilities`] | what a transport can do, and how much of it |
 //! | [`wire`] | frames: what travels between hosts |
+//! | [`sm`] | processes of one host, through shared memory |
 //! | [`tcp`] | TCP between hosts |
 //! | [`loopback`] | the reference: ends in one process |
 #![deny(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod memory;
 pub mod message;
 mod regions;
 pub mod request;
+pub mod sm;
 mod table;
 pub mod tcp;
 pub mod transport;

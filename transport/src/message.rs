@@ -39,6 +39,25 @@ impl Message {
         })
     }
 
+    /// The first `len` bytes of a line.
+    ///
+    /// # Panics
+    /// If it has not so many.
+    #[inline(always)]
+    pub(crate) fn inline(len: u8, bytes: [u8; INLINE_BYTES]) -> Self {
+        assert!(usize::from(len) <= INLINE_BYTES, "{len} bytes of a line");
+        Self(Place::Inline { len, bytes })
+    }
+
+    /// The line that its bytes lie in, if they are inline; more of it is without meaning.
+    #[inline(always)]
+    pub(crate) fn as_inline(&self) -> Option<&[u8; INLINE_BYTES]> {
+        match &self.0 {
+            Place::Inline { bytes, .. } => Some(bytes),
+            Place::Shared(_) => None,
+        }
+    }
+
     /// Its bytes, without a copy if they are shared already.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {

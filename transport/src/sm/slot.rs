@@ -1,0 +1,313 @@
+//! Slots: what one line of a ring says.
+//!
+//! ```text
+//! byte  0  kind      u8
+//! byte  1  inline    u8   bytes of a message that lies in the slot, up to 48
+//! byte  2  flags     u8
+//! byte  3  refusal   u8   why a request was refused, 0 if it was not
+//! byte  4  fragment  u32  bytes in the area that belong to this slot
+//! byte  8  words     6 x u64, by kind; or the message
+//! ```
+//!
+//! | kind | words |
+//! |---|---|
+//! | welcome, more, close | none |
+//! | message, control | the message; or its length, if it begins in the area |
+//! | put | region, offset, bytes, call, signal |
+//! | get, add | region, offset, bytes or what is added, call |
+//! | flush | call |
+//! | data | call, bytes |
+//! | done | call, value |
+//!
+//! - SL-1 every slot is input: what is none ends the connection.
+
+use crate::message::Message;
+
+/// Bytes of a message that a slot has room for.
+pub(super) const INLINE_BYTES: usize = 48;
+
+/// What a line of a ring carries.
+pub(super) type Slot = [u64; 7];
+
+/// Why a peer refuses a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum RegionRefusal {
+    Gone = 1,
+    NotAllowed = 2,
+    Outside = 3,
+}
+
+impl RegionRefusal {
+    const ALL: [Self; 3] = [Self::Gone, Self::NotAllowed, Self::Outside];
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Gone => "there is no such region, or no more",
+            Self::NotAllowed => "the region does not allow it",
+            Self::Outside => "it lies outside of the region",
+        }
+    }
+}
+
+/// A put, as its peer hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PutHead {
+    pub(super) region: u64,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    /// 0: no answer is wanted.
+    pub(super) call: u64,
+    pub(super) signal: Option<u32>,
+}
+
+/// A get, or what is added to a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) region: u64,
+    pub(super) offset: u64,
+    /// Bytes to read, or what is added.
+    pub(super) amount: u64,
+    pub(super) call: u64,
+}
+
+/// What a slot says. The fragment is the first part, or the next, of what it begins.
+#[derive(Debug)]
+pub(super) enum Frame {
+    Welcome,
+    Inline {
+        message: Message,
+        is_control: bool,
+    },
+    Long {
+        bytes: u64,
+        is_control: bool,
+        fragment: u32,
+    },
+    Put(PutHead, u32),
+    More(u32),
+    Get(Ask),
+    Add(Ask),
+    Flush {
+        call: u64,
+    },
+    Data {
+        call: u64,
+        bytes: u64,
+        fragment: u32,
+    },
+    Done {
+        call: u64,
+        outcome: Result<u64, RegionRefusal>,
+    },
+    Close,
+}
+
+const WELCOME: u8 = 1;
+const MESSAGE: u8 = 2;
+const LONG: u8 = 3;
+const PUT: u8 = 4;
+const MORE: u8 = 5;
+const GET: u8 = 6;
+const ADD: u8 = 7;
+const FLUSH: u8 = 8;
+const DATA: u8 = 9;
+const DONE: u8 = 10;
+const CLOSE: u8 = 11;
+
+const IS_CONTROL: u8 = 1;
+const HAS_SIGNAL: u8 = 2;
+
+fn slot(kind: u8, flags: u8, fragment: u32, words: [u64; 6]) -> Slot {
+    let head = u64::from_le_bytes([kind, 0, flags, 0, 0, 0, 0, 0]) | u64::from(fragment) << 32;
+    let [a, b, c, d, e, f] = words;
+    [head, a, b, c, d, e, f]
+}
+
+/// A message that a slot has room for.
+#[inline(always)]
+pub(super) fn inline(message: &Message, is_control: bool) -> Option<Slot> {
+    let bytes: &[u8] = message;
+    if bytes.len() > INLINE_BYTES {
+        return None;
+    }
+    let head = [MESSAGE, bytes.len() as u8, u8::from(is_control), 0, 0, 0, 0, 0];
+    let mut slot = [u64::from_le_bytes(head), 0, 0, 0, 0, 0, 0];
+    match message.as_inline() {
+        // Copied as a whole: its length is known when this is compiled.
+        Some(line) => {
+            let (words, _) = line.as_chunks::<8>();
+            for (to, word) in slot[1..].iter_mut().zip(words) {
+                *to = u64::from_ne_bytes(*word);
+            }
+        }
+        None => {
+            let mut line = [0; INLINE_BYTES];
+            line[..bytes.len()].copy_from_slice(bytes);
+            let (words, _) = line.as_chunks::<8>();
+            for (to, word) in slot[1..].iter_mut().zip(words) {
+                *to = u64::from_ne_bytes(*word);
+            }
+        }
+    }
+    Some(slot)
+}
+
+impl Frame {
+    /// As it lies in a ring.
+    pub(super) fn to_slot(&self) -> Slot {
+        let none = [0; 6];
+        match *self {
+            Self::Welcome => slot(WELCOME, 0, 0, none),
+            Self::Inline {
+                ref message,
+                is_control,
+            } => match inline(message, is_control) {
+                Some(slot) => slot,
+                None => unreachable!("a message of {} bytes in a slot", message.len()),
+            },
+            Self::Long {
+                bytes,
+                is_control,
+                fragment,
+            } => slot(
+                LONG,
+                u8::from(is_control) * IS_CONTROL,
+                fragment,
+                [bytes, 0, 0, 0, 0, 0],
+            ),
+            Self::Put(put, fragment) => {
+                let flags = if put.signal.is_some() { HAS_SIGNAL } else { 0 };
+                let signal = u64::from(put.signal.unwrap_or(0));
+                let words = [put.region, put.offset, put.bytes, put.call, signal, 0];
+                slot(PUT, flags, fragment, words)
+            }
+            Self::More(fragment) => slot(MORE, 0, fragment, none),
+            Self::Get(ask) => slot(GET, 0, 0, ask.words()),
+            Self::Add(ask) => slot(ADD, 0, 0, ask.words()),
+            Self::Flush { call } => slot(FLUSH, 0, 0, [call, 0, 0, 0, 0, 0]),
+            Self::Data {
+                call,
+                bytes,
+                fragment,
+            } => slot(DATA, 0, fragment, [call, bytes, 0, 0, 0, 0]),
+            Self::Done { call, outcome } => {
+                let refusal = outcome.err().map_or(0, |refusal| refusal as u64);
+                let mut slot = slot(DONE, 0, 0, [call, outcome.unwrap_or(0), 0, 0, 0, 0]);
+                slot[0] |= refusal << 24;
+                slot
+            }
+            Self::Close => slot(CLOSE, 0, 0, none),
+        }
+    }
+
+    /// What a slot says (SL-1).
+    #[inline]
+    pub(super) fn from_slot(slot: &Slot) -> Result<Self, String> {
+        let [kind, inline, flags, refusal, fragment @ ..] = slot[0].to_le_bytes();
+        let fragment = u32::from_le_bytes(fragment);
+        let [_, a, b, c, d, e, _] = *slot;
+        let is_control = flags & IS_CONTROL != 0;
+        Ok(match kind {
+            MESSAGE if usize::from(inline) <= INLINE_BYTES => {
+                let mut line = [0; crate::message::INLINE_BYTES];
+                for (to, word) in line.chunks_exact_mut(8).zip(&slot[1..]) {
+                    to.copy_from_slice(&word.to_ne_bytes());
+                }
+                Self::Inline {
+                    message: Message::inline(inline, line),
+                    is_control,
+                }
+            }
+            WELCOME => Self::Welcome,
+            LONG => Self::Long {
+                bytes: a,
+                is_control,
+                fragment,
+            },
+            PUT => Self::Put(
+                PutHead {
+                    region: a,
+                    offset: b,
+                    bytes: c,
+                    call: d,
+                    signal: (flags & HAS_SIGNAL != 0).then_some(e as u32),
+                },
+                fragment,
+            ),
+            MORE => Self::More(fragment),
+            GET => Self::Get(Ask::from_words(slot)),
+            ADD => Self::Add(Ask::from_words(slot)),
+            FLUSH => Self::Flush { call: a },
+            DATA => Self::Data {
+                call: a,
+                bytes: b,
+                fragment,
+            },
+            DONE => {
+                let refused = RegionRefusal::ALL
+                    .into_iter()
+                    .find(|one| *one as u8 == refusal);
+                let outcome = match (refusal, refused) {
+                    (0, _) => Ok(b),
+                    (_, Some(refused)) => Err(refused),
+                    _ => return Err(format!("a refusal of number {refusal}")),
+                };
+                Self::Done { call: a, outcome }
+            }
+            CLOSE => Self::Close,
+            _ => return Err(format!("a slot of kind {kind} with {inline} bytes")),
+        })
+    }
+}
+
+impl Ask {
+    fn words(self) -> [u64; 6] {
+        [self.region, self.offset, self.amount, self.call, 0, 0]
+    }
+
+    fn from_words(slot: &Slot) -> Self {
+        Self {
+            region: slot[1],
+            offset: slot[2],
+            amount: slot[3],
+            call: slot[4],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_message_comes_back_from_its_slot() {
+        for bytes in 0..=INLINE_BYTES {
+            let text: Vec<u8> = (0..bytes as u8).collect();
+            for message in [Message::copied(&text), Message::from(text.clone())] {
+                let slot = inline(&message, true).expect("short enough");
+                let Ok(Frame::Inline {
+                    message,
+                    is_control: true,
+                }) = Frame::from_slot(&slot)
+                else {
+                    panic!("{bytes} bytes");
+                };
+                assert_eq!(*message, *text);
+            }
+        }
+        assert!(inline(&Message::copied(&[0; INLINE_BYTES + 1]), false).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_slot_is_a_frame_or_an_error(mut slot in any::<Slot>(), kind in 0_u8..16, inline in 0_u8..64, refusal in 0_u8..6) {
+            slot[0] = slot[0] & !0xff00_ffff | u64::from(kind) | u64::from(inline) << 8 | u64::from(refusal) << 24;
+            if let Ok(frame) = Frame::from_slot(&slot) {
+                let again = Frame::from_slot(&frame.to_slot()).expect("one that was made here");
+                prop_assert_eq!(format!("{frame:?}"), format!("{again:?}"));
+            }
+        }
+    }
+}
