@@ -52,6 +52,16 @@ impl<T> Endpoints<T> {
             .filter_map(|(_, place)| place.as_mut())
     }
 
+    /// How many places there are, used or not.
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What is in a place.
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut T> {
+        self.places.get_mut(index)?.1.as_mut()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.places.len() == self.free.len()
     }

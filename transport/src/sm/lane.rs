@@ -7,13 +7,13 @@
 //! area  x 2    bytes that do not fit into a slot, a ring of them; each written by one end
 //! ```
 //!
-//! - LA-1 all of it is control memory (CM-3): the words are atomics and checked, the bytes of an area are
+//! - XA-1 all of it is control memory (CM-3): the words are atomics and checked, the bytes of an area are
 //!   copied out before they are looked at. A peer that writes where it must not spoils the bytes of this
 //!   connection, and nothing else.
-//! - LA-2 a fragment lies in one piece in the area, begins at a multiple of 64 and is written before the
+//! - XA-2 a fragment lies in one piece in the area, begins at a multiple of 64 and is written before the
 //!   slot that counts it is published. The slots say how many bytes each has, so both ends count the same
 //!   positions, and no position of an area travels but the reader's.
-//! - LA-3 the head is stored Release when a fragment was copied out, and loaded Acquire by the writer when
+//! - XA-3 the head is stored Release when a fragment was copied out, and loaded Acquire by the writer when
 //!   its own copy of it says full. It is input: it never goes back, nor beyond what was written.
 #![allow(unsafe_code, reason = "words and bytes of a region")]
 
@@ -24,8 +24,10 @@ use maser_shm::channel::spsc::{
     LineReceiver, LineSender, line_bytes, line_receiver_in, line_sender_in,
 };
 use maser_shm::control::{Carver, ControlError, ControlMemory, Region};
+use maser_shm::os::shared_memory::PageKind;
 use maser_shm::sync::atomic::{AtomicU64, Ordering};
 use std::ops::Deref;
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 /// Slots of each ring: as many as stay in a first-level cache beside everything else.
@@ -33,7 +35,7 @@ pub(super) const SLOTS: usize = 64;
 /// Fragments begin at multiples of it.
 const FRAGMENT_ALIGN: usize = 64;
 /// Bytes of an area at least, and at most.
-pub(super) const AREA_BYTES: std::ops::RangeInclusive<usize> = 4096..=1 << 30;
+pub(super) const AREA_BYTES: std::ops::RangeInclusive<usize> = 4096..=1 << 20;
 
 /// Why two ends share nothing.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +52,7 @@ pub(super) struct Word {
     _region: Region,
 }
 
-// SAFETY: LA-1: an atomic in memory that the value keeps mapped.
+// SAFETY: XA-1: an atomic in memory that the value keeps mapped.
 unsafe impl Send for Word {}
 
 impl Word {
@@ -67,7 +69,7 @@ impl Deref for Word {
 
     #[inline(always)]
     fn deref(&self) -> &AtomicU64 {
-        // SAFETY: LA-1, CM-4: the region has 8 bytes, is aligned for them and stays mapped.
+        // SAFETY: XA-1, CM-4: the region has 8 bytes, is aligned for them and stays mapped.
         unsafe { self.word.as_ref() }
     }
 }
@@ -80,7 +82,7 @@ struct Area {
     _region: Region,
 }
 
-// SAFETY: LA-1: bytes that are copied, in memory that the value keeps mapped.
+// SAFETY: XA-1: bytes that are copied, in memory that the value keeps mapped.
 unsafe impl Send for Area {}
 
 impl Area {
@@ -128,7 +130,7 @@ impl OutArea {
             .min(self.area.bytes / 4)
             .min(self.area.in_one_piece(self.tail));
         if self.free() < whole(fragment) {
-            let head = self.area.head.load(Ordering::Acquire); // LA-3
+            let head = self.area.head.load(Ordering::Acquire); // XA-3
             if !(self.head..=self.tail).contains(&head) {
                 return Err(format!(
                     "it read up to {head} of an area, and {} to {} can be",
@@ -137,26 +139,36 @@ impl OutArea {
             }
             self.head = head;
         }
-        Ok(if self.free() < whole(fragment) { 0 } else { fragment })
+        Ok(if self.free() < whole(fragment) {
+            0
+        } else {
+            fragment
+        })
     }
 
     fn free(&self) -> u64 {
         self.area.bytes as u64 - (self.tail - self.head)
     }
 
-    /// Writes the next fragment.
+    /// Writes a part of the next fragment, which begins `skipped` bytes before it.
     ///
     /// # Panics
     /// If there is no [`room`](Self::room) for it.
-    pub(super) fn write(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.area.in_one_piece(self.tail) && whole(bytes.len()) <= self.free());
-        // SAFETY: LA-2: inside the area, and the reader has left it.
+    pub(super) fn write(&self, skipped: usize, bytes: &[u8]) {
+        let end = skipped + bytes.len();
+        assert!(end <= self.area.in_one_piece(self.tail) && whole(end) <= self.free());
+        // SAFETY: XA-2: inside the area, and the reader has left it.
         unsafe {
-            let to = self.area.start.add(self.area.at(self.tail));
+            let to = self.area.start.add(self.area.at(self.tail) + skipped);
             to.as_ptr()
                 .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         }
-        self.tail += whole(bytes.len());
+    }
+
+    /// The next fragment has so many bytes.
+    pub(super) fn commit(&mut self, bytes: usize) {
+        assert!(whole(bytes) <= self.free());
+        self.tail += whole(bytes);
     }
 }
 
@@ -183,7 +195,7 @@ impl InArea {
     /// Copies a part of the next fragment, which was checked and begins `skipped` bytes before.
     pub(super) fn copy(&self, skipped: usize, to: &mut [u8]) {
         assert!(skipped + to.len() <= self.area.in_one_piece(self.head));
-        // SAFETY: LA-1, LA-2: inside the area; what a peer writes meanwhile changes bytes alone.
+        // SAFETY: XA-1, XA-2: inside the area; what a peer writes meanwhile changes bytes alone.
         unsafe {
             let from = self.area.start.add(self.area.at(self.head) + skipped);
             to.as_mut_ptr()
@@ -195,7 +207,7 @@ impl InArea {
     pub(super) fn append(&self, bytes: usize, to: &mut Vec<u8>) {
         assert!(bytes <= self.area.in_one_piece(self.head));
         to.reserve(bytes);
-        // SAFETY: LA-1, LA-2, as above; there is room for so many bytes behind those of `to`, and they
+        // SAFETY: XA-1, XA-2, as above; there is room for so many bytes behind those of `to`, and they
         // are written before they count.
         unsafe {
             let from = self.area.start.add(self.area.at(self.head));
@@ -210,7 +222,7 @@ impl InArea {
     /// Gives a fragment of so many bytes back.
     pub(super) fn release(&mut self, bytes: usize) {
         self.head += whole(bytes);
-        self.area.head.store(self.head, Ordering::Release); // LA-3
+        self.area.head.store(self.head, Ordering::Release); // XA-3
     }
 }
 
@@ -224,20 +236,30 @@ pub(super) struct Lane {
     pub(super) own_sleep: Word,
     /// How the peer does.
     pub(super) peer_sleep: Word,
+    memory: ControlMemory,
 }
 
 fn sizes(area_bytes: usize) -> Result<[usize; 8], ChannelError> {
     let word = size_of::<AtomicU64>();
     let ring = line_bytes::<Slot>(SLOTS)?;
-    Ok([
-        word, word, word, word, ring, ring, area_bytes, area_bytes,
-    ])
+    Ok([word, word, word, word, ring, ring, area_bytes, area_bytes])
 }
 
 impl Lane {
+    /// Bytes of the memory for two ends: whole pages.
+    pub(super) fn memory_bytes(area_bytes: usize) -> Result<usize, LaneError> {
+        let bytes = Carver::bytes(&sizes(area_bytes)?);
+        Ok(bytes.next_multiple_of(PageKind::Plain.bytes()))
+    }
+
     /// Memory for two ends.
     pub(super) fn memory(area_bytes: usize) -> Result<ControlMemory, LaneError> {
-        Ok(ControlMemory::create(Carver::bytes(&sizes(area_bytes)?))?)
+        Ok(ControlMemory::create(Self::memory_bytes(area_bytes)?)?)
+    }
+
+    /// What the peer is sent.
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        self.memory.file()
     }
 
     /// The part of the end that connected, or of the one that was connected to.
@@ -276,6 +298,7 @@ impl Lane {
             },
             own_sleep,
             peer_sleep,
+            memory: memory.clone(),
         })
     }
 }
@@ -299,7 +322,9 @@ mod tests {
             let bytes = a.area_out.room(wanted).expect("it makes sense");
             assert!((1..=wanted).contains(&bytes));
             sent = sent.wrapping_add(1);
-            a.area_out.write(&vec![sent; bytes]);
+            a.area_out.write(0, &vec![sent; bytes - 1]);
+            a.area_out.write(bytes - 1, &[sent]);
+            a.area_out.commit(bytes);
             let mut came = Vec::new();
             let bytes = b.area_in.check(bytes as u32).expect("it can be");
             b.area_in.append(bytes, &mut came);
@@ -315,7 +340,7 @@ mod tests {
         let (mut a, mut b) = pair();
         for _ in 0..4 {
             assert_eq!(a.area_out.room(5000), Ok(1024));
-            a.area_out.write(&[1; 1024]);
+            a.area_out.commit(1024);
         }
         assert_eq!(a.area_out.room(1), Ok(0));
         b.area_in.release(1024);
@@ -327,7 +352,7 @@ mod tests {
         let (mut a, b) = pair();
         for _ in 0..4 {
             assert_eq!(a.area_out.room(1024), Ok(1024));
-            a.area_out.write(&[1; 1024]);
+            a.area_out.commit(1024);
         }
         b.area_in.area.head.store(1 << 40, Ordering::Release);
         assert!(a.area_out.room(1).is_err());

@@ -19,7 +19,7 @@
 //! | data | call, bytes |
 //! | done | call, value |
 //!
-//! - SL-1 every slot is input: what is none ends the connection.
+//! - XL-1 every slot is input: what is none ends the connection.
 
 use crate::message::Message;
 
@@ -131,7 +131,16 @@ pub(super) fn inline(message: &Message, is_control: bool) -> Option<Slot> {
     if bytes.len() > INLINE_BYTES {
         return None;
     }
-    let head = [MESSAGE, bytes.len() as u8, u8::from(is_control), 0, 0, 0, 0, 0];
+    let head = [
+        MESSAGE,
+        bytes.len() as u8,
+        u8::from(is_control),
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
     let mut slot = [u64::from_le_bytes(head), 0, 0, 0, 0, 0, 0];
     match message.as_inline() {
         // Copied as a whole: its length is known when this is compiled.
@@ -154,6 +163,17 @@ pub(super) fn inline(message: &Message, is_control: bool) -> Option<Slot> {
 }
 
 impl Frame {
+    /// It has so many bytes in the area.
+    pub(super) fn set_fragment(&mut self, bytes: u32) {
+        match self {
+            Self::Long { fragment, .. }
+            | Self::Put(_, fragment)
+            | Self::More(fragment)
+            | Self::Data { fragment, .. } => *fragment = bytes,
+            _ => assert_eq!(bytes, 0, "bytes behind a slot that has none"),
+        }
+    }
+
     /// As it lies in a ring.
     pub(super) fn to_slot(&self) -> Slot {
         let none = [0; 6];
@@ -201,7 +221,7 @@ impl Frame {
         }
     }
 
-    /// What a slot says (SL-1).
+    /// What a slot says (XL-1).
     #[inline]
     pub(super) fn from_slot(slot: &Slot) -> Result<Self, String> {
         let [kind, inline, flags, refusal, fragment @ ..] = slot[0].to_le_bytes();

@@ -13,9 +13,9 @@
 //! After it a byte wakes the other end, and the end of the stream is the end of the peer's process, or of
 //! its transport. Who is turned away is sent why.
 //!
-//! - SO-1 only processes of the same user are connected, whichever side they are on: the kernel says whose
+//! - XK-1 only processes of the same user are connected, whichever side they are on: the kernel says whose
 //!   the other end is (`SO_PEERCRED`).
-//! - SO-2 what arrives is input: the greeting has one length, one descriptor, and memory of the size that
+//! - XK-2 what arrives is input: the greeting has one length, one descriptor, and memory of the size that
 //!   its areas need (CM-5).
 
 use super::lane::AREA_BYTES;
@@ -77,7 +77,7 @@ impl Listener {
         }
     }
 
-    /// The next that connected, if it is of the same user (SO-1); `None` if there is no more.
+    /// The next that connected, if it is of the same user (XK-1); `None` if there is no more.
     pub(super) fn accept(&self) -> io::Result<Option<Result<UnixStream, String>>> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = match rustix::net::accept_with(&self.socket, flags) {
@@ -101,7 +101,7 @@ impl AsFd for Listener {
     }
 }
 
-/// SO-1.
+/// XK-1.
 fn is_own(socket: BorrowedFd<'_>) -> Result<(), String> {
     let own = rustix::process::geteuid();
     match socket_peercred(socket) {
@@ -111,7 +111,9 @@ fn is_own(socket: BorrowedFd<'_>) -> Result<(), String> {
             peer.uid.as_raw(),
             own.as_raw()
         )),
-        Err(error) => Err(format!("the system does not say whose the peer is: {error}")),
+        Err(error) => Err(format!(
+            "the system does not say whose the peer is: {error}"
+        )),
     }
 }
 
@@ -137,7 +139,7 @@ pub(super) enum Attempt {
     Later,
     /// Nobody is there.
     Nobody(String),
-    /// Somebody else is there (SO-1).
+    /// Somebody else is there (XK-1).
     Stranger(String),
 }
 
@@ -168,7 +170,9 @@ pub(super) fn greet(
     greeting[8..].copy_from_slice(&(area_bytes as u64).to_le_bytes());
     match shared_memory::try_send(socket, &greeting, &[memory])? {
         GREETING_BYTES => Ok(()),
-        _ => Err(io::Error::other("a fresh socket has no room for a greeting")),
+        _ => Err(io::Error::other(
+            "a fresh socket has no room for a greeting",
+        )),
     }
 }
 
@@ -184,7 +188,7 @@ pub(super) enum Greeting {
     Gone,
 }
 
-/// Hears a greeting (SO-2).
+/// Hears a greeting (XK-2).
 pub(super) fn hear(socket: &UnixStream) -> Greeting {
     let mut bytes = [0; GREETING_BYTES];
     let (count, files) = match shared_memory::try_receive(socket, &mut bytes) {
