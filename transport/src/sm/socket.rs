@@ -21,10 +21,10 @@
 use super::lane::AREA_BYTES;
 use crate::endpoint::{Address, BadAddress, TransportKind};
 use maser_shm::os::shared_memory;
-use ring::rand::{SecureRandom, SystemRandom};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -58,11 +58,10 @@ fn socket() -> io::Result<OwnedFd> {
 
 impl Listener {
     pub(super) fn open() -> io::Result<Self> {
-        let mut random = [0; 16];
-        let filled = SystemRandom::new().fill(&mut random);
-        filled.map_err(|_| io::Error::other("the system gives no random bytes"))?;
-        let random = u128::from_ne_bytes(random);
-        let name = format!("{PREFIX}{}-{random:032x}", std::process::id());
+        // A name that nobody had or will have; it is no secret. The standard library's random state is the
+        // system's random bytes.
+        let [one, other] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
+        let name = format!("{PREFIX}{}-{one:016x}{other:016x}", std::process::id());
         let socket = socket()?;
         let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
         rustix::net::bind(&socket, &address)?;
