@@ -1,6 +1,7 @@
 //! The `maser` command.
 
 mod doctor;
+mod perf;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ enum Command {
         #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = doctor::bytes)]
         store_bytes: u64,
     },
+    /// Measure a transport between two ends: one serves, the other one asks for tests.
+    Perf(perf::Arguments),
 }
 
 /// Peers that are only measured when they are asked for.
@@ -81,5 +84,6 @@ fn main() -> ExitCode {
             needs.store_bytes = store_bytes;
             doctor::main(&needs, json)
         }
+        Command::Perf(arguments) => perf::main(&arguments),
     }
 }
