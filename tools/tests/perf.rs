@@ -132,7 +132,7 @@ fn are_measured(rows: &[Value], iterations: u64) {
 #[test]
 fn every_test_is_measured_in_one_process() {
     alone(|| {
-        for transport in ["loopback", "tcp"] {
+        for transport in ["loopback", "sm", "tcp"] {
             let output = perf(&[
                 "--local",
                 "--transport",

@@ -1,11 +1,12 @@
 //! The command line of `maser perf`, and what follows from it.
 
 use super::error::PerfError;
-use super::opening::{Integrity, Opening, address_of, default_listen, secret_of};
+use super::opening::{Opening, address_of, default_listen, secret_of};
 use super::spec::{Amount, Spec, Test};
 use clap::{Args, ValueEnum};
 use maser_bench::harness::Cores;
 use maser_transport::loopback::Network;
+use maser_transport::wire::Integrity;
 use maser_transport::{Address, TransportKind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -73,8 +74,8 @@ pub struct Arguments {
         default_value_t = 64
     )]
     depth: u64,
-    /// How what travels is protected; the stricter of the two ends' wishes counts.
-    #[arg(long, value_enum, default_value_t = Integrity::None)]
+    /// How what travels is protected: none, mac or aead. The stricter of the two ends' wishes counts.
+    #[arg(long, value_name = "KIND", default_value_t = Integrity::None)]
     integrity: Integrity,
     /// Both ends send at once, in tests of rates; the figures are those of both together.
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! What the ends tell each other: control messages, one value each (BF-1).
+//! What the ends tell each other: control messages, one value each (QP-1).
 //!
 //! ```text
 //! client          server

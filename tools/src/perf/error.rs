@@ -2,6 +2,7 @@
 
 use super::dialogue::BadSaying;
 use super::spec::BadSpec;
+use maser_transport::sm::SmError;
 use maser_transport::tcp::TcpError;
 use maser_transport::transport::{ConnectError, RegisterError};
 use maser_transport::{EndReason, Refusal, TransportKind, WorkError};
@@ -51,6 +52,8 @@ pub enum PerfError {
     },
     #[error("{0}")]
     Tcp(#[from] TcpError),
+    #[error("{0}")]
+    Sm(#[from] SmError),
     #[error("{0}")]
     Connect(#[from] ConnectError),
     #[error("{0}")]

@@ -1,8 +1,8 @@
 //! An end of a transport, driven by one thread: polled or slept with, told the time, and its clock.
 //!
-//! - LI-1 the time is told every [`POLLS_PER_ADVANCE`] polls, whether they bring something or not: a
+//! - QL-1 the time is told every [`POLLS_PER_ADVANCE`] polls, whether they bring something or not: a
 //!   transport that is only told when nothing comes would take a busy peer for a silent one.
-//! - LI-2 what happens while a request waits for room is kept, and told by the polls that follow.
+//! - QL-2 what happens while a request waits for room is kept, and told by the polls that follow.
 
 use super::dialogue::Saying;
 use super::error::PerfError;
@@ -11,7 +11,7 @@ use maser_transport::{Endpoint, Event, Refusal, Token, Transport, WorkRequest};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// LI-1; reading the clock costs 20 ns.
+/// QL-1; reading the clock costs 20 ns.
 const POLLS_PER_ADVANCE: u32 = 256;
 /// The longest sleep: the time has to be told now and then.
 const LONGEST_SLEEP_NS: u64 = 100_000_000;
@@ -99,7 +99,7 @@ impl Line {
         }
     }
 
-    /// Posts when there is room (LI-2).
+    /// Posts when there is room (QL-2).
     ///
     /// # Errors
     /// [`PerfError::Refused`], [`PerfError::Lost`].

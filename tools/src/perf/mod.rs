@@ -16,11 +16,11 @@
 //! | [`report`] | rows, as a table and as JSON |
 //! | [`error`] | why there is no figure |
 //!
-//! - BF-1 parameters and regions travel as control messages; all else that travels is what is measured.
-//! - BF-2 what the other end says is input: a spec is checked by both ends before memory is taken for it.
-//! - BF-3 a row stands for work that was done: lengths of messages, their number, the bytes that were
+//! - QP-1 parameters and regions travel as control messages; all else that travels is what is measured.
+//! - QP-2 what the other end says is input: a spec is checked by both ends before memory is taken for it.
+//! - QP-3 a row stands for work that was done: lengths of messages, their number, the bytes that were
 //!   written or read and the sums of words are compared, and a difference is an error.
-//! - BF-4 latencies of messages and puts are half of a round trip, those of gets and atomics are from
+//! - QP-4 latencies of messages and puts are half of a round trip, those of gets and atomics are from
 //!   posting to completion; a rate counts until the peer has everything.
 
 mod arguments;

@@ -4,10 +4,10 @@
 //! read, else as `0x` and hexadecimal digits.
 
 use super::error::PerfError;
-use clap::ValueEnum;
 use maser_transport::loopback::{LoopbackTransport, Network};
+use maser_transport::sm::{SmOptions, SmTransport};
 use maser_transport::tcp::{TcpOptions, TcpTransport};
-use maser_transport::wire::handshake::{Identity, Role, Secret};
+use maser_transport::wire::{Identity, Integrity, Role, Secret};
 use maser_transport::{Address, Transport, TransportKind};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -17,32 +17,11 @@ use std::time::Duration;
 /// Where servers listen if they are not told.
 pub const PORT: u16 = 7471;
 
-/// How what travels is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Integrity {
-    /// Not at all.
-    None,
-    /// Against change.
-    Mac,
-    /// Against change and being read.
-    Aead,
-}
-
-impl Integrity {
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Mac => "mac",
-            Self::Aead => "aead",
-        }
-    }
-}
-
 /// How an end is opened.
 #[derive(Clone)]
 pub struct Opening {
     pub kind: TransportKind,
+    /// How what travels between hosts is protected.
     pub integrity: Integrity,
     pub secret: Option<Secret>,
     /// After so much silence a peer is taken for dead.
@@ -76,6 +55,13 @@ impl Opening {
                 let listen = socket_address(listen)?;
                 Ok(Box::new(TcpTransport::open(self.tcp(listen))?))
             }
+            TransportKind::Sm => {
+                let options = SmOptions {
+                    handshake_timeout: self.timeout,
+                    ..SmOptions::default()
+                };
+                Ok(Box::new(SmTransport::open(options)?))
+            }
             kind => Err(PerfError::Unavailable {
                 kind,
                 problem: "this program was built without it".into(),
@@ -90,11 +76,11 @@ impl Opening {
         TcpOptions {
             listen,
             identity: Identity {
-                seals: self.integrity != Integrity::None,
                 job,
                 node: 0,
                 role: Role::Client,
             },
+            integrity: Some(self.integrity),
             epoch: 1,
             secret: self.secret.clone(),
             peer_timeout: self.timeout,

@@ -125,7 +125,7 @@ pub enum BadSpec {
 }
 
 impl Spec {
-    /// Whether it can be measured with a transport of these limits (BF-2).
+    /// Whether it can be measured with a transport of these limits (QP-2).
     ///
     /// # Errors
     /// [`BadSpec`].

@@ -1,8 +1,8 @@
 //! As many requests as fit, one after the other: what the tests of rates do, at one end or at both.
 //!
-//! - SW-1 every [`every`](Stream::every)th request has a token, and stands for those before it: requests
+//! - QS-1 every [`every`](Stream::every)th request has a token, and stands for those before it: requests
 //!   that end earlier than it make room a little later than they could.
-//! - SW-2 a stream is over when a flush behind it is: everything is at the peer then.
+//! - QS-2 a stream is over when a flush behind it is: everything is at the peer then.
 
 use super::error::PerfError;
 use super::line::Line;
@@ -12,7 +12,7 @@ use super::target::Target;
 use maser_bench::harness::Ticks;
 use maser_transport::{Completion, Endpoint, RemoteSlice, Token, WorkRequest};
 
-/// The token of the flush (SW-2); the other tokens are numbers of requests.
+/// The token of the flush (QS-2); the other tokens are numbers of requests.
 const FLUSH: Token = Token::MAX;
 
 /// See the module's page.
@@ -129,7 +129,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether everything is at the peer (SW-2).
+    /// Whether everything is at the peer (QS-2).
     pub fn is_over(&self) -> bool {
         self.state == State::Over
     }

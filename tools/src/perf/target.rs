@@ -5,8 +5,8 @@
 //! | `shown` | writes it by puts, reads it by gets, adds to its first word | looks at it when the row is over |
 //! | `own` | knows nothing of it | puts come from it, gets go to it |
 //!
-//! - TG-1 what a put is made of, what lies in a region that is read, and what it is before, all differ: a
-//!   row that left its bytes where they were is found out (BF-3).
+//! - QT-1 what a put is made of, what lies in a region that is read, and what it is before, all differ: a
+//!   row that left its bytes where they were is found out (QP-3).
 
 use super::dialogue::BadSaying;
 use super::error::PerfError;
@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 
 /// Bytes that are filled and compared at once.
 const PART_BYTES: usize = 4096;
-/// What puts and messages are made of (TG-1).
+/// What puts and messages are made of (QT-1).
 const SENT: u8 = 1;
 /// What gets find.
 const FOUND: u8 = 101;
@@ -67,7 +67,7 @@ fn compare(region: &MemoryRegion, bytes: usize, seed: u8, what: &str) -> Result<
 }
 
 impl Target {
-    /// Memory for a row that was checked (BF-2).
+    /// Memory for a row that was checked (QP-2).
     ///
     /// # Errors
     /// [`PerfError::Register`].
@@ -100,7 +100,7 @@ impl Target {
         self.shown.remote().to_wire()
     }
 
-    /// The part of the peer's region that a row is about (BF-2).
+    /// The part of the peer's region that a row is about (QP-2).
     ///
     /// # Errors
     /// [`BadSaying`].
@@ -174,7 +174,7 @@ impl Target {
         }
     }
 
-    /// Whether the peer's requests and one's own did what they were to do (BF-3).
+    /// Whether the peer's requests and one's own did what they were to do (QP-3).
     ///
     /// # Errors
     /// [`PerfError::Wrong`].
