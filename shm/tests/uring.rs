@@ -2,12 +2,15 @@
 #![cfg(not(any(loom, miri)))]
 
 use std::fs::File;
-use std::io::{PipeReader, PipeWriter, Write};
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use maser_shm::os::file_io::{ReadPart, WritePart};
-use maser_shm::os::uring::{Buffer, FileOperation, Operation, Ring};
+use maser_shm::os::uring::op::socket::{READABLE, WRITABLE};
+use maser_shm::os::uring::{
+    Buffer, FileOperation, Operation, Ring, SocketOperation, waiting_available,
+};
 
 /// A ring, or `None` after having said why there is none.
 fn ring(depth: u32) -> Option<Ring> {
@@ -261,4 +264,129 @@ fn rings_move_between_threads_while_operations_are_under_way() {
     });
     writer.write_all(b"four").expect("a reader");
     assert_eq!(waiting.join().expect("no panic"), 4);
+}
+
+/// A ring that waits for sockets, or `None` after having said why there is none.
+fn waiting_ring() -> Option<Ring> {
+    if let Err(refusal) = waiting_available() {
+        println!("skipped: {refusal}");
+        return None;
+    }
+    Some(Ring::for_waiting(8, 100).expect("a ring, as the probe found"))
+}
+
+/// A socket that listens, and where.
+fn listener() -> (Arc<OwnedFd>, std::net::SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
+    let address = listener.local_addr().expect("an address");
+    (Arc::new(listener.into()), address)
+}
+
+/// The next completion, asleep until it comes.
+fn asleep(ring: &mut Ring) -> maser_shm::os::uring::Completion {
+    loop {
+        if let Some(completion) = ring.try_complete() {
+            return completion;
+        }
+        ring.sleep(None).expect("it sleeps");
+    }
+}
+
+#[test]
+fn one_operation_accepts_all_who_connect() {
+    let Some(mut ring) = waiting_ring() else {
+        return;
+    };
+    let (listener, address) = listener();
+    let accept = SocketOperation::Accept { listener };
+    let id = ring
+        .try_push(3, Operation::Socket(accept))
+        .expect("there is room");
+    for _ in 0..5 {
+        let mut peer = std::net::TcpStream::connect(address).expect("it listens");
+        let completion = asleep(&mut ring);
+        assert_eq!((completion.tag, completion.is_last), (3, false));
+        let socket = std::net::TcpStream::from(completion.socket.expect("a socket"));
+        peer.write_all(b"there").expect("it is connected");
+        socket.set_nonblocking(false).expect("a socket");
+        let mut word = [0; 5];
+        (&socket).read_exact(&mut word).expect("five bytes");
+        assert_eq!(&word, b"there");
+    }
+    ring.cancel(id);
+    let last = asleep(&mut ring);
+    assert!(last.is_last && last.socket.is_none() && last.result.is_err());
+    assert_eq!(ring.under_way(), 0);
+}
+
+#[test]
+fn a_socket_is_watched_until_it_has_something() {
+    let Some(mut ring) = waiting_ring() else {
+        return;
+    };
+    let (reader, mut writer) = pipe();
+    let watch = |bytes, room| {
+        Operation::Socket(SocketOperation::Watch {
+            socket: reader.clone(),
+            bytes,
+            room,
+        })
+    };
+    ring.try_push(1, watch(true, false)).expect("there is room");
+    ring.sleep(Some(std::time::Duration::from_millis(1)))
+        .expect("it sleeps");
+    assert!(ring.try_complete().is_none());
+    writer.write_all(b"now").expect("room");
+    let completion = asleep(&mut ring);
+    assert_eq!(
+        (completion.tag, completion.result.ok()),
+        (1, Some(READABLE))
+    );
+    // It is there still, and the end of it looks like both.
+    drop(writer);
+    ring.try_push(2, watch(true, true)).expect("there is room");
+    assert_eq!(asleep(&mut ring).result.ok(), Some(READABLE | WRITABLE));
+}
+
+#[test]
+fn more_operations_wait_than_are_handed_over_at_a_time() {
+    let Some(mut ring) = waiting_ring() else {
+        return;
+    };
+    let pipes: Vec<_> = (0..100).map(|_| pipe()).collect();
+    for (tag, (reader, _)) in (0..).zip(&pipes) {
+        let watch = SocketOperation::Watch {
+            socket: reader.clone(),
+            bytes: true,
+            room: false,
+        };
+        ring.try_push(tag, Operation::Socket(watch))
+            .expect("there is room");
+    }
+    let (reader, _) = &pipes[0];
+    assert!(ring.try_push(0, read(reader, 1, 0)).is_err());
+    for (tag, (_, writer)) in (0..).zip(&pipes) {
+        (&*writer).write_all(b"!").expect("room");
+        assert_eq!(asleep(&mut ring).tag, tag);
+    }
+}
+
+#[test]
+fn a_ring_that_sleeps_is_woken_from_any_thread() {
+    let Some(mut ring) = waiting_ring() else {
+        return;
+    };
+    let waker = match ring.waker() {
+        Ok(waker) => waker,
+        Err(error) => return println!("skipped: no thread without a ring wakes one ({error})"),
+    };
+    // What making it has sent.
+    while ring.try_complete().is_some() {}
+    for _ in 0..100 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| waker.wake().expect("it wakes"));
+            ring.sleep(None).expect("it sleeps");
+        });
+        assert!(ring.try_complete().is_none());
+    }
 }

@@ -97,6 +97,7 @@ macro_rules! transport_suite {
 
 transport_suite!(loopback_transport, crate::loopback::LoopbackLab);
 transport_suite!(tcp_transport, crate::tcp::TcpLab);
+transport_suite!(tcp_transport_epoll, crate::tcp::EpollTcpLab);
 transport_suite!(tcp_transport_clear, crate::tcp::ClearTcpLab);
 transport_suite!(tcp_transport_sealed, crate::tcp::SealedTcpLab);
 transport_suite!(sm_transport, crate::sm::SmLab);

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use maser_tests::alone;
 use maser_transport::Transport;
-use maser_transport::tcp::{TcpOptions, TcpTransport};
+use maser_transport::tcp::{PollerChoice, TcpOptions, TcpTransport, TcpTuning};
 use maser_transport::wire::{Identity, Integrity, Role, Secret};
 
 use crate::ends::Lab;
 
 /// Without a secret.
 pub struct TcpLab;
+
+/// Without a secret, and by epoll.
+pub struct EpollTcpLab;
 
 /// With a secret, and data that is not sealed.
 pub struct ClearTcpLab;
@@ -21,6 +24,14 @@ pub struct ClearTcpLab;
 pub struct SealedTcpLab;
 
 fn open(secret: Option<Secret>, integrity: Integrity) -> TcpTransport {
+    open_by(PollerChoice::Best, secret, integrity)
+}
+
+pub fn open_by(
+    poller: PollerChoice,
+    secret: Option<Secret>,
+    integrity: Integrity,
+) -> TcpTransport {
     let options = TcpOptions {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         identity: Identity {
@@ -34,7 +45,7 @@ fn open(secret: Option<Secret>, integrity: Integrity) -> TcpTransport {
         peer_timeout: Duration::from_secs(600),
         handshake_timeout: Duration::from_secs(600),
     };
-    TcpTransport::open(options).expect("a port of loopback")
+    TcpTransport::open_tuned(options, TcpTuning { poller }).expect("a port of loopback")
 }
 
 impl Lab for TcpLab {
@@ -46,6 +57,22 @@ impl Lab for TcpLab {
 
     fn end(&self) -> TcpTransport {
         open(None, Integrity::None)
+    }
+
+    fn crash(&self, end: TcpTransport) {
+        end.abort();
+    }
+}
+
+impl Lab for EpollTcpLab {
+    type End = TcpTransport;
+
+    fn open() -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn end(&self) -> TcpTransport {
+        open_by(PollerChoice::Epoll, None, Integrity::None)
     }
 
     fn crash(&self, end: TcpTransport) {

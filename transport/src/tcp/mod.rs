@@ -1,8 +1,9 @@
-//! TCP, polled: nonblocking calls from the loop of a scheduler, epoll for sockets that are quiet and for
-//! sleeping.
+//! TCP, polled: nonblocking calls from the loop of a scheduler for the connection that had something last,
+//! and a ring of io_uring for who connects, for sockets that are quiet and for sleeping; epoll where rings
+//! are refused ([`PollerInUse`] says why).
 //!
-//! The connection that had something last is read before any other is asked for; every 64th poll looks at
-//! all.
+//! The connection that had something last is hot: it is read before any other is asked for, and not watched
+//! meanwhile. Every few polls look at all.
 //!
 //! One-sided work is done by the peer's poll: the memory of a region is found by its number, which says
 //! nothing to other transports.
@@ -15,7 +16,8 @@ mod sealing;
 mod sys;
 mod transport;
 
-pub use options::{TcpError, TcpOptions};
+pub use options::{TcpError, TcpOptions, TcpTuning};
+pub use poller::{PollerChoice, PollerInUse};
 
 use crate::capabilities::Limits;
 use crate::endpoint::Endpoint;
@@ -24,15 +26,18 @@ use crate::regions::Regions;
 use crate::table::Endpoints;
 use connection::{Connection, Context, Stage};
 use poller::{LISTENER, Poller, Ready};
+use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay};
+use rustix::net::{Shutdown, shutdown};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Polls of one socket for each look at all.
-const POLLS_PER_LOOK: u32 = 64;
+/// Reads of the hot connection after which it is not watched any more.
+const READS_UNTIL_REST: u32 = 64;
 /// Bytes that are received at once.
 const SCRATCH_BYTES: usize = 256 << 10;
 /// Bytes that may wait to leave on one connection; one more request is refused then.
@@ -53,22 +58,25 @@ const LIMITS: Limits = Limits {
 /// See the module's page.
 pub struct TcpTransport {
     options: TcpOptions,
-    listener: TcpListener,
+    listener: Arc<OwnedFd>,
     local: SocketAddr,
     poller: Poller,
+    in_use: PollerInUse,
     connections: Endpoints<Connection>,
     regions: Regions,
     events: VecDeque<Event>,
     scratch: Vec<u8>,
     /// The connection that had something last.
     hot: Option<Endpoint>,
+    /// Its reads since it is, or since the thread slept.
+    hot_reads: u32,
     polls: u32,
     /// A descriptor for [`turn_away`](Self::turn_away).
     spare: Option<File>,
     /// What a look found and was not served.
     ready: Vec<Ready>,
     /// Sockets of connections that were closed here, and until when their peers are listened to.
-    lingering: Vec<(TcpStream, u64)>,
+    lingering: Vec<(Arc<OwnedFd>, u64)>,
     now_ns: u64,
     next_check_ns: u64,
 }
@@ -93,6 +101,14 @@ impl TcpTransport {
     /// # Errors
     /// [`TcpError`].
     pub fn open(options: TcpOptions) -> Result<Self, TcpError> {
+        Self::open_tuned(options, TcpTuning::default())
+    }
+
+    /// As [`open`](Self::open), tuned.
+    ///
+    /// # Errors
+    /// [`TcpError`].
+    pub fn open_tuned(options: TcpOptions, tuning: TcpTuning) -> Result<Self, TcpError> {
         let listen = options.listen;
         if options.secret.is_none() && !listen.ip().is_loopback() {
             return Err(TcpError::NoSecret { listen });
@@ -100,23 +116,25 @@ impl TcpTransport {
         let opened = || {
             let listener = TcpListener::bind(listen)?;
             listener.set_nonblocking(true)?;
-            let poller = Poller::new()?;
-            poller.add(&listener, LISTENER, false)?;
             let local = listener.local_addr()?;
-            Ok((listener, poller, local))
+            let listener = Arc::new(listener.into());
+            let (poller, in_use) = Poller::new(tuning.poller, &listener, LIMITS.max_endpoints)?;
+            Ok((listener, poller, in_use, local))
         };
-        let (listener, poller, local) =
+        let (listener, poller, in_use, local) =
             opened().map_err(|source| TcpError::Listen { listen, source })?;
         Ok(Self {
             options,
             listener,
             local,
             poller,
+            in_use,
             connections: Endpoints::new(LIMITS.max_endpoints),
             regions: Regions::default(),
             events: VecDeque::new(),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
             hot: None,
+            hot_reads: 0,
             polls: 0,
             spare: File::open("/dev/null").ok(),
             ready: Vec::new(),
@@ -130,18 +148,24 @@ impl TcpTransport {
     pub fn abort(mut self) {
         for connection in self.connections.take_all() {
             // Refused by what is no connection any more.
-            let _outcome =
-                rustix::net::sockopt::set_socket_linger(&connection.socket, Some(Duration::ZERO));
+            let _outcome = set_socket_linger(&connection.socket, Some(Duration::ZERO));
         }
     }
 
-    /// Ends waits from now on while `descriptor` is
-    /// readable, as long as it is open: for transports that have this one beside their device.
+    /// Ends waits from now on while `descriptor` is readable: for transports that have this one beside
+    /// their device. It is kept open.
     ///
     /// # Errors
     /// Of the operating system.
-    pub fn watch(&self, descriptor: impl AsFd) -> io::Result<()> {
-        self.poller.watch(descriptor)
+    pub fn watch(&mut self, descriptor: impl AsFd) -> io::Result<()> {
+        let descriptor = descriptor.as_fd().try_clone_to_owned()?;
+        self.poller.watch_beside(descriptor)
+    }
+
+    /// How it finds out what its sockets have.
+    #[must_use]
+    pub fn poller_in_use(&self) -> &PollerInUse {
+        &self.in_use
     }
 
     /// Where it listens.
@@ -153,9 +177,10 @@ impl TcpTransport {
     fn progress(&mut self) {
         self.polls = self.polls.wrapping_add(1);
         // However much the hot one has, the others have their turn.
-        let is_turn = self.polls.is_multiple_of(POLLS_PER_LOOK);
+        let is_turn = self.polls.is_multiple_of(self.poller.polls_per_look());
         if !is_turn
             && let Some(hot) = self.hot
+            && !self.is_drained(hot)
             && self.read(hot)
         {
             return;
@@ -163,6 +188,13 @@ impl TcpTransport {
         if is_turn || self.hot.is_none() || !self.ready.is_empty() {
             self.look();
         }
+    }
+
+    /// Whether the last read of a connection had all there was. True once for each: who is about to sleep
+    /// need not ask again before.
+    fn is_drained(&mut self, endpoint: Endpoint) -> bool {
+        let connection = self.connections.get_mut(endpoint);
+        connection.is_some_and(|connection| std::mem::take(&mut connection.is_drained))
     }
 
     /// Serves every socket that has something.
@@ -180,10 +212,18 @@ impl TcpTransport {
                 continue;
             }
             let endpoint = endpoint_of(one.key);
+            if let Some(id) = one.spent {
+                let connection = self.connections.get_mut(endpoint);
+                if !connection.is_some_and(|connection| connection.watched.is_spent(id)) {
+                    continue;
+                }
+            }
             if one.has_room {
                 self.has_room(endpoint);
             }
-            self.read(endpoint);
+            if !self.read(endpoint) {
+                self.attend(endpoint);
+            }
         }
         self.ready = ready;
         self.lingering.retain(|(socket, _)| still_sends(socket));
@@ -192,15 +232,16 @@ impl TcpTransport {
     fn accept(&mut self) {
         // Those that are left come with the next look.
         for _ in 0..16 {
-            let socket = match self.listener.accept() {
-                Ok((socket, _)) => socket,
-                Err(error) if is_out_of_files(&error) && self.turn_away() => continue,
-                Err(_) => return,
-            };
-            if socket.set_nonblocking(true).is_err() || socket.set_nodelay(true).is_err() {
-                continue;
+            match self.poller.accept(&self.listener) {
+                Ok(socket) => {
+                    // Refused by a socket whose peer is gone by now, which its first read tells.
+                    let _outcome = set_tcp_nodelay(&socket, true);
+                    self.begin(socket, Stage::Accepted);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_out_of_files(&error) && !self.turn_away() => return,
+                Err(_) => {}
             }
-            self.begin(socket, Stage::Accepted, false);
         }
     }
 
@@ -211,27 +252,58 @@ impl TcpTransport {
             return false;
         };
         drop(spare);
-        let is_turned_away = self.listener.accept().is_ok();
+        let is_turned_away = poller::accept(&self.listener).is_ok();
         self.spare = File::open("/dev/null").ok();
         is_turned_away
     }
 
     /// A connection of this socket; `None`, and the socket is closed, if there is no place.
-    fn begin(&mut self, socket: TcpStream, stage: Stage, room: bool) -> Option<Endpoint> {
+    fn begin(&mut self, socket: OwnedFd, stage: Stage) -> Option<Endpoint> {
         let (epoch, now_ns) = (self.options.epoch, self.now_ns);
+        let is_known = matches!(stage, Stage::Connecting(_));
         let endpoint = self.connections.insert(|endpoint| {
             let mut connection = Connection::new(endpoint, socket, stage, epoch);
             connection.heard_ns = now_ns;
             connection.pinged_ns = now_ns;
-            connection.interest = (true, room);
+            connection.is_known = is_known;
             connection
         })?;
-        let connection = self.connections.get(endpoint)?;
-        let added = self.poller.add(&connection.socket, key_of(endpoint), room);
-        if let Err(error) = added {
+        self.attend(endpoint);
+        Some(endpoint)
+    }
+
+    /// Watches a connection for what it waits for; the hot one is read anyway. The connection may be over
+    /// then.
+    fn attend(&mut self, endpoint: Endpoint) {
+        let Some(connection) = self.connections.get_mut(endpoint) else {
+            return;
+        };
+        let wanted = connection.wanted();
+        let (socket, watched) = (&connection.socket, &mut connection.watched);
+        if self.hot == Some(endpoint) && !wanted.1 {
+            if self.hot_reads >= READS_UNTIL_REST {
+                self.poller.rest(socket, watched);
+                return;
+            }
+            if !watched.is_for_room() {
+                return;
+            }
+        }
+        let is_watched = self.poller.watch(socket, key_of(endpoint), watched, wanted);
+        if let Err(error) = is_watched {
             self.end(endpoint, EndReason::Unreachable(error.to_string()));
         }
-        Some(endpoint)
+    }
+
+    /// Watches the hot connection too: the thread is about to sleep.
+    fn watch_hot(&mut self) -> io::Result<()> {
+        self.hot_reads = 0;
+        let Some(connection) = self.hot.and_then(|hot| self.connections.get_mut(hot)) else {
+            return Ok(());
+        };
+        let (key, wanted) = (key_of(connection.endpoint), connection.wanted());
+        let (socket, watched) = (&connection.socket, &mut connection.watched);
+        self.poller.watch(socket, key, watched, wanted)
     }
 
     /// A socket takes bytes again, or is connected.
@@ -268,15 +340,7 @@ impl TcpTransport {
             connection.is_awaited = false;
             self.events.push_back(Event::Writable { endpoint });
         }
-        let interest = connection.wanted();
-        if interest != connection.interest {
-            connection.interest = interest;
-            let (bytes, room) = interest;
-            // A socket that cannot be looked at is found out by its silence.
-            let _outcome = self
-                .poller
-                .change(&connection.socket, key_of(endpoint), bytes, room);
-        }
+        self.attend(endpoint);
     }
 
     /// Reads a connection once; true if there was something.
@@ -310,7 +374,7 @@ impl TcpTransport {
         }
         match served {
             Ok(()) => {
-                self.hot = Some(endpoint);
+                self.is_hot(endpoint);
                 self.send(endpoint);
             }
             Err(reason) => {
@@ -320,6 +384,18 @@ impl TcpTransport {
             }
         }
         true
+    }
+
+    /// A connection had something.
+    fn is_hot(&mut self, endpoint: Endpoint) {
+        if self.hot == Some(endpoint) {
+            self.hot_reads = self.hot_reads.saturating_add(1);
+            return;
+        }
+        self.hot_reads = 0;
+        if let Some(before) = self.hot.replace(endpoint) {
+            self.attend(before);
+        }
     }
 
     /// A connection is over.
@@ -335,12 +411,17 @@ impl TcpTransport {
         if connection.is_known {
             self.events.push_back(Event::Ended { endpoint, reason });
         }
-        if is_closed && self.poller.remove(&connection.socket).is_ok() {
+        self.poller
+            .forget(&connection.socket, &mut connection.watched);
+        if is_closed {
             // What the peer still sends would be answered by a reset, which could overtake what it has not
             // read yet.
-            let _outcome = connection.socket.shutdown(Shutdown::Write);
+            let _outcome = shutdown(&connection.socket, Shutdown::Write);
             let until_ns = self.now_ns.saturating_add(LINGER.as_nanos() as u64);
             self.lingering.push((connection.socket, until_ns));
+        } else {
+            // An operation that is not back yet may have the socket still.
+            let _outcome = shutdown(&connection.socket, Shutdown::Both);
         }
     }
 
@@ -350,7 +431,7 @@ impl TcpTransport {
 }
 
 /// Reads what the peer still sends, for nobody; false when it sends no more.
-fn still_sends(socket: &TcpStream) -> bool {
+fn still_sends(socket: &OwnedFd) -> bool {
     let mut nobody = Vec::with_capacity(4096);
     loop {
         nobody.clear();

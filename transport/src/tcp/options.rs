@@ -1,8 +1,11 @@
 //! How a [`TcpTransport`](super::TcpTransport) is opened.
 
+use super::poller::PollerChoice;
 use crate::wire::{Identity, Integrity, Secret};
+use rustix::net::{getpeername, getsockname};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// How a [`TcpTransport`](super::TcpTransport) is opened.
@@ -28,16 +31,25 @@ pub struct TcpOptions {
 /// What a connection asks for, of which the peer's address may be known before the socket knows it.
 pub(super) fn integrity_of(
     asked: Option<Integrity>,
-    socket: &TcpStream,
+    socket: impl AsFd,
     peer: Option<SocketAddr>,
 ) -> Integrity {
     asked.unwrap_or_else(|| {
-        let there = peer.map_or_else(|| socket.peer_addr(), Ok);
-        match (socket.local_addr(), there) {
-            (Ok(here), Ok(there)) => Integrity::between(here.ip(), there.ip()),
+        let address = |any| SocketAddr::try_from(any).ok();
+        let here = getsockname(&socket).ok().and_then(address);
+        let there = peer.or_else(|| getpeername(&socket).ok()?.and_then(address));
+        match (here, there) {
+            (Some(here), Some(there)) => Integrity::between(here.ip(), there.ip()),
             _ => Integrity::Mac,
         }
     })
+}
+
+/// What makes no difference but in speed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpTuning {
+    /// How it finds out what its sockets have.
+    pub poller: PollerChoice,
 }
 
 /// Why there is no transport.

@@ -12,9 +12,11 @@ use crate::request::{Refusal, Refused, Token, WorkRequest};
 use crate::transport::{ConnectError, RegisterError, Transport, Waker};
 use crate::wire::handshake::Initiator;
 use crate::wire::{FrameHeader, FrameKind, Integrity};
+use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,14 +80,9 @@ impl Transport for TcpTransport {
 
         let (initiator, hello) = Initiator::new(self.options.identity, integrity, secret);
         let stage = Stage::Connecting(Box::new((initiator, hello)));
-        let endpoint = self
-            .begin(socket, stage, true)
-            .ok_or(ConnectError::TooMany {
-                max: LIMITS.max_endpoints,
-            })?;
-        if let Some(connection) = self.connections.get_mut(endpoint) {
-            connection.is_known = true;
-        }
+        let endpoint = self.begin(socket, stage).ok_or(ConnectError::TooMany {
+            max: LIMITS.max_endpoints,
+        })?;
         if let Some(error) = error {
             self.end(endpoint, EndReason::Unreachable(error.to_string()));
         }
@@ -214,6 +211,7 @@ impl Transport for TcpTransport {
         if !self.events.is_empty() || !self.ready.is_empty() {
             return Ok(());
         }
+        self.watch_hot()?;
         let ready = &mut self.ready;
         self.poller.look(limit, |one| ready.push(one))
     }
@@ -224,7 +222,7 @@ impl Transport for TcpTransport {
 }
 
 /// A socket that is being connected, and why it cannot be if that is known already.
-fn connecting(peer: SocketAddr) -> io::Result<(TcpStream, Option<io::Error>)> {
+fn connecting(peer: SocketAddr) -> io::Result<(OwnedFd, Option<io::Error>)> {
     let family = match peer {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -232,8 +230,7 @@ fn connecting(peer: SocketAddr) -> io::Result<(TcpStream, Option<io::Error>)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     let outcome = rustix::net::connect(&socket, &peer);
-    let socket = TcpStream::from(socket);
-    socket.set_nodelay(true)?;
+    set_tcp_nodelay(&socket, true)?;
     match outcome {
         Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok((socket, None)),
         Err(error) => Ok((socket, Some(error.into()))),

@@ -6,6 +6,8 @@
 //! | [`buffer`] | memory that an operation owns while it is under way |
 //! | [`op`] | what can be asked for, one file for each family of operations |
 //! | [`ring`] | the ring: push, submit, take completions, cancel |
+//! | [`probe`] | what the kernel's rings can do |
+//! | [`waker`] | ends the sleep of a ring's owner from any thread |
 //! | [`batch`] | many reads or writes of borrowed memory at once, waited for to the end |
 //!
 //! ```
@@ -33,16 +35,22 @@
 //!   write is never freed.
 //! - UR-3 a batch lends borrowed memory to the kernel and does not return, nor unwind, before the
 //!   kernel has given all of it back; a panic in between ends the process.
-//! - UR-4 at most `depth` operations are under way, so neither queue can overflow.
+//! - UR-4 at most `depth` operations are under way. Completions that find no room are kept by the kernel
+//!   until there is some.
 
 pub mod batch;
 pub mod buffer;
 pub mod op;
+pub mod probe;
 pub mod refusal;
 pub mod ring;
+pub mod waker;
 
 pub use buffer::Buffer;
 pub use op::file::FileOperation;
+pub use op::socket::SocketOperation;
 pub use op::{Completion, Operation};
+pub use probe::{Probed, probed, waiting_available};
 pub use refusal::{Refusal, availability};
 pub use ring::{OperationId, Ring};
+pub use waker::RingWaker;

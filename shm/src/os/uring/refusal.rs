@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use io_uring::{IoUring, Probe, opcode};
+use super::probe::{Probed, Use};
 
 /// Why there is no ring.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +39,12 @@ pub enum Refusal {
         source: io::Error,
     },
     /// The kernel knows rings but not all operations that are needed.
-    #[error("this kernel's io_uring cannot {operation}; Linux 5.6 or later can")]
+    #[error("this kernel's io_uring cannot {operation}; Linux {since} or later can")]
     TooOld {
         /// The first operation that is lacking.
         operation: &'static str,
+        /// The first version that has it.
+        since: &'static str,
     },
     /// A limit is in the way.
     #[error(
@@ -80,21 +82,13 @@ pub fn availability() -> Result<(), &'static Refusal> {
 }
 
 fn probe() -> Result<(), Refusal> {
-    let depth = 2;
-    let ring = IoUring::new(depth).map_err(|error| explain(Path::new("/"), depth, error))?;
-    let mut probe = Probe::new();
-    let known = ring.submitter().register_probe(&mut probe);
-    known.map_err(|error| explain(Path::new("/"), depth, error))?;
-    let needed = [
-        (opcode::Read::CODE, "read"),
-        (opcode::Write::CODE, "write"),
-        (opcode::Fsync::CODE, "flush"),
-        (opcode::Fallocate::CODE, "allocate"),
-        (opcode::AsyncCancel::CODE, "cancel"),
-    ];
-    let lacking = needed.iter().find(|(code, _)| !probe.is_supported(*code));
-    match lacking {
-        Some((_, operation)) => Err(Refusal::TooOld { operation }),
+    let operations = super::probe::ask()?;
+    let mut needed = operations.iter().filter(|one| one.use_ == Use::Files);
+    match needed.find(|one| !one.is_known) {
+        Some(Probed { name, since, .. }) => Err(Refusal::TooOld {
+            operation: name,
+            since,
+        }),
         None => Ok(()),
     }
 }

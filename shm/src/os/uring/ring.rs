@@ -4,15 +4,20 @@
 //!   entry's user data, with a generation that tells a late cancellation from the slot's next use.
 //! - UR-7 entries of the submission queue are taken by the kernel in order and only inside of
 //!   `io_uring_enter`; so once that is refused for good, what is still queued is ours again.
+//! - UR-8 an operation may complete several times, and holds its slot until the last. What a completion
+//!   brings belongs to whoever takes it, and is given back with it.
 #![allow(unsafe_code, reason = "pushes entries that point at memory")]
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
-use io_uring::{IoUring, opcode};
+use io_uring::{IoUring, cqueue, opcode, types};
 
 use super::refusal::{Refusal, availability, explain};
+use super::waker::{RingWaker, WAKE};
 use super::{Completion, Operation};
 
 /// User data of cancellations, whose own completions nobody waits for.
@@ -33,8 +38,10 @@ struct Slot {
 /// has submitted when that thread ends.
 pub struct Ring {
     ring: IoUring,
+    /// As many as were needed so far, `depth` at most.
     slots: Vec<Slot>,
     free: Vec<u32>,
+    depth: usize,
     /// User data of what is pushed and not yet taken by the kernel, in order.
     queued: VecDeque<u64>,
     /// Operations that the kernel has taken and not yet completed.
@@ -53,21 +60,39 @@ impl Ring {
     /// Why there is none; callers go on with plain system calls.
     pub fn new(depth: u32) -> Result<Self, Refusal> {
         let ring = IoUring::new(depth).map_err(|error| explain(Path::new("/"), depth, error))?;
-        let depth = ring.params().sq_entries();
-        let slot = || Slot {
-            generation: 0,
-            held: None,
-        };
-        Ok(Self {
+        let depth = ring.params().sq_entries() as usize;
+        Ok(Self::with(ring, depth))
+    }
+
+    /// Makes a ring for operations that are under way for long, `depth` of them at most, of which
+    /// `queued` are handed over at a time. What the kernel has to do for them it does when this thread
+    /// makes any system call, rather than by an interrupt.
+    ///
+    /// # Errors
+    /// Why there is none; [`waiting_available`](super::waiting_available) says it better.
+    pub fn for_waiting(queued: u32, depth: usize) -> Result<Self, Refusal> {
+        let completions = u32::try_from(depth).unwrap_or(u32::MAX);
+        let ring: io::Result<IoUring> = IoUring::builder()
+            .setup_coop_taskrun()
+            .setup_taskrun_flag()
+            .setup_cqsize(completions.clamp(queued * 2, queued.max(1024) * 2))
+            .build(queued);
+        let ring = ring.map_err(|error| explain(Path::new("/"), queued, error))?;
+        Ok(Self::with(ring, depth))
+    }
+
+    fn with(ring: IoUring, depth: usize) -> Self {
+        Self {
             ring,
-            slots: (0..depth).map(|_| slot()).collect(),
-            free: (0..depth).rev().collect(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            depth,
             queued: VecDeque::new(),
             taken: 0,
             cancellations: 0,
             finished: VecDeque::new(),
             broken: None,
-        })
+        }
     }
 
     /// Whether rings can be had at all; see [`availability`].
@@ -81,7 +106,7 @@ impl Ring {
     /// Operations that can be under way at a time.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.slots.len()
+        self.depth
     }
 
     /// Operations whose completion was not taken yet.
@@ -107,6 +132,13 @@ impl Ring {
         tag: u64,
         operation: Operation,
     ) -> Result<OperationId, Operation> {
+        if self.free.is_empty() && self.slots.len() < self.depth {
+            self.free.push(self.slots.len() as u32);
+            self.slots.push(Slot {
+                generation: 0,
+                held: None,
+            });
+        }
         let Some(index) = self.free.pop() else {
             return Err(operation);
         };
@@ -144,9 +176,9 @@ impl Ring {
         self.refusal()
     }
 
-    /// A completion, if one is there. Enters the kernel only if something is queued.
+    /// A completion, if one is there. Enters the kernel only if something is queued, or it asks for it.
     pub fn try_complete(&mut self) -> Option<Completion> {
-        if !self.queued.is_empty() {
+        if !self.queued.is_empty() || self.is_asked() {
             self.enter(0);
         }
         self.finished.pop_front().or_else(|| self.reap())
@@ -169,16 +201,55 @@ impl Ring {
         }
     }
 
+    /// Submits what is queued and sleeps until there is a completion, a [`RingWaker`] is used, or the
+    /// limit is over. Comes back early when interrupted.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn sleep(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        if !self.finished.is_empty() {
+            return Ok(());
+        }
+        let limit = limit.map(|limit| {
+            types::Timespec::new()
+                .sec(limit.as_secs())
+                .nsec(limit.subsec_nanos())
+        });
+        self.enter_for(1, limit.as_ref());
+        self.refusal()
+    }
+
+    /// What ends a [`sleep`](Self::sleep) from any thread.
+    ///
+    /// # Errors
+    /// The kernel cannot do it, or there is no descriptor for it.
+    pub fn waker(&self) -> io::Result<RingWaker> {
+        // SAFETY: the ring is open for as long as `self` is borrowed.
+        let ring = unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) };
+        RingWaker::new(ring.try_clone_to_owned()?)
+    }
+
+    /// Whether the kernel has something to do for us, or completions that found no room.
+    fn is_asked(&mut self) -> bool {
+        let queue = self.ring.submission();
+        queue.taskrun() || queue.cq_overflow()
+    }
+
     /// Asks the kernel to give an operation up. It completes in any case: with `ECANCELED`, or with
     /// its result if it could not be stopped.
     pub fn cancel(&mut self, id: OperationId) {
+        self.cancel_later(id);
+        self.enter(0);
+    }
+
+    /// As [`cancel`](Self::cancel); the kernel is asked with what is handed over next.
+    pub fn cancel_later(&mut self, id: OperationId) {
         if self.holds(id.0).is_none() || self.cancellations >= self.depth() {
             return;
         }
         let entry = opcode::AsyncCancel::new(id.0).build();
         self.cancellations += 1;
         self.queue(&entry.user_data(CANCELLATION), CANCELLATION);
-        self.enter(0);
     }
 
     /// Whether the kernel still serves this ring.
@@ -194,11 +265,23 @@ impl Ring {
 
     /// Submits, and waits for `want` completions. Comes back early when interrupted.
     pub(super) fn enter(&mut self, want: usize) {
+        self.enter_for(want, None);
+    }
+
+    /// As `enter`, for a limited time.
+    fn enter_for(&mut self, want: usize, limit: Option<&types::Timespec>) {
         if self.broken.is_none() {
-            match self.ring.submit_and_wait(want) {
+            let entered = match limit {
+                None => self.ring.submit_and_wait(want),
+                Some(limit) => {
+                    let arguments = types::SubmitArgs::new().timespec(limit);
+                    self.ring.submitter().submit_with_args(want, &arguments)
+                }
+            };
+            match entered {
                 Ok(_) => {}
                 Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR) => {}
+                    Some(libc::EINTR | libc::ETIME) => {}
                     // Short of memory, or completions are to be taken first: try again.
                     Some(libc::EAGAIN | libc::EBUSY) => crate::os::sched_yield(),
                     errno => self.broken = Some(errno.unwrap_or(libc::EIO)),
@@ -229,16 +312,22 @@ impl Ring {
     pub(super) fn reap(&mut self) -> Option<Completion> {
         loop {
             let entry = self.ring.completion().next()?;
-            if entry.user_data() == CANCELLATION {
-                self.cancellations = self.cancellations.saturating_sub(1);
-                continue;
+            match entry.user_data() {
+                CANCELLATION => {
+                    self.cancellations = self.cancellations.saturating_sub(1);
+                    continue;
+                }
+                // UR-9: it has ended a sleep, if there was one.
+                WAKE => continue,
+                _ => {}
             }
             let result = match usize::try_from(entry.result()) {
-                Ok(bytes) => Ok(bytes),
+                Ok(number) => Ok(number),
                 Err(_negative) => Err(io::Error::from_raw_os_error(-entry.result())),
             };
-            if let Some(completion) = self.settle(entry.user_data(), result) {
-                self.taken -= 1;
+            let is_last = !cqueue::more(entry.flags());
+            if let Some(completion) = self.settle(entry.user_data(), result, is_last) {
+                self.taken -= usize::from(is_last);
                 return Some(completion);
             }
         }
@@ -259,22 +348,32 @@ impl Ring {
 
     fn fail(&mut self, id: u64, errno: i32) {
         let error = io::Error::from_raw_os_error(errno);
-        if let Some(completion) = self.settle(id, Err(error)) {
+        if let Some(completion) = self.settle(id, Err(error), true) {
             self.finished.push_back(completion);
         }
     }
 
     /// Frees the slot of an operation that has ended.
-    fn settle(&mut self, id: u64, result: io::Result<usize>) -> Option<Completion> {
+    fn settle(&mut self, id: u64, result: io::Result<usize>, is_last: bool) -> Option<Completion> {
         let index = self.holds(id)?;
         let slot = &mut self.slots[index];
-        let (tag, mut operation) = slot.held.take()?;
-        slot.generation = slot.generation.wrapping_add(1) & (u32::MAX >> 1);
-        self.free.push(index as u32);
-        operation.finish(&result);
+        let (tag, held) = slot.held.as_mut()?;
+        let result = result.map(|number| held.outcome(number));
+        let socket = held.accepted(&result);
+        held.finish(&result);
+        let tag = *tag;
+        let mut operation = Operation::UnderWay;
+        if is_last {
+            (_, operation) = slot.held.take()?;
+            slot.generation = slot.generation.wrapping_add(1) & (u32::MAX >> 1);
+            self.free.push(index as u32);
+        }
         Some(Completion {
+            id: OperationId(id),
             tag,
             result,
+            is_last,
+            socket,
             operation,
         })
     }
@@ -297,8 +396,9 @@ impl Drop for Ring {
             .map(|at| u64::from(self.slots[at].generation) << 32 | at as u64)
             .collect();
         for id in ids {
-            self.cancel(OperationId(id));
+            self.cancel_later(OperationId(id));
         }
+        self.enter(0);
         while self.taken > 0 && self.broken.is_none() {
             if self.reap().is_none() {
                 self.enter(1);

@@ -6,14 +6,14 @@ use super::{Connection, Context, Stage};
 use crate::event::{EndReason, Event};
 use crate::wire::handshake::{ANSWER_BYTES, HELLO_BYTES, NotAdmitted, Session, answer};
 use crate::wire::seal::Sealed;
+use rustix::net::sockopt::socket_error;
+use std::io;
 
 impl Connection {
     /// The socket is connected, or is not: says hello.
     pub(in crate::tcp) fn greet(&mut self) -> Result<(), EndReason> {
-        let outcome = match self.socket.take_error() {
-            Ok(None) => Ok(()),
-            Ok(Some(error)) | Err(error) => Err(error),
-        };
+        let outcome = socket_error(&self.socket).and_then(|outcome| outcome);
+        let outcome = outcome.map_err(io::Error::from);
         outcome.map_err(|error| EndReason::Unreachable(error.to_string()))?;
         if let Stage::Connecting(both) = std::mem::replace(&mut self.stage, Stage::Accepted) {
             let (initiator, hello) = *both;

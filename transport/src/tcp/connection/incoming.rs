@@ -29,6 +29,7 @@ impl Connection {
         let socket = self.socket.as_fd();
         let received = match &self.partial {
             Some(partial) => {
+                self.is_drained = false;
                 let both = (&mut self.message, &mut self.body);
                 partial.receive(socket, both, scratch, BEHIND_BYTES)
             }
@@ -41,7 +42,9 @@ impl Connection {
                     _ if self.is_bulk => BEHIND_BYTES,
                     _ => scratch.capacity(),
                 };
-                sys::receive_more(socket, scratch, limit)
+                let received = sys::receive_more(socket, scratch, limit);
+                self.is_drained = received.as_ref().is_ok_and(|bytes| *bytes < limit);
+                received
             }
         };
         match received {

@@ -14,6 +14,7 @@ mod partial;
 mod serve;
 
 use super::outgoing::{Leaving, Outgoing, Payload};
+use super::poller::Watched;
 use crate::endpoint::Endpoint;
 use crate::event::{Completion, EndReason, Event};
 use crate::memory::{LocalSlice, RemoteSlice};
@@ -25,9 +26,9 @@ use crate::wire::seal::{Opener, Sealed};
 use crate::wire::{CallId, Flags, FrameHeader, FrameKind, MAX_PAYLOAD_BYTES};
 use partial::Partial;
 use std::collections::{HashMap, VecDeque};
-use std::net::TcpStream;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 // A control message is one frame.
 const _: () = assert!(MAX_CONTROL_BYTES <= MAX_PAYLOAD_BYTES as usize);
@@ -70,7 +71,7 @@ impl Call {
 /// See the module's page.
 pub(super) struct Connection {
     pub(super) endpoint: Endpoint,
-    pub(super) socket: TcpStream,
+    pub(super) socket: Arc<OwnedFd>,
     pub(super) stage: Stage,
     pub(super) outgoing: Outgoing,
     /// Which frames the opener is for.
@@ -95,8 +96,9 @@ pub(super) struct Connection {
     sends: usize,
     /// Somebody was refused.
     pub(super) is_awaited: bool,
-    /// Whether the socket is looked at for bytes, and for room.
-    pub(super) interest: (bool, bool),
+    pub(super) watched: Watched,
+    /// The last read had all there was.
+    pub(super) is_drained: bool,
     /// Somebody was told of it, and is told of its end.
     pub(super) is_known: bool,
     pub(super) heard_ns: u64,
@@ -118,10 +120,10 @@ fn corrupt(problem: impl Into<String>) -> EndReason {
 }
 
 impl Connection {
-    pub(super) fn new(endpoint: Endpoint, socket: TcpStream, stage: Stage, epoch: u64) -> Self {
+    pub(super) fn new(endpoint: Endpoint, socket: OwnedFd, stage: Stage, epoch: u64) -> Self {
         Self {
             endpoint,
-            socket,
+            socket: Arc::new(socket),
             stage,
             outgoing: Outgoing::default(),
             sealed: Sealed::Nothing,
@@ -137,7 +139,8 @@ impl Connection {
             last_call: 0,
             sends: 0,
             is_awaited: false,
-            interest: (true, false),
+            watched: Watched::default(),
+            is_drained: false,
             is_known: false,
             heard_ns: 0,
             pinged_ns: 0,
