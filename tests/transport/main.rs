@@ -12,6 +12,7 @@ mod many;
 mod messages;
 mod one_sided;
 mod sm;
+mod strangers;
 mod tcp;
 mod waits;
 mod wire;

@@ -1,11 +1,8 @@
 //! TCP on loopback in the suite.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use maser_tests::alone;
-use maser_transport::Transport;
 use maser_transport::tcp::{PollerChoice, TcpOptions, TcpTransport, TcpTuning};
 use maser_transport::wire::{Identity, Integrity, Role, Secret};
 
@@ -27,12 +24,9 @@ fn open(secret: Option<Secret>, integrity: Integrity) -> TcpTransport {
     open_by(PollerChoice::Best, secret, integrity)
 }
 
-pub fn open_by(
-    poller: PollerChoice,
-    secret: Option<Secret>,
-    integrity: Integrity,
-) -> TcpTransport {
-    let options = TcpOptions {
+/// How an end on loopback is opened.
+pub fn options(secret: Option<Secret>, integrity: Integrity) -> TcpOptions {
+    TcpOptions {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         identity: Identity {
             job: [1; 16],
@@ -44,7 +38,11 @@ pub fn open_by(
         secret,
         peer_timeout: Duration::from_secs(600),
         handshake_timeout: Duration::from_secs(600),
-    };
+    }
+}
+
+pub fn open_by(poller: PollerChoice, secret: Option<Secret>, integrity: Integrity) -> TcpTransport {
+    let options = options(secret, integrity);
     TcpTransport::open_tuned(options, TcpTuning { poller }).expect("a port of loopback")
 }
 
@@ -109,42 +107,5 @@ impl Lab for SealedTcpLab {
 
     fn crash(&self, end: TcpTransport) {
         end.abort();
-    }
-}
-
-/// Connects, says `words`, and is read until the end closes the connection, at times that `now_ns` gives.
-fn is_turned_away(words: &[u8], mut now_ns: impl FnMut() -> u64 + Send) {
-    alone(|| {
-        let mut end = open(Some(Secret::new([7; 32])), Integrity::Mac);
-        let mut stranger = TcpStream::connect(end.local_addr()).expect("it listens");
-        stranger.set_nonblocking(true).expect("a socket");
-        stranger.write_all(words).expect("room for a few words");
-        loop {
-            end.advance(now_ns());
-            assert_eq!(end.poll(), None);
-            match stranger.read(&mut [0; 8]) {
-                Ok(0) => return,
-                Ok(bytes) => panic!("{bytes} bytes were said to a stranger"),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
-        }
-    });
-}
-
-#[test]
-fn who_speaks_another_protocol_is_turned_away_without_a_word() {
-    is_turned_away(b"GET / HTTP/1.1\r\n\r\n", || 0);
-    is_turned_away(b"\x16\x03\x01\x02\x00", || 0);
-}
-
-#[test]
-fn who_does_not_say_who_it_is_is_turned_away_after_the_limit() {
-    for words in [&b""[..], b"msr", &[b"msr\x01", &[0; 40][..]].concat()] {
-        let mut seconds = 0;
-        is_turned_away(words, || {
-            seconds += 1;
-            seconds * 1_000_000_000
-        });
     }
 }

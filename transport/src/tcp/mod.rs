@@ -13,11 +13,13 @@ mod options;
 mod outgoing;
 mod poller;
 mod sealing;
+mod strangers;
 mod sys;
 mod transport;
 
 pub use options::{TcpError, TcpOptions, TcpTuning};
 pub use poller::{PollerChoice, PollerInUse};
+pub use strangers::{MAX_STRANGERS, StrangerCounts};
 
 use crate::capabilities::Limits;
 use crate::endpoint::Endpoint;
@@ -35,6 +37,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+use strangers::Strangers;
 
 /// Reads of the hot connection after which it is not watched any more.
 const READS_UNTIL_REST: u32 = 64;
@@ -63,6 +66,7 @@ pub struct TcpTransport {
     poller: Poller,
     in_use: PollerInUse,
     connections: Endpoints<Connection>,
+    strangers: Strangers,
     regions: Regions,
     events: VecDeque<Event>,
     scratch: Vec<u8>,
@@ -130,6 +134,7 @@ impl TcpTransport {
             poller,
             in_use,
             connections: Endpoints::new(LIMITS.max_endpoints),
+            strangers: Strangers::default(),
             regions: Regions::default(),
             events: VecDeque::new(),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
@@ -172,6 +177,12 @@ impl TcpTransport {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// How many connected here, and what became of them.
+    #[must_use]
+    pub fn strangers(&self) -> StrangerCounts {
+        self.strangers.counts
     }
 
     fn progress(&mut self) {
@@ -253,6 +264,7 @@ impl TcpTransport {
         };
         drop(spare);
         let is_turned_away = poller::accept(&self.listener).is_ok();
+        self.strangers.counts.out_of_files += u64::from(is_turned_away);
         self.spare = File::open("/dev/null").ok();
         is_turned_away
     }
@@ -260,6 +272,15 @@ impl TcpTransport {
     /// A connection of this socket; `None`, and the socket is closed, if there is no place.
     fn begin(&mut self, socket: OwnedFd, stage: Stage) -> Option<Endpoint> {
         let (epoch, now_ns) = (self.options.epoch, self.now_ns);
+        let is_stranger = matches!(stage, Stage::Accepted);
+        if is_stranger {
+            let connections = &self.connections;
+            let is_one = |one| connections.get(one).is_some_and(Connection::is_stranger);
+            let too_many = self.strangers.one_too_many(is_one);
+            too_many
+                .into_iter()
+                .for_each(|(oldest, reason)| self.end(oldest, reason));
+        }
         let is_known = matches!(stage, Stage::Connecting(_));
         let endpoint = self.connections.insert(|endpoint| {
             let mut connection = Connection::new(endpoint, socket, stage, epoch);
@@ -268,6 +289,9 @@ impl TcpTransport {
             connection.is_known = is_known;
             connection
         })?;
+        if is_stranger {
+            self.strangers.came(endpoint);
+        }
         self.attend(endpoint);
         Some(endpoint)
     }
@@ -365,9 +389,13 @@ impl TcpTransport {
             integrity: self.options.integrity,
             secret: self.options.secret.as_ref(),
         };
+        let was_stranger = connection.is_stranger();
         let Some(served) = connection.read(&mut self.scratch, &mut context) else {
             return false;
         };
+        if was_stranger && !connection.is_stranger() {
+            self.strangers.admitted();
+        }
         // Who has not said yet who it is has its time as a whole, however often it says something.
         if matches!(connection.stage, Stage::Open | Stage::Closing) {
             connection.heard_ns = self.now_ns;
@@ -405,6 +433,9 @@ impl TcpTransport {
         };
         if self.hot == Some(endpoint) {
             self.hot = None;
+        }
+        if connection.is_stranger() {
+            self.strangers.ended(&reason);
         }
         connection.fail_all(&reason, &mut self.events);
         let is_closed = reason == EndReason::Closed;

@@ -147,6 +147,11 @@ impl Connection {
         }
     }
 
+    /// Somebody connected and has not said who it is.
+    pub(super) fn is_stranger(&self) -> bool {
+        matches!(self.stage, Stage::Accepted)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
