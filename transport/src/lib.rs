@@ -15,6 +15,7 @@
 //! | [`capabilities`] | what a transport can do, and how much of it |
 //! | [`wire`] | frames: what travels between hosts |
 //! | [`sm`] | processes of one host, through shared memory |
+//! | [`protocol`] | above all of them: calls, messages and fetches, over sessions that outlive connections |
 //! | [`tcp`] | TCP between hosts |
 //! | [`loopback`] | the reference: ends in one process |
 #![deny(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod event;
 pub mod loopback;
 pub mod memory;
 pub mod message;
+pub mod protocol;
 mod regions;
 pub mod request;
 pub mod sm;
@@ -36,7 +38,9 @@ pub mod wire;
 pub use capabilities::{Capabilities, Limits};
 pub use endpoint::{Address, Endpoint, TransportKind};
 pub use event::{Completion, EndReason, Event};
-pub use memory::{Access, HeapMemory, LocalSlice, Memory, MemoryRegion, RemoteRegion, RemoteSlice};
+pub use memory::{
+    Access, HeapMemory, LocalSlice, Memory, MemoryRegion, RemoteRegion, RemoteSlice, SharedBytes,
+};
 pub use message::Message;
 pub use request::{MAX_CONTROL_BYTES, PutSource, Refusal, Refused, Token, WorkError, WorkRequest};
 pub use transport::{Transport, Waker};

@@ -46,6 +46,13 @@ impl<T> Endpoints<T> {
         (*generation == endpoint.generation()).then_some(place.as_mut())?
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Endpoint, &T)> {
+        let places = self.places.iter().enumerate();
+        places.filter_map(|(index, (generation, place))| {
+            Some((Endpoint::new(index as u32, *generation), place.as_ref()?))
+        })
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.places
             .iter_mut()

@@ -14,8 +14,10 @@
 
 mod copy;
 mod remote;
+mod shared;
 
 pub use remote::{BadRegion, MAX_KEY_BYTES, RemoteRegion, RemoteSlice};
+pub use shared::SharedBytes;
 
 use crate::endpoint::TransportKind;
 use maser_shm::sync::atomic::AtomicU64;
