@@ -65,11 +65,11 @@ pub fn tcp_on(port: u16) -> TcpTransport {
     let options = TcpOptions {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         identity: Identity {
-            seals: false,
             job: [1; 16],
             node: 1,
             role: Role::Node,
         },
+        integrity: None,
         epoch: 1,
         secret: None,
         peer_timeout: Duration::from_secs(100_000),
