@@ -9,6 +9,7 @@
 //! | [`rows`] | one file a concept: what is measured against what |
 //! | [`child`] | rows in a process of their own |
 //! | [`process`] | the second process of rows that need two |
+//! | [`ends`] | two ends of a transport |
 //!
 //! `maser bench` is [`main`]; `cargo bench -p maser-bench` runs some of the same operations under
 //! criterion.
@@ -21,6 +22,7 @@
 #![deny(unsafe_code)]
 
 pub mod child;
+pub mod ends;
 pub mod floors;
 pub mod harness;
 pub mod link;

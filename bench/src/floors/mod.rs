@@ -8,6 +8,7 @@
 //! | `stream` | copies past the caches |
 //! | `process` | a cache line, and payloads, between two processes |
 //! | `sleep` | waking a thread |
+//! | `socket` | bare sockets of TCP, there and back and one way |
 //! | `jitter` | gaps of a bare spin loop |
 
 mod jitter;
@@ -16,6 +17,7 @@ mod local;
 mod memory;
 mod process;
 mod sleep;
+mod socket;
 mod stream;
 
 pub use jitter::{Jitter, jitter};
@@ -25,6 +27,7 @@ pub use memory::{ArcClone, FirstTouch, FreshCopy, Memcpy};
 pub use process::{LineProcess, PayloadProcess, SlotProcess};
 pub(crate) use process::{PairThere, PayloadThere, TurnThere};
 pub use sleep::{ASLEEP_NS, Wake, let_sleep};
+pub use socket::{SocketRoundTrip, SocketStream, Sockets, polled};
 pub use stream::{Place, StreamCopy, kept};
 
 use crate::harness::Contender;

@@ -1,10 +1,11 @@
 //! A Unix socket between the two processes, both of which look again and again instead of sleeping.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
+use crate::floors::polled;
 use crate::harness::{BenchError, Contender, Window, check};
 use crate::process::{PartnerProcess, Serve, Service, Setup};
 
@@ -33,23 +34,6 @@ impl UnixSocket {
             message,
         })
     }
-}
-
-/// Does `step` until all of `bytes` are done.
-fn polled(
-    bytes: usize,
-    mut step: impl FnMut(usize) -> std::io::Result<usize>,
-) -> std::io::Result<()> {
-    let mut done = 0;
-    while done < bytes {
-        match step(done) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => done += count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::hint::spin_loop(),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 fn send(mut socket: &UnixStream, message: &[u8]) -> std::io::Result<()> {

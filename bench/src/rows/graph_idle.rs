@@ -49,7 +49,7 @@ fn is_right(graph: &Chain, value: u64) -> Result<(), BenchError> {
 }
 
 /// Processor time of all threads of process `pid`, ns.
-fn spent_ns(pid: u32) -> Result<f64, BenchError> {
+pub(super) fn spent_ns(pid: u32) -> Result<f64, BenchError> {
     let failed = |path: &str| {
         let path = path.to_owned();
         move |source| BenchError::Io { path, source }

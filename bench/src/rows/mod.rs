@@ -14,6 +14,7 @@ mod runtime;
 mod store;
 mod task;
 mod tensors;
+mod transport;
 mod worker;
 
 pub use runtime::first_result;
@@ -47,6 +48,8 @@ pub fn all() -> Vec<Row> {
         collective::ROWS,
         experimental::rows(),
         tensors::ROWS,
+        transport::rows().as_slice(),
+        transport::idle::ROWS,
     ]
     .concat()
 }

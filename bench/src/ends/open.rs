@@ -1,0 +1,118 @@
+//! A type for each transport, which opens two ends of it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use maser_transport::Transport;
+use maser_transport::loopback::{LoopbackTransport, Network};
+use maser_transport::tcp::{TcpOptions, TcpTransport};
+use maser_transport::wire::handshake::{Identity, Role, Secret};
+
+use super::net::{At, Net};
+use crate::harness::{BenchError, Offer};
+
+/// No limit is met in a window.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// Whether what travels is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Integrity {
+    /// It is not.
+    Off,
+    /// It is.
+    On,
+}
+
+/// Opens ends of one transport.
+pub trait Open {
+    /// The transport.
+    type End: Transport + 'static;
+
+    /// Where its sockets are.
+    ///
+    /// # Errors
+    /// A skip, where that cannot be.
+    fn net() -> Offer<Rc<Net>> {
+        Ok(Rc::new(Net::Loopback))
+    }
+
+    /// An end that others can connect to.
+    ///
+    /// # Errors
+    /// The transport's.
+    fn ends(net: &Net, integrity: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError>;
+}
+
+/// Ends in one process.
+#[derive(Debug)]
+pub struct Loopback;
+
+impl Open for Loopback {
+    type End = LoopbackTransport;
+
+    fn ends(_: &Net, _: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
+        let network = Network::new();
+        Ok(Ok([(); 2].map(|()| LoopbackTransport::open(&network))))
+    }
+}
+
+/// How an end of TCP is opened at `at`.
+pub(crate) fn tcp_options(
+    net: &Net,
+    at: At,
+    integrity: Integrity,
+    peer_timeout: Duration,
+) -> TcpOptions {
+    TcpOptions {
+        listen: SocketAddr::from((net.address(at), 0)),
+        identity: Identity {
+            seals: integrity == Integrity::On,
+            job: [1; 16],
+            node: 1,
+            role: Role::Node,
+        },
+        epoch: 1,
+        secret: Some(Secret::new([7; 32])),
+        peer_timeout,
+        handshake_timeout: NEVER,
+    }
+}
+
+fn tcp_ends(net: &Net, integrity: Integrity) -> Result<[TcpTransport; 2], BenchError> {
+    let open = |at| {
+        let opened = net.within(at, || {
+            TcpTransport::open(tcp_options(net, at, integrity, NEVER))
+        })?;
+        opened.map_err(|error| BenchError::contender("tcp", error))
+    };
+    Ok([open(At::Here)?, open(At::There)?])
+}
+
+/// TCP on the loopback address.
+#[derive(Debug)]
+pub struct Tcp;
+
+impl Open for Tcp {
+    type End = TcpTransport;
+
+    fn ends(net: &Net, integrity: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
+        tcp_ends(net, integrity).map(Ok)
+    }
+}
+
+/// TCP between two network namespaces.
+#[derive(Debug)]
+pub struct TcpVeth;
+
+impl Open for TcpVeth {
+    type End = TcpTransport;
+
+    fn net() -> Offer<Rc<Net>> {
+        Net::veth()
+    }
+
+    fn ends(net: &Net, integrity: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
+        tcp_ends(net, integrity).map(Ok)
+    }
+}
