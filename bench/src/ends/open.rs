@@ -24,8 +24,25 @@ pub enum Integrity {
     On,
 }
 
+/// What a transport is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Bare sockets, and what else uses sockets.
+    Sockets,
+    /// Cache lines.
+    Lines,
+    /// UCX's own benchmark.
+    Ucx {
+        /// The transports that UCX may use.
+        tls: &'static str,
+    },
+}
+
 /// Opens ends of one transport.
 pub trait Open {
+    /// What it is compared with.
+    const BESIDE: Beside;
+
     /// The transport.
     type End: Transport + 'static;
 
@@ -49,6 +66,7 @@ pub trait Open {
 pub struct Loopback;
 
 impl Open for Loopback {
+    const BESIDE: Beside = Beside::Lines;
     type End = LoopbackTransport;
 
     fn ends(_: &Net, _: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
@@ -94,6 +112,7 @@ fn tcp_ends(net: &Net, integrity: Integrity) -> Result<[TcpTransport; 2], BenchE
 pub struct Tcp;
 
 impl Open for Tcp {
+    const BESIDE: Beside = Beside::Sockets;
     type End = TcpTransport;
 
     fn ends(net: &Net, integrity: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
@@ -106,6 +125,7 @@ impl Open for Tcp {
 pub struct TcpVeth;
 
 impl Open for TcpVeth {
+    const BESIDE: Beside = Beside::Sockets;
     type End = TcpTransport;
 
     fn net() -> Offer<Rc<Net>> {
