@@ -4,11 +4,12 @@
 use std::rc::Rc;
 
 use maser_bench::ends::{
-    Idle, Integrity, Loopback, Net, Open, Pair, PutStream, RoundTrip, SendStream, Tcp, TcpVeth,
+    Idle, Loopback, Net, Open, Pair, PutStream, RoundTrip, SendStream, Tcp, TcpVeth,
 };
 use maser_bench::floors::{SocketRoundTrip, SocketStream, Sockets};
-use maser_bench::harness::{BenchError, Contender, Context, Effort, Offer, Peer, Shape};
+use maser_bench::harness::{BenchError, Context, Effort, Offer, Peer, Shape};
 use maser_bench::peers::{EpollSocket, Iperf3, TokioSocket, UcxFigure, UcxPerftest, UcxTest};
+use maser_transport::wire::Integrity;
 
 /// Runs one small window of each on a thread of its own (a context pins its thread).
 fn run_all(peers: impl FnOnce(&Context) -> Result<Vec<Peer>, BenchError> + Send + 'static) {
@@ -63,18 +64,18 @@ fn transport<O: Open>(integrity: Integrity) {
 
 #[test]
 fn ends_in_one_process_lose_nothing() {
-    transport::<Loopback>(Integrity::Off);
+    transport::<Loopback>(Integrity::None);
 }
 
 #[test]
 fn ends_of_tcp_lose_nothing() {
-    transport::<Tcp>(Integrity::Off);
-    transport::<Tcp>(Integrity::On);
+    transport::<Tcp>(Integrity::None);
+    transport::<Tcp>(Integrity::Mac);
 }
 
 #[test]
 fn ends_of_tcp_on_two_sides_of_a_cable_lose_nothing() {
-    transport::<TcpVeth>(Integrity::Off);
+    transport::<TcpVeth>(Integrity::None);
 }
 
 /// Everything that goes over sockets without us.

@@ -7,22 +7,13 @@ use std::time::Duration;
 use maser_transport::Transport;
 use maser_transport::loopback::{LoopbackTransport, Network};
 use maser_transport::tcp::{TcpOptions, TcpTransport};
-use maser_transport::wire::handshake::{Identity, Role, Secret};
+use maser_transport::wire::{Identity, Integrity, Role, Secret};
 
 use super::net::{At, Net};
 use crate::harness::{BenchError, Offer};
 
 /// No limit is met in a window.
 const NEVER: Duration = Duration::from_secs(3_600);
-
-/// Whether what travels is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Integrity {
-    /// It is not.
-    Off,
-    /// It is.
-    On,
-}
 
 /// What a transport is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +76,11 @@ pub(crate) fn tcp_options(
     TcpOptions {
         listen: SocketAddr::from((net.address(at), 0)),
         identity: Identity {
-            seals: integrity == Integrity::On,
             job: [1; 16],
             node: 1,
             role: Role::Node,
         },
+        integrity: Some(integrity),
         epoch: 1,
         secret: Some(Secret::new([7; 32])),
         peer_timeout,

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use maser_transport::tcp::TcpTransport;
+use maser_transport::wire::Integrity;
 use maser_transport::{Event, Transport, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::ends::{At, Integrity, Net, tcp_options};
+use crate::ends::{At, Net, tcp_options};
 use crate::harness::{BenchError, Context, Offer, Process, Row, RowResult, Skip, Unit, check};
 use maser_shm::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,7 +38,7 @@ impl Idlers {
     fn open() -> Result<Self, BenchError> {
         let net = Net::Loopback;
         let open = |at| {
-            TcpTransport::open(tcp_options(&net, at, Integrity::Off, PEER_TIMEOUT)).map_err(of_tcp)
+            TcpTransport::open(tcp_options(&net, at, Integrity::None, PEER_TIMEOUT)).map_err(of_tcp)
         };
         Ok(Self {
             ends: [open(At::Here)?, open(At::There)?],

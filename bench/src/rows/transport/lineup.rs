@@ -2,12 +2,18 @@
 
 use std::rc::Rc;
 
-use crate::ends::{Beside, Idle, Integrity, Net, Open, Pair, PutStream, RoundTrip, SendStream};
+use maser_transport::wire::Integrity;
+
+use crate::ends::{Beside, Idle, Net, Open, Pair, PutStream, RoundTrip, SendStream};
 use crate::floors::{LinePair, SocketRoundTrip, SocketStream, Sockets};
 use crate::harness::{BenchError, Contender, Context, Lineup, Offer, Peer};
 use crate::peers::{EpollSocket, Iperf3, TokioSocket, UcxFigure, UcxPerftest, UcxTest};
 
 use super::{KIB, MIB};
+
+/// Bytes of a burst of a stream, and in its quick form; of small messages a number.
+const BURST_BYTES: (usize, usize) = (32 * MIB, 2 * MIB);
+const BURST_MESSAGES: (u64, u64) = (20_000, 500);
 
 /// What UCX may use where it is to go over TCP.
 const UCX_TCP: &str = "tcp,self";
@@ -44,7 +50,11 @@ fn connected<O: Open>(
 }
 
 const fn integrity(is_on: bool) -> Integrity {
-    if is_on { Integrity::On } else { Integrity::Off }
+    if is_on {
+        Integrity::Mac
+    } else {
+        Integrity::None
+    }
 }
 
 /// The contender that `make` makes of a pair of `O`, and, for one with integrity, the same without as a peer.
@@ -60,7 +70,7 @@ fn lineup<O: Open, C: Contender + 'static>(
     };
     let mut lineup = Lineup::of(make(pair)?);
     if is_protected {
-        let plain = connected::<O>("without", net, idle, Integrity::Off)?;
+        let plain = connected::<O>("without", net, idle, Integrity::None)?;
         let plain = match plain {
             Ok(pair) => Ok(make(pair)?),
             Err(skip) => Err(skip),
