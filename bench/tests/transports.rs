@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use maser_bench::ends::{
-    Idle, Loopback, Net, Open, Pair, PutStream, RoundTrip, SendStream, Tcp, TcpVeth,
+    Idle, Loopback, Net, Open, Pair, PutStream, RoundTrip, SendStream, Sm, Tcp, TcpVeth,
 };
 use maser_bench::floors::{SocketRoundTrip, SocketStream, Sockets};
 use maser_bench::harness::{BenchError, Context, Effort, Offer, Peer, Shape};
@@ -65,6 +65,11 @@ fn transport<O: Open>(integrity: Integrity) {
 #[test]
 fn ends_in_one_process_lose_nothing() {
     transport::<Loopback>(Integrity::None);
+}
+
+#[test]
+fn ends_in_shared_memory_lose_nothing() {
+    transport::<Sm>(Integrity::None);
 }
 
 #[test]

@@ -23,7 +23,7 @@ mod stream;
 
 pub use net::{At, Net};
 pub(crate) use open::tcp_options;
-pub use open::{Beside, Loopback, Open, Tcp, TcpVeth};
+pub use open::{Beside, Loopback, Open, Sm, Tcp, TcpVeth};
 pub use pair::Pair;
 pub use round_trip::RoundTrip;
 pub use side::Idle;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use maser_transport::Transport;
 use maser_transport::loopback::{LoopbackTransport, Network};
+use maser_transport::sm::{SmOptions, SmTransport};
 use maser_transport::tcp::{TcpOptions, TcpTransport};
 use maser_transport::wire::{Identity, Integrity, Role, Secret};
 
@@ -22,6 +23,8 @@ pub enum Beside {
     Sockets,
     /// Cache lines.
     Lines,
+    /// Cache lines, and UCX over shared memory.
+    Memory,
     /// UCX's own benchmark.
     Ucx {
         /// The transports that UCX may use.
@@ -125,5 +128,23 @@ impl Open for TcpVeth {
 
     fn ends(net: &Net, integrity: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
         tcp_ends(net, integrity).map(Ok)
+    }
+}
+
+/// Shared memory.
+#[derive(Debug)]
+pub struct Sm;
+
+impl Open for Sm {
+    const BESIDE: Beside = Beside::Memory;
+
+    type End = SmTransport;
+
+    fn ends(_: &Net, _: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
+        let open = || {
+            let opened = SmTransport::open(SmOptions::default());
+            opened.map_err(|error| BenchError::contender("sm", error))
+        };
+        Ok(Ok([open()?, open()?]))
     }
 }

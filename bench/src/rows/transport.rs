@@ -8,7 +8,7 @@
 pub(super) mod idle;
 mod lineup;
 
-use crate::ends::{Loopback, Tcp, TcpVeth};
+use crate::ends::{Loopback, Sm, Tcp, TcpVeth};
 use crate::harness::{BenchError, Context, Lineup, Offer, Row, Unit};
 
 use lineup::{parked, puts, round_trip, sends};
@@ -76,6 +76,7 @@ const DEFAULT: &[&str] = &[
     "transport/tcp/rtt/64B",
     "transport/tcp/parked",
     "transport/tcp/stream/1MiB",
+    "transport/sm/rtt/48B",
 ];
 
 fn asked_for(row: Row) -> Row {
@@ -103,11 +104,15 @@ pub fn rows() -> Vec<Row> {
         rows_of!(Tcp, "tcp", "/mac", true),
         rows_of!(TcpVeth, "tcp_veth", "", false),
         rows_of!(TcpVeth, "tcp_veth", "/mac", true),
-        vec![latency(
-            "transport/loopback/rtt/64B",
-            RTT,
-            round_trip::<Loopback, 64, false>,
-        )],
+        rows_of!(Sm, "sm", "", false),
+        vec![
+            latency("transport/sm/rtt/48B", RTT, round_trip::<Sm, 48, false>),
+            latency(
+                "transport/loopback/rtt/64B",
+                RTT,
+                round_trip::<Loopback, 64, false>,
+            ),
+        ],
     ]
     .concat()
 }

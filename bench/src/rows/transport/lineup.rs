@@ -17,6 +17,8 @@ const BURST_MESSAGES: (u64, u64) = (20_000, 500);
 
 /// What UCX may use where it is to go over TCP.
 const UCX_TCP: &str = "tcp,self";
+/// The same over shared memory.
+const UCX_SHM: &str = "shm,self";
 
 /// How many operations of `bytes` make a burst.
 fn burst(context: &Context, bytes: usize) -> u64 {
@@ -113,6 +115,10 @@ pub(super) fn round_trip<O: Open, const BYTES: usize, const MAC: bool>(
         };
         Ok(Ok(match O::BESIDE {
             Beside::Lines => lineup.floor(LinePair::default()),
+            Beside::Memory => lineup
+                .floor(LinePair::default())
+                .peer(ucx("ucx_perftest, put", "ucp_put_lat", UCX_SHM))
+                .peer(ucx("ucx_perftest, tag", "tag_lat", UCX_SHM)),
             Beside::Ucx { tls } => lineup
                 .guard(LinePair::default())
                 .peer(ucx("ucx_perftest, tag", "tag_lat", tls))
@@ -140,9 +146,6 @@ pub(super) fn parked<O: Open, const MAC: bool>(_: &Context) -> Result<Offer<Line
             Ok(lineup) => lineup,
             Err(skip) => return Ok(Err(skip)),
         };
-        if let Beside::Ucx { .. } = O::BESIDE {
-            return Ok(Ok(lineup.peer(Peer::of(EpollSocket::new(net, BYTES)?))));
-        }
         let floor = SocketRoundTrip::new("floor/tcp_blocking", net, Sockets::Blocking, BYTES)?;
         Ok(Ok(lineup
             .floor(floor)
@@ -207,6 +210,7 @@ fn beside_stream<O: Open>(
     let bare = |name, sockets| SocketStream::new(name, net, sockets, bytes, burst);
     let lineup = match O::BESIDE {
         Beside::Lines => return Ok(lineup),
+        Beside::Memory => return Ok(lineup.peer(ucx("ucx_perftest", ucx_test, UCX_SHM))),
         Beside::Ucx { tls } => return Ok(lineup.peer(ucx("ucx_perftest", ucx_test, tls))),
         Beside::Sockets => lineup
             .peer(Peer::of(bare("socket, polled", Sockets::Polled)?))
