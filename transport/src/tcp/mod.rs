@@ -27,6 +27,7 @@ use crate::event::{EndReason, Event};
 use crate::regions::Regions;
 use crate::table::Endpoints;
 use connection::{Connection, Context, Stage};
+use outgoing::SHORT_BYTES;
 use poller::{LISTENER, Poller, Ready};
 use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay};
 use rustix::net::{Shutdown, shutdown};
@@ -51,10 +52,13 @@ const MAX_EVENTS: usize = 1024;
 /// How long a socket that was closed here waits for its peer to close it too.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Requests of one connection that may be under way.
+const MAX_UNDER_WAY: usize = 64;
+
 const LIMITS: Limits = Limits {
     max_message_bytes: 1 << 30,
     max_region_bytes: 1 << 40,
-    max_under_way: 64,
+    max_under_way: MAX_UNDER_WAY,
     max_endpoints: 1 << 16,
 };
 
@@ -70,10 +74,14 @@ pub struct TcpTransport {
     regions: Regions,
     events: VecDeque<Event>,
     scratch: Vec<u8>,
+    /// A frame that leaves in one piece.
+    piece: Vec<u8>,
     /// The connection that had something last.
     hot: Option<Endpoint>,
     /// Its reads since it is, or since the thread slept.
     hot_reads: u32,
+    /// The hot connection is not watched.
+    is_resting: bool,
     polls: u32,
     /// A descriptor for [`turn_away`](Self::turn_away).
     spare: Option<File>,
@@ -138,8 +146,10 @@ impl TcpTransport {
             regions: Regions::default(),
             events: VecDeque::new(),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
+            piece: Vec::with_capacity(SHORT_BYTES),
             hot: None,
             hot_reads: 0,
+            is_resting: false,
             polls: 0,
             spare: File::open("/dev/null").ok(),
             ready: Vec::new(),
@@ -307,6 +317,7 @@ impl TcpTransport {
         if self.hot == Some(endpoint) && !wanted.1 {
             if self.hot_reads >= READS_UNTIL_REST {
                 self.poller.rest(socket, watched);
+                self.is_resting = true;
                 return;
             }
             if !watched.is_for_room() {
@@ -321,7 +332,7 @@ impl TcpTransport {
 
     /// Watches the hot connection too: the thread is about to sleep.
     fn watch_hot(&mut self) -> io::Result<()> {
-        self.hot_reads = 0;
+        (self.hot_reads, self.is_resting) = (0, false);
         let Some(connection) = self.hot.and_then(|hot| self.connections.get_mut(hot)) else {
             return Ok(());
         };
@@ -401,6 +412,8 @@ impl TcpTransport {
             connection.heard_ns = self.now_ns;
         }
         match served {
+            // There is nothing to tell and nothing to change.
+            Ok(()) if connection.is_quiet() && self.hot == Some(endpoint) && self.is_resting => {}
             Ok(()) => {
                 self.is_hot(endpoint);
                 self.send(endpoint);
@@ -420,7 +433,7 @@ impl TcpTransport {
             self.hot_reads = self.hot_reads.saturating_add(1);
             return;
         }
-        self.hot_reads = 0;
+        (self.hot_reads, self.is_resting) = (0, false);
         if let Some(before) = self.hot.replace(endpoint) {
             self.attend(before);
         }

@@ -20,7 +20,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Bytes of a frame, with its header, that leaves in one piece.
-const SHORT_BYTES: usize = 512;
+pub(super) const SHORT_BYTES: usize = 512;
 /// Bytes that are sealed before they are sent, and a frame at least: what is in the cache when it is sealed is
 /// there still when the kernel copies it.
 const SEALED_AHEAD_BYTES: usize = 512 << 10;
@@ -312,6 +312,38 @@ impl Outgoing {
                 return Ok(());
             }
         }
+    }
+
+    /// Sends a short frame whose payload is `payload` at once: nothing is before it. `piece` is a buffer for it.
+    /// What the socket does not take is the first that leaves next; false then.
+    #[inline]
+    pub(super) fn send_at_once(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        mut header: FrameHeader,
+        payload: &[u8],
+        piece: &mut Vec<u8>,
+    ) -> bool {
+        debug_assert!(self.queue.is_empty(), "frames leave in their order");
+        piece.clear();
+        match &mut self.sealing {
+            Some(sealing) if sealing.covers(header.kind) => {
+                piece.resize(HEADER_BYTES, 0);
+                piece.extend_from_slice(payload);
+                sealing.in_place(&mut header, &mut piece[HEADER_BYTES..]);
+                piece[..HEADER_BYTES].copy_from_slice(&header.to_wire());
+            }
+            _ => {
+                piece.extend_from_slice(&header.to_wire());
+                piece.extend_from_slice(payload);
+            }
+        }
+        // An error is met again by who sends the rest.
+        let sent = sys::send_bytes(socket, piece).unwrap_or(0);
+        if sent < piece.len() {
+            self.push(Leaving::raw(&piece[sent..]));
+        }
+        sent == piece.len()
     }
 
     /// Sends the only frame there is in one piece with its payload, if it is short; true if it was. A call

@@ -122,6 +122,15 @@ impl Transport for TcpTransport {
         request: WorkRequest,
         token: Option<Token>,
     ) -> Result<(), Refused> {
+        if let WorkRequest::Send(message) = &request
+            && let Some(connection) = self.connections.get_mut(endpoint)
+            && connection.send_at_once(message, token, &mut self.piece, &mut self.events)
+        {
+            if !connection.is_quiet() {
+                self.send(endpoint);
+            }
+            return Ok(());
+        }
         let taken = match self.connections.get_mut(endpoint) {
             Some(connection)
                 if connection.is_known && !matches!(connection.stage, Stage::Closing) =>

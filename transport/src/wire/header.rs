@@ -187,6 +187,7 @@ impl FrameHeader {
 
     /// As it travels.
     #[must_use]
+    #[inline]
     pub fn to_wire(&self) -> [u8; HEADER_BYTES] {
         let mut wire = [0; HEADER_BYTES];
         wire[..4].copy_from_slice(&MAGIC);
@@ -206,6 +207,7 @@ impl FrameHeader {
     ///
     /// # Errors
     /// [`BadFrame`].
+    #[inline]
     pub fn from_wire(wire: &[u8; HEADER_BYTES]) -> Result<Self, BadFrame> {
         let word =
             |at: usize| u32::from_le_bytes([wire[at], wire[at + 1], wire[at + 2], wire[at + 3]]);

@@ -13,7 +13,8 @@ mod incoming;
 mod partial;
 mod serve;
 
-use super::outgoing::{Leaving, Outgoing, Payload};
+use super::MAX_UNDER_WAY;
+use super::outgoing::{Leaving, Outgoing, Payload, SHORT_BYTES};
 use super::poller::Watched;
 use crate::endpoint::Endpoint;
 use crate::event::{Completion, EndReason, Event};
@@ -23,7 +24,7 @@ use crate::regions::Regions;
 use crate::request::{MAX_CONTROL_BYTES, PutSource, Token, WorkError, WorkRequest};
 use crate::wire::handshake::{HELLO_BYTES, Identity, Initiator, Integrity, Secret};
 use crate::wire::seal::{Opener, Sealed};
-use crate::wire::{CallId, Flags, FrameHeader, FrameKind, MAX_PAYLOAD_BYTES};
+use crate::wire::{CallId, Flags, FrameHeader, FrameKind, HEADER_BYTES, MAX_PAYLOAD_BYTES};
 use partial::Partial;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -176,6 +177,40 @@ impl Connection {
     pub(super) fn queue_close(&mut self) {
         let close = FrameHeader::new(FrameKind::Close, 0);
         self.outgoing.push(Leaving::frame(close, Payload::None));
+    }
+
+    /// Sends a short message at once, if nothing is before it and there is room; false if it is to be queued.
+    #[inline]
+    pub(super) fn send_at_once(
+        &mut self,
+        message: &Message,
+        token: Option<Token>,
+        piece: &mut Vec<u8>,
+        events: &mut VecDeque<Event>,
+    ) -> bool {
+        let bytes = message.len();
+        if !self.is_open()
+            || !self.outgoing.is_empty()
+            || bytes > SHORT_BYTES - HEADER_BYTES
+            || self.calls.len() >= MAX_UNDER_WAY
+        {
+            return false;
+        }
+        let header = FrameHeader::new(FrameKind::Message, bytes as u32);
+        let socket = self.socket.as_fd();
+        if self.outgoing.send_at_once(socket, header, message, piece) {
+            events.extend(token.map(|token| done(self.endpoint, token, Ok(0))));
+        } else if let Some(rest) = self.outgoing.last() {
+            self.sends += 1;
+            rest.token = token;
+            rest.is_last_of_send = true;
+        }
+        true
+    }
+
+    /// Whether nothing is to be done but to read it.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_open() && self.outgoing.is_empty() && !self.is_awaited
     }
 
     /// Takes a request that was checked. What leaves is queued; [`send_now`](Self::send_now) sends it.
