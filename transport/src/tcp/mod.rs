@@ -29,7 +29,7 @@ use crate::table::Endpoints;
 use connection::{Connection, Context, Stage};
 use outgoing::SHORT_BYTES;
 use poller::{LISTENER, Poller, Ready};
-use rustix::net::sockopt::{set_socket_linger, set_tcp_nodelay};
+use rustix::net::sockopt::{set_socket_linger, set_tcp_congestion, set_tcp_nodelay};
 use rustix::net::{Shutdown, shutdown};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -44,6 +44,9 @@ use strangers::Strangers;
 const READS_UNTIL_REST: u32 = 64;
 /// Bytes that are received at once.
 const SCRATCH_BYTES: usize = 256 << 10;
+/// What paces what leaves, where the peer is on this host: there is no link to share, and a pacing one (BBR) is
+/// as slow as half of it.
+const CONGESTION_WITHIN_HOST: [&str; 2] = ["cubic", "reno"];
 /// Bytes that may wait to leave on one connection; one more request is refused then.
 const MAX_WAITING_BYTES: usize = 4 << 20;
 /// What happened and was not told: nothing more is read beyond it.
@@ -199,15 +202,13 @@ impl TcpTransport {
         self.polls = self.polls.wrapping_add(1);
         // However much the hot one has, the others have their turn.
         let is_turn = self.polls.is_multiple_of(self.poller.polls_per_look());
-        if !is_turn
-            && let Some(hot) = self.hot
-            && !self.is_drained(hot)
-            && self.read(hot)
-        {
-            return;
-        }
-        if is_turn || self.hot.is_none() || !self.ready.is_empty() {
-            self.look();
+        match self.hot {
+            Some(hot) if !is_turn && self.ready.is_empty() => {
+                if !self.is_drained(hot) {
+                    self.read(hot);
+                }
+            }
+            _ => self.look(),
         }
     }
 
@@ -255,8 +256,7 @@ impl TcpTransport {
         for _ in 0..16 {
             match self.poller.accept(&self.listener) {
                 Ok(socket) => {
-                    // Refused by a socket whose peer is gone by now, which its first read tells.
-                    let _outcome = set_tcp_nodelay(&socket, true);
+                    Self::tune(&socket, None);
                     self.begin(socket, Stage::Accepted);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -277,6 +277,18 @@ impl TcpTransport {
         self.strangers.counts.out_of_files += u64::from(is_turned_away);
         self.spare = File::open("/dev/null").ok();
         is_turned_away
+    }
+
+    /// Sets what the kernel does with a socket that is connected, or is going to be to `peer`.
+    fn tune(socket: &OwnedFd, peer: Option<SocketAddr>) {
+        // What is refused is refused by a socket whose peer is gone by now, which its first read tells.
+        let _outcome = set_tcp_nodelay(socket, true);
+        if options::is_within_host(socket, peer) {
+            // Without one of them it goes by the system's choice.
+            let _chosen = CONGESTION_WITHIN_HOST
+                .iter()
+                .find(|name| set_tcp_congestion(socket, name).is_ok());
+        }
     }
 
     /// A connection of this socket; `None`, and the socket is closed, if there is no place.

@@ -34,15 +34,20 @@ pub(super) fn integrity_of(
     socket: impl AsFd,
     peer: Option<SocketAddr>,
 ) -> Integrity {
-    asked.unwrap_or_else(|| {
-        let address = |any| SocketAddr::try_from(any).ok();
-        let here = getsockname(&socket).ok().and_then(address);
-        let there = peer.or_else(|| getpeername(&socket).ok()?.and_then(address));
-        match (here, there) {
-            (Some(here), Some(there)) => Integrity::between(here.ip(), there.ip()),
-            _ => Integrity::Mac,
-        }
-    })
+    asked.unwrap_or_else(|| between(socket, peer).unwrap_or(Integrity::Mac))
+}
+
+/// Whether a socket and its peer, whose address may be known before the socket knows it, are on one host.
+pub(super) fn is_within_host(socket: impl AsFd, peer: Option<SocketAddr>) -> bool {
+    // There nobody but the kernel is on the way.
+    between(socket, peer) == Some(Integrity::None)
+}
+
+fn between(socket: impl AsFd, peer: Option<SocketAddr>) -> Option<Integrity> {
+    let address = |any| SocketAddr::try_from(any).ok();
+    let here = getsockname(&socket).ok().and_then(address)?;
+    let there = peer.or_else(|| getpeername(&socket).ok()?.and_then(address))?;
+    Some(Integrity::between(here.ip(), there.ip()))
 }
 
 /// What makes no difference but in speed.

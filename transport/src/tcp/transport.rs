@@ -12,7 +12,6 @@ use crate::request::{Refusal, Refused, Token, WorkRequest};
 use crate::transport::{ConnectError, RegisterError, Transport, Waker};
 use crate::wire::handshake::Initiator;
 use crate::wire::{FrameHeader, FrameKind, Integrity};
-use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::net::SocketAddr;
@@ -239,7 +238,7 @@ fn connecting(peer: SocketAddr) -> io::Result<(OwnedFd, Option<io::Error>)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     let outcome = rustix::net::connect(&socket, &peer);
-    set_tcp_nodelay(&socket, true)?;
+    TcpTransport::tune(&socket, Some(peer));
     match outcome {
         Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok((socket, None)),
         Err(error) => Ok((socket, Some(error.into()))),

@@ -1,4 +1,5 @@
 //! Operations on sockets: look for something to do, accept.
+#![allow(unsafe_code, reason = "takes descriptors that the kernel made for us")]
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -68,7 +69,6 @@ impl SocketOperation {
     }
 
     /// The socket that a completion brought.
-    #[allow(unsafe_code, reason = "takes a descriptor that the kernel made for us")]
     pub(super) fn accepted(&self, result: &io::Result<usize>) -> Option<OwnedFd> {
         let (Self::Accept { .. }, Ok(number)) = (self, result) else {
             return None;
