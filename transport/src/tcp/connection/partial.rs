@@ -4,7 +4,7 @@
 //! what is registered (MR-3), or a message behind what came of it before. Only what has to be opened first
 //! is collected by itself.
 //!
-//! - TL-1 memory that a payload goes to is kept until the payload is whole, or the connection is over.
+//! - TK-1 memory that a payload goes to is kept until the payload is whole, or the connection is over.
 #![allow(unsafe_code, reason = "receives into memory of regions, by address")]
 
 use super::super::sys::{self, Part};
@@ -56,7 +56,7 @@ impl Partial {
                     start: unsafe { memory.start().add(*at) },
                     bytes: self.missing,
                 };
-                // SAFETY: TL-1, and MR-2: nobody has references to it. It is writable (checked).
+                // SAFETY: TK-1, and MR-2: nobody has references to it. It is writable (checked).
                 let came = unsafe { sys::receive_both(socket, first, rest, limit) }?;
                 return Ok(came.min(self.missing));
             }

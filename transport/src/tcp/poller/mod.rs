@@ -4,7 +4,7 @@
 //! The hot connection, which is read by every poll, is not watched: each arrival would cost a call-back in
 //! the kernel, 2 % of a round trip by epoll and more by a ring. It is watched again before the thread sleeps.
 //!
-//! - TL-2 a socket that is watched for bytes or room is told as long as it has them: once for each time
+//! - TK-2 a socket that is watched for bytes or room is told as long as it has them: once for each time
 //!   that it is watched, or for each look.
 
 mod epoll;

@@ -7,7 +7,7 @@
 //! WOKEN --begin_sleep refuses, end_sleep--> AWAKE
 //! ```
 //!
-//! - TL-3 who wakes a thread that is awake makes no system call. Every change is a swap of one word (AcqRel:
+//! - TK-3 who wakes a thread that is awake makes no system call. Every change is a swap of one word (AcqRel:
 //!   what the waker wrote before is seen by whoever it woke), so of a wake-up and the begin of a sleep one
 //!   sees the other.
 
