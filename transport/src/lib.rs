@@ -17,6 +17,7 @@
 //! | [`sm`] | processes of one host, through shared memory |
 //! | [`protocol`] | above all of them: calls, messages and fetches, over sessions that outlive connections |
 //! | [`tcp`] | TCP between hosts |
+//! | [`rdma`] | RDMA verbs |
 //! | [`loopback`] | the reference: ends in one process |
 #![deny(unsafe_code)]
 
@@ -27,6 +28,7 @@ pub mod loopback;
 pub mod memory;
 pub mod message;
 pub mod protocol;
+pub mod rdma;
 mod regions;
 pub mod request;
 pub mod sm;

@@ -53,6 +53,11 @@ impl<T> Endpoints<T> {
         })
     }
 
+    /// Whatever is in this place.
+    pub(crate) fn at_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.places.get_mut(index)?.1.as_mut()
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.places
             .iter_mut()

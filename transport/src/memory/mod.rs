@@ -196,7 +196,7 @@ pub struct MemoryRegion(Arc<Registration>);
 
 struct Registration {
     /// Dropped before the memory (MR-1).
-    _held: Box<dyn Any + Send + Sync>,
+    held: Box<dyn Any + Send + Sync>,
     memory: Arc<dyn Memory>,
     kind: TransportKind,
     access: Access,
@@ -219,7 +219,7 @@ impl MemoryRegion {
     ) -> Self {
         assert!(key.len() <= MAX_KEY_BYTES, "a key of {} bytes", key.len());
         Self(Arc::new(Registration {
-            _held: Box::new(held),
+            held: Box::new(held),
             memory,
             kind,
             access,
@@ -261,6 +261,11 @@ impl MemoryRegion {
     #[must_use]
     pub fn key(&self) -> &Bytes {
         &self.0.key
+    }
+
+    /// For transports: what they gave it to hold, if it is a `T`.
+    pub(crate) fn held<T: Any>(&self) -> Option<&T> {
+        self.0.held.downcast_ref()
     }
 
     /// A part of it.
