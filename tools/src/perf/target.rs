@@ -16,7 +16,6 @@ use maser_transport::{
     WorkRequest,
 };
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Bytes that are filled and compared at once.
 const PART_BYTES: usize = 4096;
@@ -188,11 +187,11 @@ impl Target {
                 compare(&self.own, bytes, FOUND, "the bytes that were got")
             }
             Test::AtomicLat | Test::AtomicBw => {
-                let word = self
-                    .shown
-                    .word(0)
+                let mut word = [0; 8];
+                self.shown
+                    .read(0, &mut word)
                     .map_err(|error| PerfError::Wrong(error.to_string()))?;
-                let sum = word.load(Ordering::Acquire);
+                let sum = u64::from_ne_bytes(word);
                 match sum == theirs {
                     true => Ok(()),
                     false => Err(PerfError::Wrong(format!(
