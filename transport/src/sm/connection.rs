@@ -17,12 +17,13 @@
 use super::incoming::{Incoming, Received};
 use super::lane::Lane;
 use super::outgoing::Outgoing;
-use super::slot::{Frame, inline};
+use super::slot::{Frame, Slot, inline, message};
 use super::{LIMITS, socket};
 use crate::endpoint::Endpoint;
 use crate::event::{EndReason, Event};
 use crate::message::Message;
 use crate::regions::Regions;
+use maser_shm::channel::PeerFault;
 use maser_shm::sync::atomic::Ordering;
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
@@ -63,6 +64,14 @@ pub(super) struct Connection {
     has_published: bool,
     /// The own word may say that this end sleeps.
     is_armed: bool,
+    /// Slots that were taken since the last look at the peer's word.
+    consumed: u32,
+}
+
+/// A slot that was taken.
+pub(super) enum Taken {
+    Message(Message),
+    Slot(Slot),
 }
 
 impl Connection {
@@ -84,6 +93,7 @@ impl Connection {
             is_told: false,
             has_published: false,
             is_armed: false,
+            consumed: 0,
         }
     }
 
@@ -91,6 +101,7 @@ impl Connection {
     #[inline(always)]
     pub(super) fn send_inline(&mut self, message: &Message, is_control: bool) -> bool {
         let has_gone = self.outgoing.is_empty()
+            && !matches!(self.stage, Stage::Closing)
             && inline(message, is_control)
                 .is_some_and(|slot| self.lane.sender.try_send(slot).is_ok());
         self.has_published |= has_gone;
@@ -135,16 +146,44 @@ impl Connection {
         self.has_published = self.lane.sender.try_send(Frame::Welcome.to_slot()).is_ok();
     }
 
-    /// Takes the next slot.
+    /// The next slot, if one is there; a message is given out, anything else as it is.
     #[inline(always)]
-    pub(super) fn receive(&mut self, regions: &Regions) -> Result<Received, EndReason> {
-        let received =
-            self.incoming
-                .receive(self.endpoint, &mut self.lane, &mut self.outgoing, regions)?;
-        if self.is_armed && !matches!(received, Received::Nothing) {
+    pub(super) fn take(&mut self) -> Option<Taken> {
+        if !self.lane.receiver.is_ready() {
+            return None;
+        }
+        let slot = self.lane.receiver.try_recv().ok()?;
+        self.consumed += 1;
+        if self.is_armed {
             self.disarm();
         }
-        Ok(received)
+        Some(
+            match message(&slot).filter(|_| self.incoming.is_between()) {
+                Some(message) => Taken::Message(message),
+                None => Taken::Slot(slot),
+            },
+        )
+    }
+
+    /// What a slot gives that is more than a message.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(super) fn serve(&mut self, slot: &Slot, regions: &Regions) -> Result<Received, EndReason> {
+        let (lane, outgoing) = (&mut self.lane, &mut self.outgoing);
+        self.incoming
+            .serve(slot, self.endpoint, lane, outgoing, regions)
+    }
+
+    /// Why it is over, if its ring is closed and empty.
+    pub(super) fn end_of_ring(&self) -> Option<EndReason> {
+        let receiver = &self.lane.receiver;
+        let is_over = receiver.is_closed() && !receiver.is_ready();
+        is_over.then(|| match receiver.fault() {
+            None => EndReason::PeerGone("its end went without a word".into()),
+            Some(PeerFault::Died) => EndReason::PeerGone("its process ended".into()),
+            Some(fault) => EndReason::Corrupt(fault.to_string()),
+        })
     }
 
     /// The peer's process, or its transport, is gone; what it had published still comes.
@@ -157,6 +196,12 @@ impl Connection {
     pub(super) fn end(&mut self, reason: &EndReason, events: &mut VecDeque<Event>) {
         let answered = self.incoming.end();
         self.outgoing.end(self.endpoint, reason, answered, events);
+    }
+
+    /// Whether so much was taken, and not told, that the peer may go on.
+    #[inline(always)]
+    pub(super) fn has_given_room(&self, least: u32) -> bool {
+        self.consumed >= least
     }
 
     /// Announces that this end is about to sleep (XW-1); the fence follows.
@@ -191,6 +236,7 @@ impl Connection {
     /// Wakes the peer if it sleeps for what happened since the last time, after a fence (XW-1).
     #[inline(always)]
     pub(super) fn wake_peer(&mut self) {
+        self.consumed = 0;
         let least = if std::mem::take(&mut self.has_published) {
             MESSAGES
         } else {

@@ -8,14 +8,13 @@
 use super::LIMITS;
 use super::lane::{InArea, Lane};
 use super::outgoing::{Awaiting, Outgoing, STEP_BYTES};
-use super::slot::{Ask, Frame, PutHead, RegionRefusal};
+use super::slot::{Ask, Frame, PutHead, RegionRefusal, Slot};
 use crate::endpoint::Endpoint;
 use crate::event::{Completion, EndReason, Event};
 use crate::memory::{Access, Memory};
 use crate::message::{INLINE_BYTES, Message};
 use crate::regions::Regions;
 use crate::request::{MAX_CONTROL_BYTES, Token, WorkError};
-use maser_shm::channel::{PeerFault, TryRecvError};
 use maser_shm::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -46,11 +45,9 @@ enum Open {
 #[derive(Default)]
 pub(super) struct Incoming(Option<Open>);
 
-/// What a look at the ring gave.
+/// What a slot gave.
 pub(super) enum Received {
-    /// Nothing is there.
-    Nothing,
-    /// A slot that tells nothing.
+    /// Nothing that is told.
     Served,
     /// The peer took the connection.
     Welcome,
@@ -70,46 +67,25 @@ impl Incoming {
         }
     }
 
-    /// Takes the next slot.
+    /// Whether a slot may begin something.
+    #[inline(always)]
+    pub(super) fn is_between(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// What a slot gives.
     ///
     /// # Errors
     /// The connection is over.
-    #[inline]
-    pub(super) fn receive(
+    pub(super) fn serve(
         &mut self,
+        slot: &Slot,
         endpoint: Endpoint,
         lane: &mut Lane,
         outgoing: &mut Outgoing,
         regions: &Regions,
     ) -> Result<Received, EndReason> {
-        let slot = match lane.receiver.try_recv() {
-            Ok(slot) => slot,
-            Err(TryRecvError::Empty) => return Ok(Received::Nothing),
-            Err(TryRecvError::Closed) => return Err(end_of(lane.receiver.fault())),
-        };
-        let frame = Frame::from_slot(&slot).map_err(corrupt)?;
-        if let (
-            None,
-            Frame::Inline {
-                message,
-                is_control: false,
-            },
-        ) = (&self.0, &frame)
-        {
-            let message = message.clone();
-            return Ok(Received::Event(Event::Message { endpoint, message }));
-        }
-        self.serve(frame, endpoint, lane, outgoing, regions)
-    }
-
-    fn serve(
-        &mut self,
-        frame: Frame,
-        endpoint: Endpoint,
-        lane: &mut Lane,
-        outgoing: &mut Outgoing,
-        regions: &Regions,
-    ) -> Result<Received, EndReason> {
+        let frame = Frame::from_slot(slot).map_err(corrupt)?;
         // IC-1.
         if self.0.is_some() != matches!(frame, Frame::More(_)) {
             return Err(corrupt("a slot that does not belong to what has begun"));
@@ -362,14 +338,5 @@ fn add(regions: &Regions, ask: Ask) -> Result<u64, RegionRefusal> {
     match memory.word(ask.offset as usize) {
         Ok(word) => Ok(word.fetch_add(ask.amount, Ordering::AcqRel)),
         Err(_) => Err(RegionRefusal::Outside),
-    }
-}
-
-/// Why a ring is closed whose end did not say so.
-fn end_of(fault: Option<PeerFault>) -> EndReason {
-    match fault {
-        None => EndReason::PeerGone("its end went without a word".into()),
-        Some(PeerFault::Died) => EndReason::PeerGone("its process ended".into()),
-        Some(fault) => EndReason::Corrupt(fault.to_string()),
     }
 }

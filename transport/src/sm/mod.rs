@@ -49,10 +49,11 @@ use crate::event::{EndReason, Event};
 use crate::regions::Regions;
 use crate::table::Endpoints;
 use admission::Strangers;
-use connection::{Connection, Stage};
+use connection::{Connection, Stage, Taken};
 use incoming::Received;
 use maser_shm::sync::atomic::{Ordering, fence};
 use poller::{LISTENER, Poller, STRANGER};
+use slot::Slot;
 use socket::{Heard, Listener};
 use std::collections::VecDeque;
 use std::io;
@@ -72,6 +73,8 @@ const LIMITS: Limits = Limits {
 const MAX_BURST: u32 = 64;
 /// Connections that one poll looks at.
 const CONNECTIONS_PER_POLL: usize = 8;
+/// Slots of a full ring that are taken before the peer is told that there is room.
+const ROOM_SLOTS: u32 = 16;
 /// Slots that one look at a connection takes, if they tell nothing.
 const SLOTS_PER_LOOK: usize = 8;
 /// Polls without an event for each look at the sockets: some ten microseconds. A look costs as much as a
@@ -132,7 +135,7 @@ pub struct SmTransport {
     strangers: Strangers,
     regions: Regions,
     events: VecDeque<Event>,
-    /// The connection that had something last, and how often in a row.
+    /// The connection that had something last, and how often in a row it may go first.
     hot: Endpoint,
     burst: u32,
     /// The place that is looked at next.
@@ -172,7 +175,7 @@ impl SmTransport {
             regions: Regions::default(),
             events: VecDeque::new(),
             hot: Endpoint::new(u32::MAX, 0),
-            burst: 0,
+            burst: MAX_BURST,
             next_place: 0,
             polls: 0,
             is_look_due: false,
@@ -221,59 +224,58 @@ impl SmTransport {
             return;
         }
         fence(Ordering::SeqCst); // XW-1
-        for endpoint in self.told.drain(..) {
-            if let Some(connection) = self.connections.get_mut(endpoint) {
+        for endpoint in &self.told {
+            if let Some(connection) = self.connections.get_mut(*endpoint) {
                 connection.is_told = false;
                 connection.wake_peer();
             }
         }
+        self.told.clear();
     }
 
-    /// The next event of the connection that had one last.
+    /// The next message of the connection that had something last, if that is what comes next.
     #[inline(always)]
     fn poll_hot(&mut self) -> Option<Event> {
-        let connection = self.connections.get_mut(self.hot)?;
-        if self.burst >= MAX_BURST || !connection.lane.receiver.is_ready() {
+        let endpoint = self.hot;
+        let connection = self.connections.get_mut(endpoint)?;
+        if self.burst == 0 {
             return None;
         }
-        self.burst += 1;
-        self.look_at(self.hot)
+        match connection.take() {
+            Some(Taken::Message(message)) => {
+                self.burst -= 1;
+                if connection.has_given_room(ROOM_SLOTS) {
+                    Self::tell(&mut self.told, connection);
+                }
+                Some(Event::Message { endpoint, message })
+            }
+            Some(Taken::Slot(slot)) => self.serve(endpoint, &slot),
+            None => {
+                if connection.has_given_room(1) {
+                    Self::tell(&mut self.told, connection);
+                }
+                None
+            }
+        }
     }
 
     /// The next event of a connection. Others of it may lie behind those that wait.
-    #[inline(always)]
     fn look_at(&mut self, endpoint: Endpoint) -> Option<Event> {
-        let connection = self.connections.get_mut(endpoint)?;
         for _ in 0..SLOTS_PER_LOOK {
-            let outcome = connection.receive(&self.regions);
-            let event = match outcome {
-                Ok(Received::Nothing) => return None,
-                Ok(Received::Event(event)) => Some(event),
-                Ok(Received::Served) => None,
-                Ok(Received::Welcome) => match self.greeting.contains(&endpoint) {
-                    true => {
-                        self.greeting.retain(|one| *one != endpoint);
-                        if connection.stage == Stage::Greeting {
-                            connection.stage = Stage::Open;
-                        }
-                        Some(Event::Connected { endpoint })
-                    }
-                    false => {
-                        let reason = EndReason::Corrupt("it was welcomed twice".into());
-                        self.end(endpoint, reason);
-                        return self.events.pop_front();
-                    }
-                },
-                Err(reason) => {
+            let connection = self.connections.get_mut(endpoint)?;
+            let Some(taken) = connection.take() else {
+                if let Some(reason) = connection.end_of_ring() {
                     self.end(endpoint, reason);
                     return self.events.pop_front();
                 }
+                return None;
             };
             self.hot = endpoint;
             Self::tell(&mut self.told, connection);
-            if connection.wants_room() {
-                Self::keep_busy(&mut self.busy, connection);
-            }
+            let event = match taken {
+                Taken::Message(message) => Some(Event::Message { endpoint, message }),
+                Taken::Slot(slot) => self.serve(endpoint, &slot),
+            };
             if event.is_some() {
                 return event;
             }
@@ -281,9 +283,43 @@ impl SmTransport {
         None
     }
 
+    /// What a slot gives that is more than a message.
+    #[inline(never)]
+    fn serve(&mut self, endpoint: Endpoint, slot: &Slot) -> Option<Event> {
+        let connection = self.connections.get_mut(endpoint)?;
+        let event = match connection.serve(slot, &self.regions) {
+            Ok(Received::Event(event)) => Some(event),
+            Ok(Received::Served) => None,
+            Ok(Received::Welcome) if self.greeting.contains(&endpoint) => {
+                self.greeting.retain(|one| *one != endpoint);
+                if connection.stage == Stage::Greeting {
+                    connection.stage = Stage::Open;
+                }
+                Some(Event::Connected { endpoint })
+            }
+            Ok(Received::Welcome) => {
+                let reason = EndReason::Corrupt("it was welcomed twice".into());
+                self.end(endpoint, reason);
+                return self.events.pop_front();
+            }
+            Err(reason) => {
+                self.end(endpoint, reason);
+                return self.events.pop_front();
+            }
+        };
+        if connection.has_given_room(ROOM_SLOTS) {
+            Self::tell(&mut self.told, connection);
+        }
+        if connection.wants_room() {
+            Self::keep_busy(&mut self.busy, connection);
+        }
+        event
+    }
+
     /// Looks at everything in turn (XM-1).
+    #[inline(never)]
     fn sweep(&mut self) -> Option<Event> {
-        self.burst = 0;
+        self.burst = MAX_BURST;
         if !self.busy.is_empty() {
             self.work();
             if let Some(event) = self.events.pop_front() {
@@ -391,7 +427,6 @@ impl SmTransport {
         match socket::listen(socket) {
             Heard::Wake => {
                 self.hot = endpoint;
-                self.burst = 0;
             }
             Heard::TurnedAway(reason) => self.end(endpoint, EndReason::NotAdmitted(reason)),
             Heard::Gone => {

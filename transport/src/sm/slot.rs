@@ -27,7 +27,10 @@ use crate::message::Message;
 pub(super) const INLINE_BYTES: usize = 48;
 
 /// What a line of a ring carries.
-pub(super) type Slot = [u64; 7];
+pub(super) type Slot = [u8; 56];
+
+/// Where the words begin.
+const WORDS: usize = 8;
 
 /// Why a peer refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +121,15 @@ const CLOSE: u8 = 11;
 const IS_CONTROL: u8 = 1;
 const HAS_SIGNAL: u8 = 2;
 
-fn slot(kind: u8, flags: u8, fragment: u32, words: [u64; 6]) -> Slot {
-    let head = u64::from_le_bytes([kind, 0, flags, 0, 0, 0, 0, 0]) | u64::from(fragment) << 32;
-    let [a, b, c, d, e, f] = words;
-    [head, a, b, c, d, e, f]
+fn slot(kind: u8, flags: u8, refusal: u8, fragment: u32, words: [u64; 5]) -> Slot {
+    let mut slot = [0; 56];
+    slot[..4].copy_from_slice(&[kind, 0, flags, refusal]);
+    slot[4..WORDS].copy_from_slice(&fragment.to_ne_bytes());
+    let (places, _) = slot[WORDS..].as_chunks_mut::<8>();
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = word.to_ne_bytes();
+    }
+    slot
 }
 
 /// A message that a slot has room for.
@@ -131,35 +139,32 @@ pub(super) fn inline(message: &Message, is_control: bool) -> Option<Slot> {
     if bytes.len() > INLINE_BYTES {
         return None;
     }
-    let head = [
-        MESSAGE,
-        bytes.len() as u8,
-        u8::from(is_control),
-        0,
-        0,
-        0,
-        0,
-        0,
-    ];
-    let mut slot = [u64::from_le_bytes(head), 0, 0, 0, 0, 0, 0];
+    let mut slot = [0; 56];
+    slot[..4].copy_from_slice(&[MESSAGE, bytes.len() as u8, u8::from(is_control), 0]);
     match message.as_inline() {
         // Copied as a whole: its length is known when this is compiled.
-        Some(line) => {
-            let (words, _) = line.as_chunks::<8>();
-            for (to, word) in slot[1..].iter_mut().zip(words) {
-                *to = u64::from_ne_bytes(*word);
-            }
-        }
-        None => {
-            let mut line = [0; INLINE_BYTES];
-            line[..bytes.len()].copy_from_slice(bytes);
-            let (words, _) = line.as_chunks::<8>();
-            for (to, word) in slot[1..].iter_mut().zip(words) {
-                *to = u64::from_ne_bytes(*word);
-            }
-        }
+        Some(line) => slot[WORDS..].copy_from_slice(&line[..INLINE_BYTES]),
+        None => slot[WORDS..WORDS + bytes.len()].copy_from_slice(bytes),
     }
     Some(slot)
+}
+
+/// The message in a slot that is nothing else, and is no control message.
+#[inline(always)]
+pub(super) fn message(slot: &Slot) -> Option<Message> {
+    let [kind, inline, flags, ..] = *slot;
+    let is_message = kind == MESSAGE && flags == 0 && usize::from(inline) <= INLINE_BYTES;
+    is_message.then(|| {
+        let mut line = [0; crate::message::INLINE_BYTES];
+        line[..INLINE_BYTES].copy_from_slice(&slot[WORDS..]);
+        Message::inline(inline, line)
+    })
+}
+
+fn word(slot: &Slot, index: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&slot[WORDS + index * 8..][..8]);
+    u64::from_ne_bytes(word)
 }
 
 impl Frame {
@@ -176,9 +181,9 @@ impl Frame {
 
     /// As it lies in a ring.
     pub(super) fn to_slot(&self) -> Slot {
-        let none = [0; 6];
+        let none = [0; 5];
         match *self {
-            Self::Welcome => slot(WELCOME, 0, 0, none),
+            Self::Welcome => slot(WELCOME, 0, 0, 0, none),
             Self::Inline {
                 ref message,
                 is_control,
@@ -190,55 +195,45 @@ impl Frame {
                 bytes,
                 is_control,
                 fragment,
-            } => slot(
-                LONG,
-                u8::from(is_control) * IS_CONTROL,
-                fragment,
-                [bytes, 0, 0, 0, 0, 0],
-            ),
+            } => {
+                let flags = u8::from(is_control) * IS_CONTROL;
+                slot(LONG, flags, 0, fragment, [bytes, 0, 0, 0, 0])
+            }
             Self::Put(put, fragment) => {
                 let flags = if put.signal.is_some() { HAS_SIGNAL } else { 0 };
                 let signal = u64::from(put.signal.unwrap_or(0));
-                let words = [put.region, put.offset, put.bytes, put.call, signal, 0];
-                slot(PUT, flags, fragment, words)
+                let words = [put.region, put.offset, put.bytes, put.call, signal];
+                slot(PUT, flags, 0, fragment, words)
             }
-            Self::More(fragment) => slot(MORE, 0, fragment, none),
-            Self::Get(ask) => slot(GET, 0, 0, ask.words()),
-            Self::Add(ask) => slot(ADD, 0, 0, ask.words()),
-            Self::Flush { call } => slot(FLUSH, 0, 0, [call, 0, 0, 0, 0, 0]),
+            Self::More(fragment) => slot(MORE, 0, 0, fragment, none),
+            Self::Get(ask) => slot(GET, 0, 0, 0, ask.words()),
+            Self::Add(ask) => slot(ADD, 0, 0, 0, ask.words()),
+            Self::Flush { call } => slot(FLUSH, 0, 0, 0, [call, 0, 0, 0, 0]),
             Self::Data {
                 call,
                 bytes,
                 fragment,
-            } => slot(DATA, 0, fragment, [call, bytes, 0, 0, 0, 0]),
+            } => slot(DATA, 0, 0, fragment, [call, bytes, 0, 0, 0]),
             Self::Done { call, outcome } => {
-                let refusal = outcome.err().map_or(0, |refusal| refusal as u64);
-                let mut slot = slot(DONE, 0, 0, [call, outcome.unwrap_or(0), 0, 0, 0, 0]);
-                slot[0] |= refusal << 24;
-                slot
+                let refusal = outcome.err().map_or(0, |refusal| refusal as u8);
+                slot(DONE, 0, refusal, 0, [call, outcome.unwrap_or(0), 0, 0, 0])
             }
-            Self::Close => slot(CLOSE, 0, 0, none),
+            Self::Close => slot(CLOSE, 0, 0, 0, none),
         }
     }
 
     /// What a slot says (XL-1).
-    #[inline]
     pub(super) fn from_slot(slot: &Slot) -> Result<Self, String> {
-        let [kind, inline, flags, refusal, fragment @ ..] = slot[0].to_le_bytes();
-        let fragment = u32::from_le_bytes(fragment);
-        let [_, a, b, c, d, e, _] = *slot;
+        let [kind, inline, flags, refusal, fragment @ ..] = *slot;
+        let [f0, f1, f2, f3, ..] = fragment;
+        let fragment = u32::from_ne_bytes([f0, f1, f2, f3]);
+        let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|index| word(slot, index));
         let is_control = flags & IS_CONTROL != 0;
         Ok(match kind {
-            MESSAGE if usize::from(inline) <= INLINE_BYTES => {
-                let mut line = [0; crate::message::INLINE_BYTES];
-                for (to, word) in line.chunks_exact_mut(8).zip(&slot[1..]) {
-                    to.copy_from_slice(&word.to_ne_bytes());
-                }
-                Self::Inline {
-                    message: Message::inline(inline, line),
-                    is_control,
-                }
-            }
+            MESSAGE if usize::from(inline) <= INLINE_BYTES => Self::Inline {
+                message: Message::copied(&slot[WORDS..WORDS + usize::from(inline)]),
+                is_control,
+            },
             WELCOME => Self::Welcome,
             LONG => Self::Long {
                 bytes: a,
@@ -282,16 +277,16 @@ impl Frame {
 }
 
 impl Ask {
-    fn words(self) -> [u64; 6] {
-        [self.region, self.offset, self.amount, self.call, 0, 0]
+    fn words(self) -> [u64; 5] {
+        [self.region, self.offset, self.amount, self.call, 0]
     }
 
     fn from_words(slot: &Slot) -> Self {
         Self {
-            region: slot[1],
-            offset: slot[2],
-            amount: slot[3],
-            call: slot[4],
+            region: word(slot, 0),
+            offset: word(slot, 1),
+            amount: word(slot, 2),
+            call: word(slot, 3),
         }
     }
 }
@@ -322,11 +317,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_slot_is_a_frame_or_an_error(mut slot in any::<Slot>(), kind in 0_u8..16, inline in 0_u8..64, refusal in 0_u8..6) {
-            slot[0] = slot[0] & !0xff00_ffff | u64::from(kind) | u64::from(inline) << 8 | u64::from(refusal) << 24;
+        fn any_slot_is_a_frame_or_an_error(
+            head in [0_u8..16, 0..64, 0..8, 0..6],
+            rest in proptest::collection::vec(any::<u8>(), 52),
+        ) {
+            let mut slot = [0; 56];
+            slot[..4].copy_from_slice(&head);
+            slot[4..].copy_from_slice(&rest);
             if let Ok(frame) = Frame::from_slot(&slot) {
                 let again = Frame::from_slot(&frame.to_slot()).expect("one that was made here");
                 prop_assert_eq!(format!("{frame:?}"), format!("{again:?}"));
+            }
+            if let Some(message) = message(&slot) {
+                prop_assert_eq!(&*message, &slot[8..8 + usize::from(head[1])]);
             }
         }
     }

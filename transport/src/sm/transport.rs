@@ -33,12 +33,65 @@ impl SmTransport {
         u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    #[cold]
+    fn completed(&mut self, endpoint: Endpoint, token: Token) {
+        self.events.push_back(Event::Completed(Completion {
+            endpoint,
+            token,
+            outcome: Ok(0),
+        }));
+    }
+
+    #[inline(never)]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the request comes back with its memory"
+    )]
+    fn post_slowly(
+        &mut self,
+        endpoint: Endpoint,
+        request: WorkRequest,
+        token: Option<Token>,
+    ) -> Result<(), Refused> {
+        let connection = self.connections.get_mut(endpoint);
+        let Some(connection) = connection.filter(|one| one.stage != Stage::Closing) else {
+            let refusal = Refusal::NotConnected { endpoint };
+            return Err(Refused { refusal, request });
+        };
+        let refusal = match request.check(TransportKind::Sm, &LIMITS) {
+            Err(refusal) => Some(refusal),
+            Ok(()) if connection.is_full() => Some(Refusal::Full { endpoint }),
+            Ok(()) => None,
+        };
+        if let Some(refusal) = refusal {
+            if matches!(refusal, Refusal::Full { .. }) {
+                connection.is_awaited = true;
+                Self::keep_busy(&mut self.busy, connection);
+            }
+            return Err(Refused { refusal, request });
+        }
+        connection.outgoing.request(request, token);
+        if let Err(reason) = connection.pump(&mut self.events) {
+            self.end(endpoint, reason);
+            return Ok(());
+        }
+        Self::tell(&mut self.told, connection);
+        if connection.wants_room() {
+            Self::keep_busy(&mut self.busy, connection);
+        }
+        Ok(())
+    }
+
     /// Whether something is there that a thread must not sleep over, after it has announced that it will.
     fn has_work(&mut self) -> bool {
         for connection in self.connections.iter_mut() {
             connection.arm();
+            if connection.has_given_room(1) {
+                Self::tell(&mut self.told, connection);
+            }
         }
         fence(Ordering::SeqCst); // XW-1
+        self.wake_peers();
         let has_come = self.connections.iter_mut().any(Connection::has_work);
         has_come || self.work() || !self.events.is_empty()
     }
@@ -120,50 +173,17 @@ impl Transport for SmTransport {
         request: WorkRequest,
         token: Option<Token>,
     ) -> Result<(), Refused> {
-        let connection = self.connections.get_mut(endpoint);
-        let Some(connection) = connection.filter(|one| one.stage != Stage::Closing) else {
-            let refusal = Refusal::NotConnected { endpoint };
-            return Err(Refused { refusal, request });
-        };
         if let WorkRequest::Send(message) = &request
+            && let Some(connection) = self.connections.get_mut(endpoint)
             && connection.send_inline(message, false)
         {
             Self::tell(&mut self.told, connection);
             if let Some(token) = token {
-                let outcome = Ok(0);
-                self.events.push_back(Event::Completed(Completion {
-                    endpoint,
-                    token,
-                    outcome,
-                }));
+                self.completed(endpoint, token);
             }
             return Ok(());
         }
-        let refusal = match request.check(TransportKind::Sm, &LIMITS) {
-            Err(refusal) => Some(refusal),
-            Ok(()) if connection.is_full() => Some(Refusal::Full { endpoint }),
-            Ok(()) => None,
-        };
-        if let Some(refusal) = refusal {
-            if matches!(refusal, Refusal::Full { .. }) {
-                connection.is_awaited = true;
-                Self::keep_busy(&mut self.busy, connection);
-            }
-            return Err(Refused { refusal, request });
-        }
-        connection.outgoing.request(request, token);
-        match connection.pump(&mut self.events) {
-            Ok(_) => {}
-            Err(reason) => {
-                self.end(endpoint, reason);
-                return Ok(());
-            }
-        }
-        Self::tell(&mut self.told, connection);
-        if connection.wants_room() {
-            Self::keep_busy(&mut self.busy, connection);
-        }
-        Ok(())
+        self.post_slowly(endpoint, request, token)
     }
 
     fn fence(&mut self, endpoint: Endpoint) {
