@@ -68,12 +68,6 @@ pub(super) struct Connection {
     consumed: u32,
 }
 
-/// A slot that was taken.
-pub(super) enum Taken {
-    Message(Message),
-    Slot(Slot),
-}
-
 impl Connection {
     pub(super) fn new(
         endpoint: Endpoint,
@@ -146,9 +140,9 @@ impl Connection {
         self.has_published = self.lane.sender.try_send(Frame::Welcome.to_slot()).is_ok();
     }
 
-    /// The next slot, if one is there; a message is given out, anything else as it is.
+    /// The next slot, if one is there.
     #[inline(always)]
-    pub(super) fn take(&mut self) -> Option<Taken> {
+    pub(super) fn take(&mut self) -> Option<Slot> {
         if !self.lane.receiver.is_ready() {
             return None;
         }
@@ -157,12 +151,16 @@ impl Connection {
         if self.is_armed {
             self.disarm();
         }
-        Some(
-            match message(&slot).filter(|_| self.incoming.is_between()) {
-                Some(message) => Taken::Message(message),
-                None => Taken::Slot(slot),
-            },
-        )
+        Some(slot)
+    }
+
+    /// The message that is all of a slot.
+    #[inline(always)]
+    pub(super) fn message(&self, slot: &Slot) -> Option<Message> {
+        match self.incoming.is_between() {
+            true => message(slot),
+            false => None,
+        }
     }
 
     /// What a slot gives that is more than a message.

@@ -49,7 +49,7 @@ use crate::event::{EndReason, Event};
 use crate::regions::Regions;
 use crate::table::Endpoints;
 use admission::Strangers;
-use connection::{Connection, Stage, Taken};
+use connection::{Connection, Stage};
 use incoming::Received;
 use maser_shm::sync::atomic::{Ordering, fence};
 use poller::{LISTENER, Poller, STRANGER};
@@ -60,7 +60,7 @@ use std::io;
 use std::time::Duration;
 
 /// Bytes of a message that lie in the line which tells of it.
-pub const INLINE_BYTES: usize = slot::INLINE_BYTES;
+pub const INLINE_BYTES: usize = crate::message::INLINE_BYTES;
 
 const LIMITS: Limits = Limits {
     max_message_bytes: 1 << 30,
@@ -241,29 +241,27 @@ impl SmTransport {
         if self.burst == 0 {
             return None;
         }
-        match connection.take() {
-            Some(Taken::Message(message)) => {
-                self.burst -= 1;
-                if connection.has_given_room(ROOM_SLOTS) {
-                    Self::tell(&mut self.told, connection);
-                }
-                Some(Event::Message { endpoint, message })
+        let Some(slot) = connection.take() else {
+            if connection.has_given_room(1) {
+                Self::tell(&mut self.told, connection);
             }
-            Some(Taken::Slot(slot)) => self.serve(endpoint, &slot),
-            None => {
-                if connection.has_given_room(1) {
-                    Self::tell(&mut self.told, connection);
-                }
-                None
+            return None;
+        };
+        if let Some(message) = connection.message(&slot) {
+            self.burst -= 1;
+            if connection.has_given_room(ROOM_SLOTS) {
+                Self::tell(&mut self.told, connection);
             }
+            return Some(Event::Message { endpoint, message });
         }
+        self.serve(endpoint, &slot)
     }
 
     /// The next event of a connection. Others of it may lie behind those that wait.
     fn look_at(&mut self, endpoint: Endpoint) -> Option<Event> {
         for _ in 0..SLOTS_PER_LOOK {
             let connection = self.connections.get_mut(endpoint)?;
-            let Some(taken) = connection.take() else {
+            let Some(slot) = connection.take() else {
                 if let Some(reason) = connection.end_of_ring() {
                     self.end(endpoint, reason);
                     return self.events.pop_front();
@@ -272,9 +270,9 @@ impl SmTransport {
             };
             self.hot = endpoint;
             Self::tell(&mut self.told, connection);
-            let event = match taken {
-                Taken::Message(message) => Some(Event::Message { endpoint, message }),
-                Taken::Slot(slot) => self.serve(endpoint, &slot),
+            let event = match connection.message(&slot) {
+                Some(message) => Some(Event::Message { endpoint, message }),
+                None => self.serve(endpoint, &slot),
             };
             if event.is_some() {
                 return event;

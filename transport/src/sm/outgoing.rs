@@ -9,10 +9,11 @@
 
 use super::LIMITS;
 use super::lane::Lane;
-use super::slot::{Ask, Frame, INLINE_BYTES, PutHead, RegionRefusal};
+use super::slot::{Ask, Frame, PutHead, RegionRefusal};
 use crate::endpoint::Endpoint;
 use crate::event::{Completion, EndReason, Event};
 use crate::memory::{LocalSlice, Memory, RemoteSlice};
+use crate::message::INLINE_BYTES;
 use crate::regions::Regions;
 use crate::request::{PutSource, Token, WorkError, WorkRequest};
 use std::collections::VecDeque;

@@ -1,12 +1,12 @@
 //! Slots: what one line of a ring says.
 //!
 //! ```text
-//! byte  0  kind      u8
-//! byte  1  inline    u8   bytes of a message that lies in the slot, up to 48
-//! byte  2  flags     u8
-//! byte  3  refusal   u8   why a request was refused, 0 if it was not
-//! byte  4  fragment  u32  bytes in the area that belong to this slot
-//! byte  8  words     6 x u64, by kind; or the message
+//! byte  0  words     5 x u64, by kind; or the message
+//! byte 48  kind      u8
+//! byte 49  inline    u8   bytes of a message that lies in the slot, up to 48
+//! byte 50  flags     u8
+//! byte 51  refusal   u8   why a request was refused, 0 if it was not
+//! byte 52  fragment  u32  bytes in the area that belong to this slot
 //! ```
 //!
 //! | kind | words |
@@ -21,16 +21,17 @@
 //!
 //! - XL-1 every slot is input: what is none ends the connection.
 
-use crate::message::Message;
-
-/// Bytes of a message that a slot has room for.
-pub(super) const INLINE_BYTES: usize = 48;
+use crate::message::{INLINE_BYTES, Line, Message};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What a line of a ring carries.
-pub(super) type Slot = [u8; 56];
-
-/// Where the words begin.
-const WORDS: usize = 8;
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct Slot {
+    /// First, as in a message: so both are moved in the same pieces.
+    rest: [u8; INLINE_BYTES],
+    head: u64,
+}
 
 /// Why a peer refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,49 +122,49 @@ const CLOSE: u8 = 11;
 const IS_CONTROL: u8 = 1;
 const HAS_SIGNAL: u8 = 2;
 
+fn head(kind: u8, inline: u8, flags: u8, refusal: u8, fragment: u32) -> u64 {
+    let [a, b, c, d] = fragment.to_le_bytes();
+    u64::from_le_bytes([kind, inline, flags, refusal, a, b, c, d])
+}
+
 fn slot(kind: u8, flags: u8, refusal: u8, fragment: u32, words: [u64; 5]) -> Slot {
-    let mut slot = [0; 56];
-    slot[..4].copy_from_slice(&[kind, 0, flags, refusal]);
-    slot[4..WORDS].copy_from_slice(&fragment.to_ne_bytes());
-    let (places, _) = slot[WORDS..].as_chunks_mut::<8>();
+    let mut rest = [0; INLINE_BYTES];
+    let (places, _) = rest.as_chunks_mut::<8>();
     for (place, word) in places.iter_mut().zip(words) {
         *place = word.to_ne_bytes();
     }
-    slot
+    let head = head(kind, 0, flags, refusal, fragment);
+    Slot { rest, head }
 }
 
 /// A message that a slot has room for.
 #[inline(always)]
 pub(super) fn inline(message: &Message, is_control: bool) -> Option<Slot> {
-    let bytes: &[u8] = message;
-    if bytes.len() > INLINE_BYTES {
-        return None;
+    if let Some((len, line)) = message.as_inline() {
+        let head = head(MESSAGE, len, u8::from(is_control), 0, 0);
+        let rest = line.0;
+        return Some(Slot { rest, head });
     }
-    let mut slot = [0; 56];
-    slot[..4].copy_from_slice(&[MESSAGE, bytes.len() as u8, u8::from(is_control), 0]);
-    match message.as_inline() {
-        // Copied as a whole: its length is known when this is compiled.
-        Some(line) => slot[WORDS..].copy_from_slice(&line[..INLINE_BYTES]),
-        None => slot[WORDS..WORDS + bytes.len()].copy_from_slice(bytes),
-    }
-    Some(slot)
+    let mut rest = [0; INLINE_BYTES];
+    rest.get_mut(..message.len())?.copy_from_slice(message);
+    let head = head(MESSAGE, message.len() as u8, u8::from(is_control), 0, 0);
+    Some(Slot { rest, head })
 }
 
 /// The message in a slot that is nothing else, and is no control message.
 #[inline(always)]
 pub(super) fn message(slot: &Slot) -> Option<Message> {
-    let [kind, inline, flags, ..] = *slot;
-    let is_message = kind == MESSAGE && flags == 0 && usize::from(inline) <= INLINE_BYTES;
-    is_message.then(|| {
-        let mut line = [0; crate::message::INLINE_BYTES];
-        line[..INLINE_BYTES].copy_from_slice(&slot[WORDS..]);
-        Message::inline(inline, line)
-    })
+    let len = (slot.head >> 8) as u8;
+    let is_message = slot.head == u64::from(MESSAGE) | u64::from(len) << 8;
+    match is_message && usize::from(len) <= INLINE_BYTES {
+        true => Some(Message::inline(len, Line(slot.rest))),
+        false => None,
+    }
 }
 
 fn word(slot: &Slot, index: usize) -> u64 {
     let mut word = [0; 8];
-    word.copy_from_slice(&slot[WORDS + index * 8..][..8]);
+    word.copy_from_slice(&slot.rest[index * 8..][..8]);
     u64::from_ne_bytes(word)
 }
 
@@ -224,14 +225,13 @@ impl Frame {
 
     /// What a slot says (XL-1).
     pub(super) fn from_slot(slot: &Slot) -> Result<Self, String> {
-        let [kind, inline, flags, refusal, fragment @ ..] = *slot;
-        let [f0, f1, f2, f3, ..] = fragment;
-        let fragment = u32::from_ne_bytes([f0, f1, f2, f3]);
+        let [kind, inline, flags, refusal, fragment @ ..] = slot.head.to_le_bytes();
+        let fragment = u32::from_le_bytes(fragment);
         let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|index| word(slot, index));
         let is_control = flags & IS_CONTROL != 0;
         Ok(match kind {
             MESSAGE if usize::from(inline) <= INLINE_BYTES => Self::Inline {
-                message: Message::copied(&slot[WORDS..WORDS + usize::from(inline)]),
+                message: Message::copied(&slot.rest[..usize::from(inline)]),
                 is_control,
             },
             WELCOME => Self::Welcome,
@@ -321,15 +321,14 @@ mod tests {
             head in [0_u8..16, 0..64, 0..8, 0..6],
             rest in proptest::collection::vec(any::<u8>(), 52),
         ) {
-            let mut slot = [0; 56];
-            slot[..4].copy_from_slice(&head);
-            slot[4..].copy_from_slice(&rest);
+            let bytes = [&rest[4..], &head, &rest[..4]].concat();
+            let slot = Slot::read_from_bytes(&bytes).expect("as many bytes as a slot");
             if let Ok(frame) = Frame::from_slot(&slot) {
                 let again = Frame::from_slot(&frame.to_slot()).expect("one that was made here");
                 prop_assert_eq!(format!("{frame:?}"), format!("{again:?}"));
             }
             if let Some(message) = message(&slot) {
-                prop_assert_eq!(&*message, &slot[8..8 + usize::from(head[1])]);
+                prop_assert_eq!(&*message, &slot.rest[..usize::from(head[1])]);
             }
         }
     }
