@@ -4,9 +4,11 @@
 //! implementation, which its [`Lab`](ends::Lab) opens. What an implementation or a machine cannot do is
 //! skipped, and the reason is printed.
 
+mod between;
 mod connections;
 mod endings;
 mod ends;
+mod hostile;
 mod loopback;
 mod many;
 mod messages;

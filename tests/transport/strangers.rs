@@ -10,10 +10,11 @@ use maser_tests::alone;
 use maser_transport::tcp::{MAX_STRANGERS, TcpError, TcpOptions, TcpTransport};
 use maser_transport::wire::handshake::{ANSWER_BYTES, Initiator};
 use maser_transport::wire::{Identity, Integrity, Secret};
-use maser_transport::{Address, EndReason, Message, Transport, TransportKind, WorkRequest};
+use maser_transport::{EndReason, Message, Transport, WorkRequest};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
+use crate::between::address;
 use crate::ends::{A, B, Ends, Pair};
 use crate::tcp::options;
 
@@ -29,10 +30,6 @@ fn open(change: impl FnOnce(&mut TcpOptions)) -> TcpTransport {
     let mut options = options(Some(SECRET), Integrity::Mac);
     change(&mut options);
     TcpTransport::open(options).expect("a port of loopback")
-}
-
-fn address(of: SocketAddr) -> Address {
-    Address::new(TransportKind::Tcp, of.to_string()).expect("short")
 }
 
 /// Polls `end` until the stranger's connection is over; what it was told.
@@ -262,7 +259,7 @@ fn stranger(n: u64, to: SocketAddr) -> std::io::Result<Option<TcpStream>> {
 }
 
 /// Bytes that this process has in memory.
-fn resident_bytes() -> u64 {
+pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("a Linux");
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
     pages.map_or(0, |pages: u64| pages * rustix::param::page_size() as u64)

@@ -9,6 +9,7 @@
 //! nothing to other transports.
 
 mod connection;
+mod feed;
 mod options;
 mod outgoing;
 mod poller;
@@ -17,6 +18,7 @@ mod strangers;
 mod sys;
 mod transport;
 
+pub use feed::{Feed, FeedStage};
 pub use options::{TcpError, TcpOptions, TcpTuning};
 pub use poller::{PollerChoice, PollerInUse};
 pub use strangers::{MAX_STRANGERS, StrangerCounts};
@@ -88,6 +90,8 @@ pub struct TcpTransport {
     polls: u32,
     /// A descriptor for [`turn_away`](Self::turn_away).
     spare: Option<File>,
+    /// Connections whose frames waited for others to leave, and need not any more (TX-3).
+    held: Vec<Endpoint>,
     /// What a look found and was not served.
     ready: Vec<Ready>,
     /// Sockets of connections that were closed here, and until when their peers are listened to.
@@ -155,6 +159,7 @@ impl TcpTransport {
             is_resting: false,
             polls: 0,
             spare: File::open("/dev/null").ok(),
+            held: Vec::new(),
             ready: Vec::new(),
             lingering: Vec::new(),
             now_ns: 0,
@@ -199,6 +204,12 @@ impl TcpTransport {
     }
 
     fn progress(&mut self) {
+        if !self.held.is_empty() {
+            for endpoint in std::mem::take(&mut self.held) {
+                self.read(endpoint);
+            }
+            return;
+        }
         self.polls = self.polls.wrapping_add(1);
         // However much the hot one has, the others have their turn.
         let is_turn = self.polls.is_multiple_of(self.poller.polls_per_look());
@@ -386,6 +397,9 @@ impl TcpTransport {
         {
             connection.is_awaited = false;
             self.events.push_back(Event::Writable { endpoint });
+        }
+        if connection.is_held && connection.may_be_read() && !self.held.contains(&endpoint) {
+            self.held.push(endpoint);
         }
         self.attend(endpoint);
     }

@@ -216,7 +216,7 @@ impl Transport for TcpTransport {
     }
 
     fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        if !self.events.is_empty() || !self.ready.is_empty() {
+        if !self.events.is_empty() || !self.ready.is_empty() || !self.held.is_empty() {
             return Ok(());
         }
         self.watch_hot()?;

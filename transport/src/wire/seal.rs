@@ -113,7 +113,7 @@ fn bound(header: &FrameHeader) -> [u8; BOUND_BYTES] {
 }
 
 impl Sealer {
-    pub(super) fn new(bits: &[u8; 32]) -> Self {
+    pub(crate) fn new(bits: &[u8; 32]) -> Self {
         Self(Counter::new(bits))
     }
 
@@ -145,7 +145,7 @@ impl Sealer {
 }
 
 impl Opener {
-    pub(super) fn new(bits: &[u8; 32]) -> Self {
+    pub(crate) fn new(bits: &[u8; 32]) -> Self {
         Self(Counter::new(bits))
     }
 

@@ -53,7 +53,7 @@ impl Connection {
                 let Some(answer) = self.inbox.first_chunk::<ANSWER_BYTES>() else {
                     return Ok(());
                 };
-                let Stage::Greeted(initiator) = std::mem::replace(&mut self.stage, Stage::Open)
+                let Stage::Greeted(initiator) = std::mem::replace(&mut self.stage, Stage::Refused)
                 else {
                     return Ok(());
                 };
@@ -62,13 +62,13 @@ impl Connection {
                 self.admit(session);
                 context.events.push_back(Event::Connected { endpoint });
             }
-            Stage::Connecting(_) | Stage::Open | Stage::Closing => {}
+            Stage::Connecting(_) | Stage::Open | Stage::Closing | Stage::Refused => {}
         }
         Ok(())
     }
 
     /// Both ends know each other.
-    fn admit(&mut self, session: Session) {
+    pub(in crate::tcp) fn admit(&mut self, session: Session) {
         self.sealed = session.sealed;
         if session.sealed != Sealed::Nothing {
             self.outgoing.seal_by(session.sealer, session.sealed);

@@ -26,6 +26,9 @@ impl Connection {
         scratch: &mut Vec<u8>,
         context: &mut Context<'_>,
     ) -> Option<Result<(), EndReason>> {
+        if std::mem::take(&mut self.is_held) {
+            return Some(self.receive(&mut [], context));
+        }
         let socket = self.socket.as_fd();
         let received = match &self.partial {
             Some(partial) => {
@@ -61,6 +64,28 @@ impl Connection {
         }
     }
 
+    /// As [`read`](Self::read), of bytes that came some other way.
+    pub(in crate::tcp) fn feed(
+        &mut self,
+        mut bytes: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), EndReason> {
+        if std::mem::take(&mut self.is_held) {
+            self.receive(&mut [], context)?;
+        }
+        if let Some(partial) = &self.partial {
+            let (here, behind) = bytes.split_at_mut(bytes.len().min(partial.missing));
+            partial.take(here, &mut self.message, &mut self.body);
+            let came = here.len();
+            bytes = behind;
+            self.came(came, context)?;
+        }
+        match bytes.is_empty() {
+            true => Ok(()),
+            false => self.receive(bytes, context),
+        }
+    }
+
     /// Serves what came.
     fn receive(&mut self, bytes: &mut [u8], context: &mut Context<'_>) -> Result<(), EndReason> {
         let is_open = matches!(self.stage, Stage::Open | Stage::Closing);
@@ -90,8 +115,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Serves the frames in `rest`, which are opened where they are; how many bytes are left, of a part of a
-    /// header.
+    /// Serves the frames in `rest`, which are opened where they are; how many bytes are left: of a part of
+    /// a header, or of frames that have to wait.
     fn frames(
         &mut self,
         mut rest: &mut [u8],
@@ -99,6 +124,11 @@ impl Connection {
     ) -> Result<usize, EndReason> {
         loop {
             let left = rest.len();
+            if !self.may_be_read() {
+                // TX-3: they wait until the answers before them have left.
+                self.is_held = left > 0;
+                return Ok(left);
+            }
             let Some((wire, behind)) = rest.split_first_chunk_mut::<HEADER_BYTES>() else {
                 return Ok(left);
             };

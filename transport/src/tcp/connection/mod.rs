@@ -6,7 +6,7 @@
 //! - TX-2 nothing is allocated for a peer beyond a message that it is in the middle of, which has a limit,
 //!   and frames of [`MAX_PAYLOAD_BYTES`] at most; who is not admitted yet has a hello and no more.
 //! - TX-3 a peer that does not read what it asked for is not read any more until it does: answers wait in
-//!   memory of [`MAX_ANSWERS`] frames at most.
+//!   memory of [`MAX_ANSWERS`] frames, and those of one request. What came with the last one waits as well.
 
 mod greet;
 mod incoming;
@@ -48,6 +48,8 @@ pub(super) enum Stage {
     Open,
     /// Closed here; what is under way goes on.
     Closing,
+    /// The peer was not admitted: nothing leaves for it.
+    Refused,
 }
 
 /// A request whose answer is awaited.
@@ -86,6 +88,8 @@ pub(super) struct Connection {
     body: Vec<u8>,
     /// The last frame was long, and so may be the next.
     is_bulk: bool,
+    /// What is in `inbox` waits for answers to leave (TX-3).
+    pub(super) is_held: bool,
     /// Frames of a message that did not come whole.
     message: Vec<u8>,
     /// A put whose first frames failed: its others are passed over.
@@ -121,10 +125,15 @@ fn corrupt(problem: impl Into<String>) -> EndReason {
 }
 
 impl Connection {
-    pub(super) fn new(endpoint: Endpoint, socket: OwnedFd, stage: Stage, epoch: u64) -> Self {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        socket: impl Into<Arc<OwnedFd>>,
+        stage: Stage,
+        epoch: u64,
+    ) -> Self {
         Self {
             endpoint,
-            socket: Arc::new(socket),
+            socket: socket.into(),
             stage,
             outgoing: Outgoing::default(),
             sealed: Sealed::Nothing,
@@ -133,6 +142,7 @@ impl Connection {
             partial: None,
             body: Vec::new(),
             is_bulk: false,
+            is_held: false,
             message: Vec::new(),
             failed_put: None,
             calls: HashMap::new(),
