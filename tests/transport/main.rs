@@ -17,6 +17,7 @@ mod rdma;
 mod sm;
 mod strangers;
 mod tcp;
+mod ucx;
 mod waits;
 mod wire;
 
@@ -104,5 +105,7 @@ transport_suite!(tcp_transport, crate::tcp::TcpLab);
 transport_suite!(tcp_transport_epoll, crate::tcp::EpollTcpLab);
 transport_suite!(tcp_transport_clear, crate::tcp::ClearTcpLab);
 transport_suite!(tcp_transport_sealed, crate::tcp::SealedTcpLab);
+transport_suite!(ucx_shm_transport, crate::ucx::ShmUcxLab);
+transport_suite!(ucx_tcp_transport, crate::ucx::TcpUcxLab);
 transport_suite!(sm_transport, crate::sm::SmLab);
 transport_suite!(rdma_transport, crate::rdma::RdmaLab);

@@ -74,6 +74,14 @@ impl<T> Endpoints<T> {
         self.places.get_mut(index)?.1.as_mut()
     }
 
+    /// All of them, by their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (Endpoint, &T)> {
+        let places = self.places.iter().enumerate();
+        places.filter_map(|(index, (generation, place))| {
+            Some((Endpoint::new(index as u32, *generation), place.as_ref()?))
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.places.len() == self.free.len()
     }

@@ -460,6 +460,8 @@ pub struct Ucp {
         count: usize,
         param: *const ucp_request_param_t,
     ) -> ucs_status_ptr_t,
+    pub ucp_am_data_release:
+        unsafe extern "C" fn(worker: ucp_worker_h, data: *mut ::std::os::raw::c_void),
     pub ucp_put_nbx: unsafe extern "C" fn(
         ep: ucp_ep_h,
         buffer: *const ::std::os::raw::c_void,
@@ -542,6 +544,8 @@ impl Ucp {
         let ucp_am_send_nbx = unsafe { __library.get(b"ucp_am_send_nbx\0") }.map(|sym| *sym)?;
         let ucp_am_recv_data_nbx =
             unsafe { __library.get(b"ucp_am_recv_data_nbx\0") }.map(|sym| *sym)?;
+        let ucp_am_data_release =
+            unsafe { __library.get(b"ucp_am_data_release\0") }.map(|sym| *sym)?;
         let ucp_put_nbx = unsafe { __library.get(b"ucp_put_nbx\0") }.map(|sym| *sym)?;
         let ucp_get_nbx = unsafe { __library.get(b"ucp_get_nbx\0") }.map(|sym| *sym)?;
         let ucp_atomic_op_nbx = unsafe { __library.get(b"ucp_atomic_op_nbx\0") }.map(|sym| *sym)?;
@@ -576,6 +580,7 @@ impl Ucp {
             ucp_worker_set_am_recv_handler,
             ucp_am_send_nbx,
             ucp_am_recv_data_nbx,
+            ucp_am_data_release,
             ucp_put_nbx,
             ucp_get_nbx,
             ucp_atomic_op_nbx,
@@ -752,6 +757,13 @@ impl Ucp {
         param: *const ucp_request_param_t,
     ) -> ucs_status_ptr_t {
         unsafe { (self.ucp_am_recv_data_nbx)(worker, data_desc, buffer, count, param) }
+    }
+    pub unsafe fn ucp_am_data_release(
+        &self,
+        worker: ucp_worker_h,
+        data: *mut ::std::os::raw::c_void,
+    ) {
+        unsafe { (self.ucp_am_data_release)(worker, data) }
     }
     pub unsafe fn ucp_put_nbx(
         &self,
