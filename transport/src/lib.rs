@@ -17,11 +17,8 @@
 //! | [`sm`] | processes of one host, through shared memory |
 //! | [`protocol`] | above all of them: calls, messages and fetches, over sessions that outlive connections |
 //! | [`tcp`] | TCP between hosts |
-<<<<<<< HEAD
 //! | [`rdma`] | RDMA verbs |
-=======
 //! | [`ucx`] | whatever UCX finds, beside TCP |
->>>>>>> cd5e79e (transport: ucx)
 //! | [`loopback`] | the reference: ends in one process |
 #![deny(unsafe_code)]
 
