@@ -104,6 +104,8 @@ pub(super) struct Connection {
     pub(super) offers: HashMap<u64, Option<Token>>,
     /// Something left since the last flush.
     pub(super) is_dirty: bool,
+    /// And that was a put.
+    pub(super) has_put: bool,
     /// Somebody was refused.
     pub(super) is_awaited: bool,
     pub(super) grants: HashMap<RegionKey, Grant>,
@@ -133,6 +135,7 @@ impl Connection {
             waiting: VecDeque::new(),
             offers: HashMap::new(),
             is_dirty: false,
+            has_put: false,
             is_awaited: false,
             grants: HashMap::new(),
             said: VecDeque::new(),

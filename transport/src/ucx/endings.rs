@@ -11,21 +11,22 @@ use crate::request::{Token, WorkError};
 use crate::transport::Transport;
 
 impl UcxTransport {
-    /// It was closed here, and nothing is under way: what left arrives, then the peer is told.
-    pub(super) fn flush_and_leave(&mut self, of: Endpoint) {
+    /// It was closed here, and nothing is under way: puts arrive, then the peer is told.
+    pub(super) fn finish_and_leave(&mut self, of: Endpoint) {
         let Some(connection) = self.connections.get_mut(of) else {
             return;
         };
-        let Some((_, ep)) = connection.peer else {
-            return;
+        let (true, Some((_, ep))) = (connection.has_put, connection.peer) else {
+            return self.say_bye(of);
         };
+        connection.has_put = false;
         let slot = self.worker.take_slot();
         self.worker.slot(slot).what = What::Of(of, Task::Close);
         let posted: Posted = self.worker.flush(ep, slot);
         self.begun(slot, posted);
     }
 
-    /// All that was sent is with the peer's worker (UX-9).
+    /// All that was sent is with UCX, and all that was put with the peer (UX-9).
     pub(super) fn say_bye(&mut self, of: Endpoint) {
         let Some(connection) = self.connections.get_mut(of) else {
             return;
@@ -51,7 +52,7 @@ impl UcxTransport {
         };
         match (&connection.stage, reason) {
             (Stage::Ending(_), _) => {}
-            // What it sent is with our worker, and comes.
+            // What it sent comes, or UCX tells of its death.
             (_, EndReason::ClosedByPeer) if connection.bye.is_some() => {}
             (Stage::Greeting, reason) => self.break_off(of, reason),
             (_, EndReason::ClosedByPeer) => {

@@ -21,8 +21,9 @@
 //!   no account. It stays while the peer is there, for the next connection.
 //! - UX-8 a put is complete, and its signal leaves, when a flush behind it is done. A fence is a flush that
 //!   what is posted later waits for.
-//! - UX-9 who closes a connection says how many frames it sent, when all of them are with the peer's worker;
-//!   the peer hears of the end when it has taken them out.
+//! - UX-9 who closes a connection says how many frames it sent, when UCX has taken all of them and puts have
+//!   arrived. It waits for no answer: a flush of messages alone would need a poll of the peer. The peer hears
+//!   of the end when it has taken those frames out, or of a death if UCX tells that they never come.
 //! - UX-10 a connection is told when UCX has made its own way to the peer, and nothing is sent before: its
 //!   version 1.13 aborts the process if a peer dies while that is under way and something waits for it.
 //!
@@ -129,7 +130,7 @@ impl UcxTransport {
         let worker_address = worker
             .address()
             .map_err(|status| failed("ucp_worker_get_address", status))?;
-        let inner = TcpTransport::open(options.control)?;
+        let mut inner = TcpTransport::open(options.control)?;
         let watched = worker
             .event_fd()
             .map_err(|status| failed("ucp_worker_get_efd", status))

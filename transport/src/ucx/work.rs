@@ -188,7 +188,7 @@ impl UcxTransport {
         match &connection.stage {
             Stage::Ending(_) if connection.active == 0 => self.ended(of),
             Stage::Closing if connection.is_idle() && connection.peer.is_some() => {
-                self.flush_and_leave(of);
+                self.finish_and_leave(of);
             }
             Stage::Open
                 if connection.is_awaited && connection.under_way() <= LIMITS.max_under_way / 2 =>
@@ -211,6 +211,7 @@ impl UcxTransport {
                 Some(Waiting::Barrier(_)) if connection.active > 0 => return,
                 Some(Waiting::Barrier(_)) if connection.is_dirty => {
                     connection.is_dirty = false;
+                    connection.has_put = false;
                     let slot = self.worker.take_slot();
                     self.worker.slot(slot).what = What::Of(of, Task::Barrier);
                     let posted = self.worker.flush(ep, slot);
@@ -381,6 +382,7 @@ impl UcxTransport {
     fn dirty_ep(&mut self, of: Endpoint) -> Option<Ep> {
         let connection = self.connections.get_mut(of)?;
         connection.is_dirty = true;
+        connection.has_put = true;
         connection.peer.map(|(_, ep)| ep)
     }
 }
