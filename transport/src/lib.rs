@@ -16,6 +16,7 @@
 //! | [`wire`] | frames: what travels between hosts |
 //! | [`sm`] | processes of one host, through shared memory |
 //! | [`protocol`] | above all of them: calls, messages and fetches, over sessions that outlive connections |
+//! | [`driver`] | a transport goes on while its scheduler is stuck in user code |
 //! | [`tcp`] | TCP between hosts |
 //! | [`rdma`] | RDMA verbs |
 //! | [`ucx`] | whatever UCX finds, beside TCP |
@@ -23,6 +24,7 @@
 #![deny(unsafe_code)]
 
 pub mod capabilities;
+pub mod driver;
 pub mod endpoint;
 pub mod event;
 pub mod loopback;

@@ -8,6 +8,7 @@ pub mod deque;
 pub mod event;
 pub mod mailbox;
 pub mod owner_lock;
+pub mod stand_in;
 
 pub use crossbeam_utils::CachePadded;
 

@@ -34,6 +34,9 @@ const SHARED: u64 = u64::MAX;
 /// Visits of strangers after which a lock becomes an ordinary one: each costs some microseconds.
 const VISITS: u32 = if cfg!(loom) { 2 } else { 64 };
 
+/// Looks of a thread that does not wait.
+const TRIES: u32 = if cfg!(loom) { 1 } else { 512 };
+
 /// See the module's page.
 #[derive(Debug)]
 pub struct OwnerLock {
@@ -105,6 +108,40 @@ impl OwnerLock {
             self.busy.store(false, Ordering::Release);
         }
         self.lock_the_long_way(thread)
+    }
+
+    /// Enters as `thread`, which is not the owner's, unless others stay inside for longer than a few
+    /// looks: the owner may sleep there.
+    #[cold]
+    pub fn try_lock(&self, thread: u64) -> Option<OwnerGuard<'_>> {
+        if self
+            .gate
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            return None;
+        }
+        // What it does when it goes out is what a thread does that gives up: it opens both (OL-3).
+        let guard = OwnerGuard {
+            lock: self,
+            short: false,
+        };
+        match self.owner.load(Ordering::Relaxed) {
+            NOBODY => self.owner.store(thread, Ordering::Relaxed),
+            SHARED => {}
+            _ => {
+                self.barred.store(true, Ordering::Relaxed);
+                membarrier::heavy(); // OL-2
+                let mut looks = 0;
+                while self.busy.load(Ordering::Acquire) {
+                    if looks >= TRIES {
+                        return None;
+                    }
+                    relax(&mut looks);
+                }
+            }
+        }
+        Some(guard)
     }
 
     #[cold]

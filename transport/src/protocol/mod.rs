@@ -272,6 +272,20 @@ impl<T: Transport> Protocol<T> {
         !self.sessions.is_empty()
     }
 
+    /// Whether [`poll`](Self::poll) has something to tell without asking the transport.
+    #[must_use]
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    /// Items that left, or will, and that the peer has not acknowledged; what the next connection would say
+    /// again at most.
+    #[must_use]
+    pub fn unacknowledged(&self, peer: Peer) -> Option<usize> {
+        let session = self.sessions.get(peer.0)?;
+        Some(session.sending.unacknowledged())
+    }
+
     /// Something is due at `at_ns`.
     fn is_due_at(&mut self, at_ns: u64) {
         self.due_ns = self.due_ns.min(at_ns);

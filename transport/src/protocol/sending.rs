@@ -253,10 +253,10 @@ impl Sending {
         !self.untold.is_empty() || next.is_some_and(|item| item.charged.is_within(self.granted))
     }
 
-    /// Whether anything was not acknowledged, or is lent.
+    /// Items that are kept because the peer has not said that it has them.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.items.is_empty() && self.lent.is_empty()
+    pub fn unacknowledged(&self) -> usize {
+        self.items.len()
     }
 
     /// The peer has all items up to `place`; gives how many messages of our credit that gives back to it.
