@@ -5,6 +5,7 @@
 //! - TH-3 a body that has not come back after [`LIMIT`] ends the process with the test's name: a
 //!   hang is a failure, and the other tests of the binary could not run beside it anyway.
 
+pub mod outcomes;
 pub mod sandbox;
 pub mod tape;
 
