@@ -15,6 +15,7 @@
 //! | [`capabilities`] | what a transport can do, and how much of it |
 //! | [`wire`] | frames: what travels between hosts |
 //! | [`sm`] | processes of one host, through shared memory |
+//! | [`select`] | which of them for which pair of ends |
 //! | [`protocol`] | above all of them: calls, messages and fetches, over sessions that outlive connections |
 //! | [`driver`] | a transport goes on while its scheduler is stuck in user code |
 //! | [`tcp`] | TCP between hosts |
@@ -34,6 +35,7 @@ pub mod protocol;
 pub mod rdma;
 mod regions;
 pub mod request;
+pub mod select;
 pub mod sm;
 mod table;
 pub mod tcp;
