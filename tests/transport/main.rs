@@ -14,6 +14,7 @@ mod many;
 mod messages;
 mod one_sided;
 mod rdma;
+mod select;
 mod sm;
 mod strangers;
 mod tcp;

@@ -154,15 +154,15 @@ impl Transports {
     /// [`SelectError`]: a transport that was asked for by name is not there, or none is.
     pub fn open(options: &SelectOptions) -> Result<Self, SelectError> {
         let host = Host::own()?;
-        let (ends, opened) = open::open_all(options)?;
+        let all = open::open_all(options)?;
         let end = |transport: Box<dyn Transport>| End {
             kind: transport.kind(),
             transport,
             lively: 0,
         };
         Ok(Self {
-            ends: ends.into_iter().map(end).collect(),
-            opened,
+            ends: all.ends.into_iter().map(end).collect(),
+            opened: all.opened,
             host,
             preference: options.preference.clone(),
             joins: Vec::new(),

@@ -99,10 +99,14 @@ fn open(kind: TransportKind, options: &SelectOptions) -> Attempt {
     }
 }
 
+/// What was opened, and what became of each that was to be.
+pub(super) struct OpenedAll {
+    pub(super) ends: Vec<Box<dyn Transport>>,
+    pub(super) opened: Vec<Opened>,
+}
+
 /// Opens what the preference names, in its order, and says what became of each.
-pub(super) fn open_all(
-    options: &SelectOptions,
-) -> Result<(Vec<Box<dyn Transport>>, Vec<Opened>), SelectError> {
+pub(super) fn open_all(options: &SelectOptions) -> Result<OpenedAll, SelectError> {
     let mut ends = Vec::new();
     let mut opened = Vec::new();
     for kind in options.preference.kinds().iter().copied() {
@@ -127,5 +131,5 @@ pub(super) fn open_all(
         let reasons = reasons.join("; ");
         return Err(SelectError::None { reasons });
     }
-    Ok((ends, opened))
+    Ok(OpenedAll { ends, opened })
 }

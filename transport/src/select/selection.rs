@@ -189,3 +189,125 @@ impl fmt::Display for Selection {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::select::Way;
+
+    const HERE: Host = Host {
+        boot: 1,
+        network: 1,
+        user: 1,
+    };
+
+    fn opened() -> Vec<Opened> {
+        let capabilities = Capabilities::EVENTS;
+        let there = |kind| Opened {
+            kind,
+            outcome: Ok(capabilities),
+        };
+        let rdma = Opened {
+            kind: TransportKind::Rdma,
+            outcome: Err("no device".into()),
+        };
+        vec![there(TransportKind::Sm), rdma, there(TransportKind::Tcp)]
+    }
+
+    fn offer(host: Host, address: &'static str) -> Offer {
+        let way = |kind, text: &'static str| Way {
+            address: Address::new(kind, text).expect("short"),
+            capabilities: Capabilities::EVENTS,
+        };
+        let ways = [
+            way(TransportKind::Tcp, address),
+            way(TransportKind::Rdma, address),
+            way(TransportKind::Sm, "maser-sm-1"),
+        ];
+        Offer {
+            host,
+            ways: ways.into(),
+        }
+    }
+
+    fn reason(selection: &Selection, kind: TransportKind) -> &str {
+        let mut all = selection.candidates.iter();
+        &all.find(|one| one.kind == kind)
+            .expect("one of them")
+            .reason
+    }
+
+    #[test]
+    fn memory_comes_first_on_one_host_and_tcp_between_two() {
+        let usual = Preference::default();
+        let near = Selection::decide(&opened(), &HERE, &offer(HERE, "127.0.0.1:1"), &usual);
+        assert_eq!(
+            (near.chosen(), near.is_same_host),
+            (Some(TransportKind::Sm), true)
+        );
+        assert_eq!(reason(&near, TransportKind::Rdma), "no device");
+        assert_eq!(
+            reason(&near, TransportKind::Ucx),
+            "it was not asked for here"
+        );
+        let far = Host { boot: 2, ..HERE };
+        let far = Selection::decide(&opened(), &HERE, &offer(far, "10.0.0.1:1"), &usual);
+        assert_eq!(
+            (far.chosen(), far.is_same_host),
+            (Some(TransportKind::Tcp), false)
+        );
+        assert_eq!(
+            reason(&far, TransportKind::Sm),
+            "the peer is on another host"
+        );
+    }
+
+    #[test]
+    fn a_loopback_address_of_another_host_is_not_tried() {
+        let far = Host { boot: 2, ..HERE };
+        let offer = offer(far, "127.0.0.1:1");
+        let selection = Selection::decide(&opened(), &HERE, &offer, &Preference::default());
+        assert_eq!(selection.chosen(), None);
+        assert!(
+            reason(&selection, TransportKind::Tcp).contains("secret"),
+            "{selection}"
+        );
+    }
+
+    #[test]
+    fn what_is_forced_is_taken_and_nothing_else() {
+        let forced = Preference::forced("tcp").expect("a transport");
+        let selection = Selection::decide(&opened(), &HERE, &offer(HERE, "127.0.0.1:1"), &forced);
+        assert_eq!(selection.chosen(), Some(TransportKind::Tcp));
+        assert_eq!(
+            reason(&selection, TransportKind::Tcp),
+            "MASER_TRANSPORT asks for it"
+        );
+        assert_eq!(
+            reason(&selection, TransportKind::Sm),
+            "MASER_TRANSPORT asks for tcp"
+        );
+        assert_eq!(selection.candidates.len(), 4);
+    }
+
+    #[test]
+    fn what_fails_gives_way_to_the_next_and_says_why() {
+        let usual = Preference::default();
+        let mut selection =
+            Selection::decide(&opened(), &HERE, &offer(HERE, "127.0.0.1:1"), &usual);
+        selection.failed("nobody is there");
+        assert_eq!(selection.chosen(), Some(TransportKind::Tcp));
+        assert_eq!(reason(&selection, TransportKind::Sm), "nobody is there");
+        selection.failed("nor there");
+        assert_eq!(selection.chosen(), None);
+        let json = serde_json::to_value(&selection).expect("plain data");
+        assert_eq!(json["candidates"][0]["kind"], "sm");
+        assert_eq!(json["candidates"][0]["verdict"], "failed");
+        assert!(
+            selection
+                .to_string()
+                .starts_with("no transport\n  sm    failed"),
+            "{selection}"
+        );
+    }
+}
