@@ -15,6 +15,7 @@ mod messages;
 mod one_sided;
 mod rdma;
 mod select;
+mod rdma_lab;
 mod sm;
 mod strangers;
 mod tcp;

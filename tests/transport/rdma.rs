@@ -9,7 +9,8 @@ use crate::tcp;
 /// The first device there is.
 pub struct RdmaLab;
 
-fn options(secret: Option<Secret>) -> RdmaOptions {
+/// How an end is opened.
+pub fn options(secret: Option<Secret>) -> RdmaOptions {
     RdmaOptions::new(tcp::options(secret, Integrity::None))
 }
 
@@ -20,7 +21,7 @@ impl Lab for RdmaLab {
         match RdmaTransport::open(options(None)) {
             Ok(_) => Ok(Self),
             Err(error) => Err(format!(
-                "{error}; or run this in a kernel that has one: tests/labs/rdma -- PROGRAM"
+                "{error}; or run this in a kernel that has one: tests/labs/rdma/run -- PROGRAM"
             )),
         }
     }

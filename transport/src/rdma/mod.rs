@@ -169,20 +169,17 @@ impl RdmaTransport {
         found.len()
     }
 
-    /// Serves what happened beside the queue pairs.
+    /// Serves what happened beside the queue pairs, some of it.
     fn look_beside(&mut self) {
+        self.tcp.look_at_all();
+        self.is_due = false;
         for _ in 0..MAX_BESIDE {
-            self.is_due = match self.tcp.poll() {
-                Some(event) => {
-                    self.happened_beside(event);
-                    true
-                }
-                None => false,
-            };
-            if !self.is_due {
+            let Some(event) = self.tcp.told() else {
                 return;
-            }
+            };
+            self.happened_beside(event);
         }
+        self.is_due = true;
     }
 
     /// One completion.

@@ -185,6 +185,19 @@ impl TcpTransport {
         self.poller.watch_beside(descriptor)
     }
 
+    /// Looks at all connections alike, where [`poll`](crate::Transport::poll) prefers one: for transports that
+    /// have this one beside their device, and whose own messages come by that.
+    pub(crate) fn look_at_all(&mut self) {
+        // A connection that cannot be watched is found out by its silence.
+        let _outcome = self.watch_hot();
+        self.look();
+    }
+
+    /// What a look told.
+    pub(crate) fn told(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
     /// How it finds out what its sockets have.
     #[must_use]
     pub fn poller_in_use(&self) -> &PollerInUse {
