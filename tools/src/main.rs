@@ -51,7 +51,7 @@ enum Command {
         store_bytes: u64,
     },
     /// Measure a transport between two ends: one serves, the other one asks for tests.
-    Perf(perf::Arguments),
+    Perf(Box<perf::Arguments>),
 }
 
 /// Peers that are only measured when they are asked for.

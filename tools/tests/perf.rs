@@ -153,6 +153,31 @@ fn every_test_is_measured_in_one_process() {
 }
 
 #[test]
+fn devices_are_measured_where_they_are_and_their_lack_is_told_where_not() {
+    alone(|| {
+        // What is said where the library or the device is missing.
+        let cases: [(&[&str], &[&str]); 2] = [
+            (&["ucx", "--tls", "tcp,self"], &["libucp", "libucx0"]),
+            (&["rdma"], &["no RDMA"]),
+        ];
+        for (transport, words) in cases {
+            let mut arguments = vec!["--local", "--transport"];
+            arguments.extend(transport);
+            arguments.extend(["--test", TESTS, "--size", "8", "--iters", "100", "--json"]);
+            let output = perf(&arguments);
+            if output.status.success() {
+                let rows = rows(&output);
+                assert_eq!(rows.len(), 8);
+                are_measured(&rows, 100);
+            } else {
+                println!("skipped: {}", text(&output.stderr).trim());
+                fails(&output, 1, words);
+            }
+        }
+    });
+}
+
+#[test]
 fn ends_that_sleep_are_measured_as_well() {
     alone(|| {
         let output = perf(&[

@@ -95,6 +95,15 @@ pub struct Arguments {
     /// The file with the secret that both ends share: 32 bytes, or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// What UCX may choose from, as in UCX_TLS: for instance tcp,self.
+    #[arg(long, value_name = "NAMES")]
+    tls: Option<String>,
+    /// The device of RDMA, or those that UCX may choose from.
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Which of the addresses of the RDMA device's port.
+    #[arg(long, value_name = "INDEX")]
+    gid_index: Option<u32>,
     /// After so much silence the other end is taken for dead.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     timeout: Duration,
@@ -213,6 +222,9 @@ impl Arguments {
                 integrity: self.integrity,
                 secret,
                 timeout: self.timeout,
+                tls: self.tls.clone(),
+                device: self.device.clone(),
+                gid_index: self.gid_index,
                 network: Network::new(),
             },
             specs: self.specs(),

@@ -2,9 +2,11 @@
 
 use super::dialogue::BadSaying;
 use super::spec::BadSpec;
+use maser_transport::rdma::RdmaError;
 use maser_transport::sm::SmError;
 use maser_transport::tcp::TcpError;
 use maser_transport::transport::{ConnectError, RegisterError};
+use maser_transport::ucx::UcxError;
 use maser_transport::{EndReason, Refusal, TransportKind, WorkError};
 use std::io;
 use std::path::PathBuf;
@@ -45,15 +47,14 @@ pub enum PerfError {
          give --secret-file FILE at both ends"
     )]
     NoSecret { asked: &'static str },
-    #[error("{kind} cannot be used here: {problem}")]
-    Unavailable {
-        kind: TransportKind,
-        problem: String,
-    },
     #[error("{0}")]
     Tcp(#[from] TcpError),
     #[error("{0}")]
     Sm(#[from] SmError),
+    #[error("{0}")]
+    Rdma(#[from] RdmaError),
+    #[error("{0}")]
+    Ucx(#[from] UcxError),
     #[error("{0}")]
     Connect(#[from] ConnectError),
     #[error("{0}")]

@@ -5,8 +5,10 @@
 
 use super::error::PerfError;
 use maser_transport::loopback::{LoopbackTransport, Network};
+use maser_transport::rdma::{RdmaOptions, RdmaTransport};
 use maser_transport::sm::{SmOptions, SmTransport};
 use maser_transport::tcp::{TcpOptions, TcpTransport};
+use maser_transport::ucx::{UcxOptions, UcxTransport};
 use maser_transport::wire::{Identity, Integrity, Role, Secret};
 use maser_transport::{Address, Transport, TransportKind};
 use std::fmt::Write;
@@ -26,6 +28,12 @@ pub struct Opening {
     pub secret: Option<Secret>,
     /// After so much silence a peer is taken for dead.
     pub timeout: Duration,
+    /// What UCX may choose from.
+    pub tls: Option<String>,
+    /// The device of RDMA, or those of UCX.
+    pub device: Option<String>,
+    /// Which address of the device's port.
+    pub gid_index: Option<u32>,
     /// Of the transport that joins ends of one process.
     pub network: Network,
 }
@@ -62,10 +70,18 @@ impl Opening {
                 };
                 Ok(Box::new(SmTransport::open(options)?))
             }
-            kind => Err(PerfError::Unavailable {
-                kind,
-                problem: "this program was built without it".into(),
-            }),
+            TransportKind::Rdma => {
+                let mut options = RdmaOptions::new(self.tcp(socket_address(listen)?));
+                options.device.clone_from(&self.device);
+                options.gid_index = self.gid_index;
+                Ok(Box::new(RdmaTransport::open(options)?))
+            }
+            TransportKind::Ucx => {
+                let mut options = UcxOptions::new(self.tcp(socket_address(listen)?));
+                options.tls.clone_from(&self.tls);
+                options.net_devices.clone_from(&self.device);
+                Ok(Box::new(UcxTransport::open(options)?))
+            }
         }
     }
 
