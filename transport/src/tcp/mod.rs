@@ -8,6 +8,7 @@
 //! One-sided work is done by the peer's poll: the memory of a region is found by its number, which says
 //! nothing to other transports.
 
+mod accept;
 mod connection;
 mod feed;
 mod options;
@@ -31,7 +32,7 @@ use crate::table::Endpoints;
 use connection::{Connection, Context, Stage};
 use outgoing::SHORT_BYTES;
 use poller::{LISTENER, Poller, Ready};
-use rustix::net::sockopt::{set_socket_linger, set_tcp_congestion, set_tcp_nodelay};
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -46,9 +47,6 @@ use strangers::Strangers;
 const READS_UNTIL_REST: u32 = 64;
 /// Bytes that are received at once.
 const SCRATCH_BYTES: usize = 256 << 10;
-/// What paces what leaves, where the peer is on this host: there is no link to share, and a pacing one (BBR) is
-/// as slow as half of it.
-const CONGESTION_WITHIN_HOST: [&str; 2] = ["cubic", "reno"];
 /// Bytes that may wait to leave on one connection; one more request is refused then.
 const MAX_WAITING_BYTES: usize = 4 << 20;
 /// What happened and was not told: nothing more is read beyond it.
@@ -106,12 +104,6 @@ fn key_of(endpoint: Endpoint) -> u64 {
 
 fn endpoint_of(key: u64) -> Endpoint {
     Endpoint::new(key as u32, (key >> 32) as u32)
-}
-
-fn is_out_of_files(error: &io::Error) -> bool {
-    [libc::EMFILE, libc::ENFILE]
-        .map(Some)
-        .contains(&error.raw_os_error())
 }
 
 impl TcpTransport {
@@ -210,12 +202,6 @@ impl TcpTransport {
         self.local
     }
 
-    /// How many connected here, and what became of them.
-    #[must_use]
-    pub fn strangers(&self) -> StrangerCounts {
-        self.strangers.counts
-    }
-
     fn progress(&mut self) {
         if !self.held.is_empty() {
             for endpoint in std::mem::take(&mut self.held) {
@@ -273,73 +259,6 @@ impl TcpTransport {
         }
         self.ready = ready;
         self.lingering.retain(|(socket, _)| still_sends(socket));
-    }
-
-    fn accept(&mut self) {
-        // Those that are left come with the next look.
-        for _ in 0..16 {
-            match self.poller.accept(&self.listener) {
-                Ok(socket) => {
-                    Self::tune(&socket, None);
-                    self.begin(socket, Stage::Accepted);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if is_out_of_files(&error) && !self.turn_away() => return,
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// There is no descriptor for who connects: it is told by the end of its connection, where it would wait
-    /// for an answer otherwise. True if somebody was.
-    fn turn_away(&mut self) -> bool {
-        let Some(spare) = self.spare.take() else {
-            return false;
-        };
-        drop(spare);
-        let is_turned_away = poller::accept(&self.listener).is_ok();
-        self.strangers.counts.out_of_files += u64::from(is_turned_away);
-        self.spare = File::open("/dev/null").ok();
-        is_turned_away
-    }
-
-    /// Sets what the kernel does with a socket that is connected, or is going to be to `peer`.
-    fn tune(socket: &OwnedFd, peer: Option<SocketAddr>) {
-        // What is refused is refused by a socket whose peer is gone by now, which its first read tells.
-        let _outcome = set_tcp_nodelay(socket, true);
-        if options::is_within_host(socket, peer) {
-            // Without one of them it goes by the system's choice.
-            let _chosen = CONGESTION_WITHIN_HOST
-                .iter()
-                .find(|name| set_tcp_congestion(socket, name).is_ok());
-        }
-    }
-
-    /// A connection of this socket; `None`, and the socket is closed, if there is no place.
-    fn begin(&mut self, socket: OwnedFd, stage: Stage) -> Option<Endpoint> {
-        let (epoch, now_ns) = (self.options.epoch, self.now_ns);
-        let is_stranger = matches!(stage, Stage::Accepted);
-        if is_stranger {
-            let connections = &self.connections;
-            let is_one = |one| connections.get(one).is_some_and(Connection::is_stranger);
-            let too_many = self.strangers.one_too_many(is_one);
-            too_many
-                .into_iter()
-                .for_each(|(oldest, reason)| self.end(oldest, reason));
-        }
-        let is_known = matches!(stage, Stage::Connecting(_));
-        let endpoint = self.connections.insert(|endpoint| {
-            let mut connection = Connection::new(endpoint, socket, stage, epoch);
-            connection.heard_ns = now_ns;
-            connection.pinged_ns = now_ns;
-            connection.is_known = is_known;
-            connection
-        })?;
-        if is_stranger {
-            self.strangers.came(endpoint);
-        }
-        self.attend(endpoint);
-        Some(endpoint)
     }
 
     /// Watches a connection for what it waits for; the hot one is read anyway. The connection may be over

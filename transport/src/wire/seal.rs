@@ -22,11 +22,11 @@
 //! [`Integrity::Mac`](super::Integrity::Mac) and [`Integrity::Aead`](super::Integrity::Aead). Where the CPU
 //! has no instructions for AES it is slower, and as safe.
 //!
-//! - SE-1 which frames are sealed follows from the handshake alone ([`Sealed`]): one whose flag says otherwise
+//! - FS-1 which frames are sealed follows from the handshake alone ([`Sealed`]): one whose flag says otherwise
 //!   is refused, so nobody on the way can take the seal off.
-//! - SE-2 a key seals no two frames with one number: keys are of one connection and one direction, and 2^64
+//! - FS-2 a key seals no two frames with one number: keys are of one connection and one direction, and 2^64
 //!   frames take centuries.
-//! - SE-3 nothing is done with a payload that did not open.
+//! - FS-3 nothing is done with a payload that did not open.
 
 use super::header::{Flags, FrameHeader, FrameKind, HEADER_BYTES};
 use aegis::aegis128x2::Aegis128X2;
@@ -98,7 +98,7 @@ impl Counter {
         }
     }
 
-    /// For the next frame (SE-2).
+    /// For the next frame (FS-2).
     fn next(&mut self) -> Aegis128X2<TAG_BYTES> {
         let nonce = self.nonce.wrapping_add(self.frames.into());
         self.frames += 1;
@@ -150,7 +150,7 @@ impl Opener {
     }
 
     /// Decrypts the payload where it is. After an error nothing more can be opened, and the payload is of no
-    /// use (SE-3).
+    /// use (FS-3).
     ///
     /// # Errors
     /// [`NotAuthentic`].

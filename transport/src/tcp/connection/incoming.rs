@@ -154,7 +154,7 @@ impl Connection {
         self.opener.as_mut().filter(|_| is_sealed)
     }
 
-    /// SE-1.
+    /// FS-1.
     fn check_seal(&self, header: &FrameHeader) -> Result<(), EndReason> {
         let kind = header.kind;
         match header.flags.contains(Flags::SEALED) == self.sealed.covers(kind) {

@@ -1,0 +1,3 @@
+//! Fuzz targets of maser-transport: what [`targets`] does with any bytes, one program each.
+
+pub mod targets;
