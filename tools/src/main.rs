@@ -2,6 +2,7 @@
 
 mod doctor;
 mod perf;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,6 +53,14 @@ enum Command {
     },
     /// Measure a transport between two ends: one serves, the other one asks for tests.
     Perf(Box<perf::Arguments>),
+    /// Which transports this host has, which would be chosen and why, and what running processes chose.
+    ///
+    /// Ends with 0, 1 if what MASER_TRANSPORT asks for is not there, 2 if it makes no sense.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Peers that are only measured when they are asked for.
@@ -85,5 +94,6 @@ fn main() -> ExitCode {
             doctor::main(&needs, json)
         }
         Command::Perf(arguments) => perf::main(&arguments),
+        Command::Status { json } => status::main(json),
     }
 }

@@ -5,7 +5,9 @@
 //! | `preference` | which transports may be taken, in which order: `MASER_TRANSPORT` |
 //! | `host` | where an end is |
 //! | `offer` | what an end tells those who want to connect to it |
+//! | `joins` | connecting by what was chosen, and by the next if that fails |
 //! | `selection` | the decision, and the reasons for it |
+//! | `published` | what a set tells `maser status` |
 //! | `open` | which transports are opened: a line for each |
 //!
 //! [`Transports`] has an end of each transport, polls them, and joins ends that offer several. It is no
@@ -45,24 +47,30 @@
 //! ```
 
 mod host;
+mod joins;
 mod offer;
 mod open;
 mod preference;
+mod published;
 mod selection;
 
 pub use host::Host;
+pub use joins::{JoinId, Joined};
 pub use offer::{BadOffer, Offer, Way};
 pub use open::{SelectError, SelectOptions};
 pub use preference::{BadPreference, Preference, VARIABLE};
+pub use published::{Process, processes};
 pub use selection::{Candidate, Opened, Selection, Verdict};
 
 use crate::capabilities::{Capabilities, Limits};
-use crate::endpoint::{Address, Endpoint, TransportKind};
-use crate::event::{EndReason, Event};
+use crate::endpoint::{Endpoint, TransportKind};
+use crate::event::Event;
 use crate::memory::{Access, Memory, MemoryRegion};
 use crate::request::{Refusal, Refused, Token, WorkRequest};
 use crate::transport::{RegisterError, Transport, Waker};
-use std::collections::VecDeque;
+use joins::Joining;
+use published::{Connection, Published};
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +81,8 @@ const INDEX_BITS: u32 = 29;
 const LIVELY_POLLS: u32 = 1024;
 /// Polls for each of the ends that are quiet (XT-2).
 const POLLS_PER_QUIET_POLL: u32 = 32;
+/// Polls for each look whether somebody asks.
+const POLLS_PER_ANSWER: u32 = 4096;
 /// How long a sleep at one of several ends is, at most.
 const SLEEP_AT_SEVERAL: Duration = Duration::from_millis(1);
 
@@ -81,29 +91,6 @@ struct End {
     transport: Box<dyn Transport>,
     kind: TransportKind,
     lively: u32,
-}
-
-/// What a join is called here.
-pub type JoinId = u64;
-
-/// A join that is not over.
-struct Joining {
-    id: JoinId,
-    addresses: Vec<Address>,
-    selection: Selection,
-    /// What is being connected.
-    endpoint: Endpoint,
-}
-
-/// A join that is over.
-#[derive(Debug)]
-pub struct Joined {
-    /// Which.
-    pub id: JoinId,
-    /// The endpoint, if there is one.
-    pub endpoint: Option<Endpoint>,
-    /// What was chosen, and why.
-    pub selection: Selection,
 }
 
 /// An end of each transport. See the module's page.
@@ -118,6 +105,9 @@ pub struct Transports {
     polls: u32,
     /// The end that is polled first.
     first: usize,
+    published: Option<Published>,
+    connections: Vec<Connection>,
+    accepted: HashSet<Endpoint>,
 }
 
 fn outer(place: usize, endpoint: Endpoint) -> Endpoint {
@@ -170,6 +160,9 @@ impl Transports {
             last_join: 0,
             polls: 0,
             first: 0,
+            published: None,
+            connections: Vec::new(),
+            accepted: HashSet::new(),
         })
     }
 
@@ -190,82 +183,6 @@ impl Transports {
             host: self.host,
             ways: self.ends.iter().map(way).collect(),
         }
-    }
-
-    /// What would be chosen, if nothing fails.
-    #[must_use]
-    pub fn decide(&self, offer: &Offer) -> Selection {
-        Selection::decide(&self.opened, &self.host, offer, &self.preference)
-    }
-
-    /// Begins to connect to who made the offer; [`joined`](Self::joined) tells what came of it, after a
-    /// poll, and [`Event::Connected`] comes as well if it is connected.
-    pub fn join(&mut self, offer: &Offer) -> JoinId {
-        self.last_join += 1;
-        let joining = Joining {
-            id: self.last_join,
-            addresses: offer.ways.iter().map(|way| way.address.clone()).collect(),
-            selection: self.decide(offer),
-            endpoint: Endpoint::new(0, 0),
-        };
-        self.attempt(joining);
-        self.last_join
-    }
-
-    /// The next join that is over.
-    pub fn joined(&mut self) -> Option<Joined> {
-        self.joined.pop_front()
-    }
-
-    /// Connects by the transport that is chosen, and by the next if it refuses.
-    fn attempt(&mut self, mut joining: Joining) {
-        while let Some(kind) = joining.selection.chosen() {
-            let address = joining.addresses.iter().find(|one| one.kind() == kind);
-            let place = self.ends.iter().position(|end| end.kind == kind);
-            let (Some(address), Some(place)) = (address, place) else {
-                unreachable!("only what both have is chosen");
-            };
-            let end = &mut self.ends[place];
-            end.lively = LIVELY_POLLS;
-            match end.transport.connect(address) {
-                Ok(endpoint) => {
-                    joining.endpoint = outer(place, endpoint);
-                    return self.joins.push(joining);
-                }
-                Err(error) => joining.selection.failed(&error.to_string()),
-            }
-        }
-        self.joined.push_back(Joined {
-            id: joining.id,
-            endpoint: None,
-            selection: joining.selection,
-        });
-    }
-
-    /// Takes note of what happened to a join; the event, if it is for others as well.
-    #[cold]
-    fn note(&mut self, event: Event) -> Option<Event> {
-        let (endpoint, reason): (_, Option<&EndReason>) = match &event {
-            Event::Connected { endpoint } => (*endpoint, None),
-            Event::Ended { endpoint, reason } => (*endpoint, Some(reason)),
-            _ => return Some(event),
-        };
-        let place = self.joins.iter().position(|one| one.endpoint == endpoint);
-        let Some(place) = place else {
-            return Some(event);
-        };
-        let mut joining = self.joins.swap_remove(place);
-        if let Some(reason) = reason {
-            joining.selection.failed(&reason.to_string());
-            self.attempt(joining);
-            return None;
-        }
-        self.joined.push_back(Joined {
-            id: joining.id,
-            endpoint: Some(endpoint),
-            selection: joining.selection,
-        });
-        Some(event)
     }
 
     /// The transport of an endpoint.
@@ -349,6 +266,9 @@ impl Transports {
     pub fn poll(&mut self) -> Option<Event> {
         self.polls = self.polls.wrapping_add(1);
         let is_turn_of_quiet = self.polls.is_multiple_of(POLLS_PER_QUIET_POLL);
+        if self.polls.is_multiple_of(POLLS_PER_ANSWER) {
+            self.answer();
+        }
         for step in 0..self.ends.len() {
             let place = match self.first + step {
                 place if place < self.ends.len() => place,
@@ -370,7 +290,11 @@ impl Transports {
                 0
             };
             let event = of_set(place, event);
-            if self.joins.is_empty() {
+            let is_noted = matches!(
+                event,
+                Event::Accepted { .. } | Event::Connected { .. } | Event::Ended { .. }
+            );
+            if !is_noted {
                 return Some(event);
             }
             if let Some(event) = self.note(event) {
@@ -402,6 +326,7 @@ impl Transports {
         if !self.joined.is_empty() {
             return Ok(());
         }
+        self.answer();
         let count = self.ends.len();
         for end in &mut self.ends {
             end.lively = end.lively.max(1);
