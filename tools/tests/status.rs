@@ -79,7 +79,8 @@ fn what_a_running_process_chose_is_shown() {
     a.publish().expect("a Unix socket");
     a.join(&b.offer());
     while a.joined().is_none() {
-        (a.poll(), b.poll());
+        a.poll();
+        b.poll();
     }
     let is_over = AtomicBool::new(false);
     let told = std::thread::scope(|scope| {
