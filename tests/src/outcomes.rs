@@ -14,13 +14,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What became of a test that was run twice.
+    /// What became of a test that was run twice. Of two reasons the later one stays.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Failed, _) | (_, Self::Failed) => Self::Failed,
             (Self::Passed, _) | (_, Self::Passed) => Self::Passed,
-            (skipped, Self::Skipped(_)) => skipped,
+            (Self::Skipped(_), later) => later,
         }
     }
 }
