@@ -39,9 +39,10 @@
 //!
 //! # Transports of UCX that cannot be given up
 //! In its version 1.13, shared memory is one: what is under way with a peer that died stays so. So nothing
-//! of a user's is given to UCX over such a transport but for a moment: short messages are copied, long ones
-//! are got by their receiver (UX-11), and puts and gets are done when they are posted, unless UCX emulates
-//! them, which keeps their memory until the end is dropped.
+//! of a user's is given to UCX over such a transport but for a moment: messages of up to 8 KiB are copied when
+//! they are posted, longer ones are got by their receiver (UX-11), and puts and gets are done when they are
+//! posted. The exceptions are what finds the peer's queue full, and what UCX emulates: if the peer dies then,
+//! their memory is kept until the end is dropped.
 
 mod connection;
 mod control;
@@ -79,8 +80,12 @@ const LIMITS: Limits = Limits {
     max_endpoints: 1 << 16,
 };
 
-/// Bytes of a message that is copied when it is posted: what UCX sends in one piece.
-const COPIED_BYTES: usize = 8 << 10;
+/// Bytes of a message that is copied behind the head of its frame: what UCX sends over shared memory by its
+/// shortest way, where 100 bytes are head of UCX, head of ours, and message.
+const COPIED_BYTES: usize = 76;
+/// Bytes of a message that UCX is given whatever its endpoint is, and takes over at once as a rule; longer ones
+/// are offered if the endpoint cannot be given up.
+const GIVEN_BYTES: usize = 8 << 10;
 /// Polls between two looks at the connections beside UCX; one costs a system call.
 const POLLS_PER_LOOK: u32 = 1024;
 /// Polls that each look there after something was said.
@@ -173,20 +178,28 @@ impl UcxTransport {
         }
     }
 
-    fn progress(&mut self) {
-        self.worker.progress();
+    /// What happened next, if nothing waits to be told.
+    #[inline]
+    fn progress(&mut self) -> Option<Event> {
+        if !self.worker.has_news() {
+            self.worker.progress();
+        }
+        self.polls = self.polls.wrapping_add(1);
+        let is_due = self.polls.is_multiple_of(POLLS_PER_LOOK);
+        if !is_due && let Some(event) = self.next_message() {
+            return Some(event);
+        }
         if self.worker.has_news() {
             self.take_news();
         }
         if self.exports.has_dropped() {
             self.revoke();
         }
-        self.polls = self.polls.wrapping_add(1);
-        let is_due = self.polls.is_multiple_of(POLLS_PER_LOOK);
         if is_due || (self.looks > 0 && self.events.is_empty()) {
             self.looks = self.looks.saturating_sub(1);
             self.look();
         }
+        self.events.pop_front()
     }
 
     /// A request is done.

@@ -13,7 +13,6 @@
 //!   ends that one first.
 //! - UX-12 offers are taken over such endpoints alone, which reach no other host: a key in a frame was not
 //!   authenticated.
-#![allow(unsafe_code, reason = "lends the memory of a message")]
 
 use super::UcxTransport;
 use super::connection::Came;
@@ -22,28 +21,10 @@ use super::what::{Task, What};
 use super::work::{OFFER, TAKEN};
 use crate::endpoint::Endpoint;
 use crate::event::EndReason;
-use crate::memory::{Access, MAX_KEY_BYTES, Memory};
+use crate::memory::{Access, MAX_KEY_BYTES, Memory, SharedBytes};
 use crate::message::Message;
 use crate::request::Token;
-use bytes::Bytes;
-use std::ptr::NonNull;
 use std::sync::Arc;
-
-/// A message that waits to be taken.
-struct Offered(Bytes);
-
-// SAFETY: shared bytes neither move nor change as long as they are kept.
-unsafe impl Memory for Offered {
-    fn start(&self) -> NonNull<u8> {
-        NonNull::from(&*self.0).cast()
-    }
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    fn is_writable(&self) -> bool {
-        false
-    }
-}
 
 /// Offers among the numbers of what UCX knows of.
 const OFFERS: u64 = 1 << 63;
@@ -53,7 +34,7 @@ impl UcxTransport {
     pub(super) fn offer(&mut self, of: Endpoint, message: Message, token: Option<Token>) {
         self.offers += 1;
         let number = OFFERS | self.offers;
-        let memory = Arc::new(Offered(message.into_bytes()));
+        let memory = Arc::new(SharedBytes::new(message.into_bytes()));
         let (start, bytes) = (memory.start().addr().get() as u64, memory.len() as u64);
         let packed = match self.worker.map(number, memory, Access::READ) {
             Ok(packed) => packed,

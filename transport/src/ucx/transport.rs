@@ -158,6 +158,11 @@ impl Transport for UcxTransport {
                 connection.waiting.push_back(barrier);
                 self.begin_waiting(endpoint);
             }
+            WorkRequest::Send(_)
+                if connection.stage == Stage::Open && connection.waiting.is_empty() =>
+            {
+                self.begin(endpoint, request, token, None);
+            }
             request => {
                 let waiting = Waiting::Request(request, token);
                 connection.waiting.push_back(waiting);
@@ -187,10 +192,10 @@ impl Transport for UcxTransport {
 
     #[inline]
     fn poll(&mut self) -> Option<Event> {
-        if self.events.is_empty() {
-            self.progress();
+        match self.events.pop_front() {
+            Some(event) => Some(event),
+            None => self.progress(),
         }
-        self.events.pop_front()
     }
 
     fn advance(&mut self, now_ns: u64) {

@@ -4,7 +4,7 @@ use super::connection::{Behind, Came, Grant, Region, Stage, Waiting};
 use super::control::{RegionKey, Word};
 use super::sys::{Ep, FrameHead, Posted, Slot, Status};
 use super::what::{Task, What};
-use super::{COPIED_BYTES, LIMITS, UcxTransport};
+use super::{COPIED_BYTES, GIVEN_BYTES, LIMITS, UcxTransport};
 use crate::endpoint::Endpoint;
 use crate::event::{EndReason, Event};
 use crate::memory::{Access, RemoteSlice};
@@ -310,7 +310,9 @@ impl UcxTransport {
             return;
         }
         let request = match request {
-            WorkRequest::Send(message) if !self.can_be_forced(of) => {
+            WorkRequest::Send(message)
+                if message.len() > GIVEN_BYTES && !self.can_be_forced(of) =>
+            {
                 return self.offer(of, message, token);
             }
             request => request,
@@ -337,7 +339,7 @@ impl UcxTransport {
                     (from, false) => {
                         match from {
                             PutSource::Region(slice) => filled.slice = Some(slice),
-                            PutSource::Bytes(bytes) if bytes.len() <= COPIED_BYTES => {
+                            PutSource::Bytes(bytes) if bytes.len() <= GIVEN_BYTES => {
                                 fill(filled, &bytes, None);
                             }
                             PutSource::Bytes(bytes) => fill(filled, &[], Some(bytes)),

@@ -19,6 +19,7 @@ pub(super) use keys::RemoteKey;
 pub(super) use slots::{Posted, Slot};
 
 use crate::endpoint::Endpoint;
+use crate::message::Message;
 use crate::table::Endpoints;
 use crate::ucx::options::UcxError;
 use inbox::Inbox;
@@ -245,6 +246,31 @@ impl Worker {
     pub(super) fn next_arrival(&mut self) -> Option<Arrival> {
         // SAFETY: UX-2: no function of UCX runs.
         unsafe { (*self.inbox.as_ptr()).arrived.pop_front() }
+    }
+
+    /// The head of the next frame, if nothing else was called back.
+    #[inline]
+    pub(super) fn only_arrival(&self) -> Option<FrameHead> {
+        // SAFETY: as above.
+        let inbox = unsafe { &*self.inbox.as_ptr() };
+        match inbox.done.is_empty() && inbox.failed.is_empty() {
+            true => inbox.arrived.front().map(|arrival| arrival.head),
+            false => None,
+        }
+    }
+
+    /// The bytes of the next frame, if they are here.
+    #[inline]
+    pub(super) fn take_arrival_here(&mut self) -> Option<Message> {
+        // SAFETY: as above.
+        let inbox = unsafe { &mut *self.inbox.as_ptr() };
+        if let Body::There(_) = inbox.arrived.front()?.body {
+            return None;
+        }
+        match inbox.arrived.pop_front()?.body {
+            Body::Here(message) => Some(message),
+            Body::There(_) => None,
+        }
     }
 
     /// An operation that UCX is done with, whose slot is the caller's again, and what it says of it.

@@ -4,6 +4,7 @@ use super::inbox::{self, Fetchable};
 use super::keys::{RemoteKey, place};
 use super::slots::Posted;
 use super::{AM_ID, Ep, Status, Worker, readable};
+use crate::ucx::GIVEN_BYTES;
 use crate::ucx::what::What;
 use maser_ucx_sys as ucx;
 use std::ffi::c_void;
@@ -67,15 +68,20 @@ impl Worker {
         self.posted(slot, answer)
     }
 
-    /// Sends the frame, which is a head alone, and the payload behind it.
+    /// Sends the frame, which is a head alone, and the payload behind it: at once if it is short, else when the
+    /// peer asks for it.
     pub(in crate::ucx) fn send_message(&mut self, ep: Ep, slot: u32) -> Posted {
         let ep = match self.raw(ep) {
             Ok(ep) => ep,
             Err(Status(status)) => return Posted::Refused(status),
         };
-        let params = self.params(slot);
+        let mut params = self.params(slot);
         let found = self.slots.get(slot);
         let payload: &[u8] = found.payload.as_deref().unwrap_or(&[]);
+        if payload.len() <= GIVEN_BYTES {
+            params.op_attr_mask |= ucx::UCP_OP_ATTR_FIELD_FLAGS;
+            params.flags = ucx::UCP_AM_SEND_FLAG_EAGER;
+        }
         let (data, bytes) = (readable(payload), payload.len());
         let (head, head_bytes) = (readable(&found.frame), found.frame.len());
         // SAFETY: UX-1: head and payload lie in the slot.
