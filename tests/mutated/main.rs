@@ -1,8 +1,11 @@
 //! Bytes that peers did not send so: frames, hellos, packets and what else is decoded, made right and then
 //! changed, by the million; and the corpora of the fuzzers.
 //!
-//! `MASER_MUTATIONS` says how many frames there are (10^8 take some minutes in release), `MASER_SEED` which.
-//! A failure prints the seed of its stream. Everything is counted that is allocated meanwhile.
+//! `MASER_MUTATIONS` says how many frames there are, `MASER_SEED` which; 10^8 take some minutes by
+//!
+//!     MASER_MUTATIONS=100000000 cargo test --release -p maser-tests --test mutated -- --nocapture
+//!
+//! A failure prints the seed of its stream. The largest piece of memory that is asked for meanwhile is limited.
 
 mod allocations;
 mod corpora;
@@ -16,7 +19,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use targets::Target;
 
 /// Frames of a run that is not told.
-const FRAMES: u64 = 200_000;
+const FRAMES: u64 = 500_000;
 /// The largest piece of memory that a few frames may need: one payload, and what came before it.
 const MAX_ALLOCATION_BYTES: usize = 3 << 20;
 

@@ -1,11 +1,27 @@
-//! What travels between hosts: frames.
+//! What travels between hosts.
 //!
-//! A frame is a header of 64 bytes ([`header`]) and a payload whose length the header says. Nothing is
-//! allocated for a payload before its header was checked.
+//! ```text
+//! who connects                                   who accepts
+//!     hello, 80 bytes                 -------->      a stranger until here
+//!                                     <--------      answer, 88 bytes
+//!     frame: header, 64 bytes | payload, 0 to 1 MiB | frame | frame ...      both ways, until one says Close
+//! ```
 //!
-//! A connection begins with a [`handshake`] of two messages in which both ends prove that they have the job's
-//! secret ([`identity`]). What follows is sealed ([`seal`]): control messages whenever there is a secret, all
-//! frames as [`Integrity`] asks for.
+//! | module | holds |
+//! |---|---|
+//! | [`handshake`] | hello and answer: what is said, proved, bound and refused |
+//! | [`identity`] | who an end is, and what it asks of its peers ([`Integrity`]) |
+//! | [`header`] | the header of a frame, and what its fields mean by kind |
+//! | [`seal`] | frames that nobody on the way can read or change, and what that costs |
+//!
+//! - The versions of the handshake and of the header are one number: ends of different versions part in the
+//!   handshake, and both can say which the other's was.
+//! - Bound by the handshake are version, role, node, job and what integrity is asked for, of both ends.
+//! - Control messages are sealed whenever there is a secret, all frames as the stricter of both ends asks for.
+//! - Limits: a stranger has a hello and a time; a frame 1 MiB, checked before anything is allocated for it; a
+//!   message 1 GiB, which is allocated as it comes; a control message one frame.
+//! - Calls have names ([`CallId`]: epoch and sequence), so an answer is found, and a call that comes again is
+//!   known for what it is.
 
 pub mod handshake;
 pub mod header;
