@@ -19,6 +19,7 @@ mod select;
 mod sm;
 mod strangers;
 mod tcp;
+mod tcp_pollers;
 mod ucx;
 mod waits;
 mod wire;

@@ -58,7 +58,7 @@ fn the_text_names_every_check_and_what_mends_the_bad_ones() {
             "{text}"
         );
     }
-    assert!(text.contains("21 checks: "), "{text}");
+    assert!(text.contains("22 checks: "), "{text}");
 }
 
 #[test]

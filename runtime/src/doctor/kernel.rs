@@ -31,6 +31,32 @@ pub(super) fn io_uring(machine: &Machine, _needs: &Needs) -> Check {
     by_probe(check, &machine.kernel.io_uring, Verdict::Degrades)
 }
 
+/// Rings that wait for sockets, and what else rings can do.
+pub(super) fn io_uring_sockets(machine: &Machine, _needs: &Needs) -> Check {
+    let check = Check::new(
+        "io_uring_sockets",
+        "rings that accept and watch sockets (Linux 5.19)",
+        "connections to other hosts are waited for by epoll",
+    );
+    let kernel = &machine.kernel;
+    match &kernel.io_uring_sockets {
+        Probe::Works => check.fine(operations(&kernel.io_uring_operations)),
+        refused => by_probe(check, refused, Verdict::Degrades),
+    }
+}
+
+/// What rings can do, and what they cannot.
+fn operations(probed: &[(&str, bool)]) -> String {
+    let those = |known| {
+        let names = probed.iter().filter(|(_, is_known)| *is_known == known);
+        names.map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    };
+    match those(false) {
+        lacking if lacking.is_empty() => format!("works: {}", those(true)),
+        lacking => format!("works: {}; not: {lacking}", those(true)),
+    }
+}
+
 /// The fence that costs one side nothing.
 pub(super) fn membarrier(machine: &Machine, _needs: &Needs) -> Check {
     let check = Check::new(

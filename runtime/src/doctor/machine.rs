@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use maser_shm::os::shared_memory::{self, PageKind, View};
-use maser_shm::os::uring::{Refusal, availability};
+use maser_shm::os::uring::{Refusal, availability, probed, waiting_available};
 use maser_shm::sync::atomic::AtomicU32;
 use rustix::process::{PidfdFlags, Resource, getrlimit};
 use rustix::thread::{MembarrierQuery, futex, membarrier_query};
@@ -46,6 +46,10 @@ impl Probe {
 pub(super) struct Kernel {
     pub sealed_memory: Probe,
     pub io_uring: Probe,
+    /// Rings that wait for sockets.
+    pub io_uring_sockets: Probe,
+    /// What was asked of rings, and whether they can do it.
+    pub io_uring_operations: Vec<(&'static str, bool)>,
     pub membarrier: Probe,
     pub futex: Probe,
     pub pidfd: Probe,
@@ -86,7 +90,13 @@ impl Machine {
             },
             kernel: Kernel {
                 sealed_memory: sealed_memory(),
-                io_uring: io_uring(),
+                io_uring: io_uring(availability()),
+                io_uring_sockets: io_uring(waiting_available()),
+                io_uring_operations: probed()
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|one| (one.name, one.is_known))
+                    .collect(),
                 membarrier: membarrier(),
                 futex: futex_wake(),
                 pidfd: pidfd(),
@@ -135,14 +145,14 @@ fn sealed_memory() -> Probe {
     Probe::of(made(), NO_FILTER)
 }
 
-fn io_uring() -> Probe {
+fn io_uring(answer: Result<(), &Refusal>) -> Probe {
     let command = |refusal: &Refusal| match refusal {
         Refusal::Disabled { .. } => "sysctl kernel.io_uring_disabled=0",
         Refusal::Filtered { .. } => NO_FILTER,
         Refusal::Limit { .. } => "ulimit -n 65536 (in the shell that starts the program)",
         _ => "apt-get install linux-image-generic (Linux 5.6 or later), then reboot",
     };
-    match availability() {
+    match answer {
         Ok(()) => Probe::Works,
         Err(refusal) => Probe::of(Err::<(), _>(refusal), command(refusal)),
     }

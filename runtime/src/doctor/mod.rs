@@ -70,7 +70,7 @@ pub fn examine_for(needs: &Needs) -> Report {
 
 /// DC-1.
 fn examined(machine: &Machine, needs: &Needs) -> Report {
-    let checks: [fn(&Machine, &Needs) -> Check; 21] = [
+    let checks: [fn(&Machine, &Needs) -> Check; 22] = [
         memory::huge_pages_2mib,
         memory::huge_pages_1gib,
         memory::huge_page_cgroup,
@@ -81,6 +81,7 @@ fn examined(machine: &Machine, needs: &Needs) -> Report {
         memory::dev_shm,
         kernel::sealed_memory,
         kernel::io_uring,
+        kernel::io_uring_sockets,
         kernel::membarrier,
         kernel::futex,
         kernel::pidfd,

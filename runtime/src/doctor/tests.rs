@@ -27,6 +27,8 @@ impl MadeUp {
             kernel: Kernel {
                 sealed_memory: Probe::Works,
                 io_uring: Probe::Works,
+                io_uring_sockets: Probe::Works,
+                io_uring_operations: vec![("accept", true), ("send without a copy", false)],
                 membarrier: Probe::Works,
                 futex: Probe::Works,
                 pidfd: Probe::Works,
@@ -296,11 +298,14 @@ fn a_small_dev_shm() {
 #[test]
 fn calls_that_the_kernel_refuses() {
     type Place = fn(&mut Kernel) -> &mut Probe;
-    let calls: [(&str, Verdict, Place); 5] = [
+    let calls: [(&str, Verdict, Place); 6] = [
         ("sealed_memory", Prevents, |kernel| {
             &mut kernel.sealed_memory
         }),
         ("io_uring", Degrades, |kernel| &mut kernel.io_uring),
+        ("io_uring_sockets", Degrades, |kernel| {
+            &mut kernel.io_uring_sockets
+        }),
         ("membarrier", Degrades, |kernel| &mut kernel.membarrier),
         ("futex", Prevents, |kernel| &mut kernel.futex),
         ("pidfd", Prevents, |kernel| &mut kernel.pidfd),
@@ -313,6 +318,16 @@ fn calls_that_the_kernel_refuses() {
         };
         made_up.only_with(name, verdict, "not permitted", "permit");
     }
+}
+
+#[test]
+fn what_rings_can_do_is_listed() {
+    let made_up = MadeUp::new("rings");
+    let report = examined(&made_up.0, &Needs::default());
+    let mut checks = report.checks.iter();
+    let check = checks.find(|check| check.name == "io_uring_sockets");
+    let found = &check.expect("it is there").found;
+    assert_eq!(found, "works: accept; not: send without a copy");
 }
 
 #[test]
@@ -413,7 +428,7 @@ fn too_few_processes_in_the_cgroup() {
 #[test]
 fn this_machine_can_be_examined() {
     let report = examine();
-    assert_eq!(report.checks.len(), 21);
+    assert_eq!(report.checks.len(), 22);
     for check in &report.checks {
         let is_bad = matches!(check.verdict, Degrades | Prevents);
         assert_eq!(check.command.is_some(), is_bad, "DC-2: {check:?}");

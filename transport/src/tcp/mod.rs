@@ -45,6 +45,8 @@ use strangers::Strangers;
 
 /// Reads of the hot connection after which it is not watched any more.
 const READS_UNTIL_REST: u32 = 64;
+/// Sleeps with one hot connection after which it is watched as that.
+const SLEEPS_UNTIL_HOT: u32 = 8;
 /// Bytes that are received at once.
 const SCRATCH_BYTES: usize = 256 << 10;
 /// Bytes that may wait to leave on one connection; one more request is refused then.
@@ -83,6 +85,8 @@ pub struct TcpTransport {
     hot: Option<Endpoint>,
     /// Its reads since it is, or since the thread slept.
     hot_reads: u32,
+    /// Sleeps since it is.
+    hot_sleeps: u32,
     /// The hot connection is not watched.
     is_resting: bool,
     polls: u32,
@@ -148,6 +152,7 @@ impl TcpTransport {
             piece: Vec::with_capacity(SHORT_BYTES),
             hot: None,
             hot_reads: 0,
+            hot_sleeps: 0,
             is_resting: false,
             polls: 0,
             spare: File::open("/dev/null").ok(),
@@ -279,21 +284,29 @@ impl TcpTransport {
                 return;
             }
         }
-        let is_watched = self.poller.watch(socket, key_of(endpoint), watched, wanted);
+        let is_watched = self
+            .poller
+            .watch(socket, key_of(endpoint), watched, wanted, false);
         if let Err(error) = is_watched {
             self.end(endpoint, EndReason::Unreachable(error.to_string()));
         }
     }
 
-    /// Watches the hot connection too: the thread is about to sleep.
-    fn watch_hot(&mut self) -> io::Result<()> {
+    /// Watches the hot connection too: the thread is about to sleep. False if it has something, perhaps.
+    fn watch_hot(&mut self) -> io::Result<bool> {
         (self.hot_reads, self.is_resting) = (0, false);
+        self.hot_sleeps = self.hot_sleeps.saturating_add(1);
         let Some(connection) = self.hot.and_then(|hot| self.connections.get_mut(hot)) else {
-            return Ok(());
+            return Ok(true);
         };
         let (key, wanted) = (key_of(connection.endpoint), connection.wanted());
+        if wanted.0 && !connection.is_empty {
+            return Ok(false);
+        }
         let (socket, watched) = (&connection.socket, &mut connection.watched);
-        self.poller.watch(socket, key, watched, wanted)
+        let is_hot = self.hot_sleeps >= SLEEPS_UNTIL_HOT;
+        self.poller.watch(socket, key, watched, wanted, is_hot)?;
+        Ok(true)
     }
 
     /// A socket takes bytes again, or is connected.
@@ -391,7 +404,7 @@ impl TcpTransport {
             self.hot_reads = self.hot_reads.saturating_add(1);
             return;
         }
-        (self.hot_reads, self.is_resting) = (0, false);
+        (self.hot_reads, self.hot_sleeps, self.is_resting) = (0, 0, false);
         if let Some(before) = self.hot.replace(endpoint) {
             self.attend(before);
         }

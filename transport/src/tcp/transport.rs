@@ -219,7 +219,9 @@ impl Transport for TcpTransport {
         if !self.events.is_empty() || !self.ready.is_empty() || !self.held.is_empty() {
             return Ok(());
         }
-        self.watch_hot()?;
+        if !self.watch_hot()? {
+            return Ok(());
+        }
         let ready = &mut self.ready;
         self.poller.look(limit, |one| ready.push(one))
     }

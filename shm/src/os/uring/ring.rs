@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -224,9 +224,7 @@ impl Ring {
     /// # Errors
     /// The kernel cannot do it, or there is no descriptor for it.
     pub fn waker(&self) -> io::Result<RingWaker> {
-        // SAFETY: the ring is open for as long as `self` is borrowed.
-        let ring = unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) };
-        RingWaker::new(ring.try_clone_to_owned()?)
+        RingWaker::new(self.as_fd().try_clone_to_owned()?)
     }
 
     /// Whether the kernel has something to do for us, or completions that found no room.
@@ -384,6 +382,14 @@ impl Ring {
         let slot = self.slots.get(index)?;
         let is_current = u64::from(slot.generation) == id >> 32 && slot.held.is_some();
         is_current.then_some(index)
+    }
+}
+
+/// Readable while there are completions.
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring is open for as long as `self` is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
     }
 }
 

@@ -50,8 +50,12 @@ impl Connection {
                 received
             }
         };
+        self.is_empty = self.is_drained;
         match received {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_empty = true;
+                None
+            }
             Err(error) => Some(Err(EndReason::PeerGone(error.to_string()))),
             Ok(0) => Some(Err(EndReason::PeerGone(
                 "it closed the connection without a word".into(),

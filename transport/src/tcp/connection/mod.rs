@@ -102,8 +102,10 @@ pub(super) struct Connection {
     /// Somebody was refused.
     pub(super) is_awaited: bool,
     pub(super) watched: Watched,
-    /// The last read had all there was.
+    /// The last read had all there was, and nobody has asked yet.
     pub(super) is_drained: bool,
+    /// The last read had all there was, or found nothing.
+    pub(super) is_empty: bool,
     /// Somebody was told of it, and is told of its end.
     pub(super) is_known: bool,
     pub(super) heard_ns: u64,
@@ -152,6 +154,7 @@ impl Connection {
             is_awaited: false,
             watched: Watched::default(),
             is_drained: false,
+            is_empty: false,
             is_known: false,
             heard_ns: 0,
             pinged_ns: 0,

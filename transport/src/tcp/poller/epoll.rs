@@ -37,15 +37,12 @@ impl Epoll {
         socket: &Arc<OwnedFd>,
         key: u64,
         state: &mut State,
-        (bytes, room): (bool, bool),
+        interest: (bool, bool),
     ) -> io::Result<()> {
         let data = EventData::new_u64(key);
-        let mut flags = EventFlags::empty();
-        flags.set(EventFlags::IN, bytes);
-        flags.set(EventFlags::OUT, room);
         match std::mem::replace(state, State::Registered) {
-            State::No => epoll::add(&self.epoll, socket, data, flags)?,
-            _ => epoll::modify(&self.epoll, socket, data, flags)?,
+            State::No => epoll::add(&self.epoll, socket, data, flags(interest))?,
+            _ => epoll::modify(&self.epoll, socket, data, flags(interest))?,
         }
         Ok(())
     }
@@ -64,42 +61,58 @@ impl Epoll {
     pub(super) fn look(
         &mut self,
         limit: Option<Duration>,
-        mut each: impl FnMut(Ready),
+        each: impl FnMut(Ready),
     ) -> io::Result<()> {
         let sleeps = sleeps(&self.wake, limit);
         let limit = limit
             .filter(|_| sleeps)
             .or((!sleeps).then_some(Duration::ZERO));
-        let limit = limit.map(|limit| Timespec {
-            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: limit.subsec_nanos().into(),
-        });
-        let mut space = [const { MaybeUninit::uninit() }; MAX_READY];
-        let found = epoll::wait(&self.epoll, &mut space, limit.as_ref());
+        let waited = wait(&self.epoll, limit, each);
         if sleeps {
             self.wake.end_sleep();
         }
-        let found = match found {
-            Ok((found, _)) => found,
-            Err(Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for event in found {
-            let (flags, room) = (event.flags, EventFlags::OUT);
-            let failed = EventFlags::ERR | EventFlags::HUP;
-            match event.data.u64() {
-                WAKER | BESIDE => {}
-                key => each(Ready {
-                    key,
-                    has_room: flags.intersects(room | failed),
-                    spent: None,
-                }),
-            }
-        }
-        Ok(())
+        waited
     }
 
     pub(super) fn wake(&self) -> &Wake {
         &self.wake
     }
+}
+
+pub(super) fn flags((bytes, room): (bool, bool)) -> EventFlags {
+    let mut flags = EventFlags::empty();
+    flags.set(EventFlags::IN, bytes);
+    flags.set(EventFlags::OUT, room);
+    flags
+}
+
+/// Gives the sockets that have something, but for those that only end the wait.
+pub(super) fn wait(
+    epoll: &OwnedFd,
+    limit: Option<Duration>,
+    mut each: impl FnMut(Ready),
+) -> io::Result<()> {
+    let limit = limit.map(|limit| Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let mut space = [const { MaybeUninit::uninit() }; MAX_READY];
+    let found = match epoll::wait(epoll, &mut space, limit.as_ref()) {
+        Ok((found, _)) => found,
+        Err(Errno::INTR) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for event in found {
+        let (flags, room) = (event.flags, EventFlags::OUT);
+        let failed = EventFlags::ERR | EventFlags::HUP;
+        match event.data.u64() {
+            WAKER | BESIDE => {}
+            key => each(Ready {
+                key,
+                has_room: flags.intersects(room | failed),
+                spent: None,
+            }),
+        }
+    }
+    Ok(())
 }

@@ -68,6 +68,8 @@ pub(super) struct Ready {
 pub(super) struct Watched {
     /// For bytes, and for room.
     interest: (bool, bool),
+    /// It is watched as the hot one, where that is something else.
+    is_hot: bool,
     state: State,
 }
 
@@ -126,21 +128,27 @@ impl Poller {
         Ok((Self::Epoll(Epoll::new(listener)?), refused))
     }
 
-    /// Watches `socket` for bytes, and for room, from now on.
+    /// Watches `socket` for bytes, and for room, from now on; `is_hot` if it is
+    /// likely to be watched again soon.
     pub(super) fn watch(
         &mut self,
         socket: &Arc<OwnedFd>,
         key: u64,
         watched: &mut Watched,
         interest: (bool, bool),
+        is_hot: bool,
     ) -> io::Result<()> {
-        if watched.state != State::No && watched.interest == interest {
+        let is_as_wanted = watched.interest == interest && (is_hot || !watched.is_hot);
+        if watched.state != State::No && is_as_wanted {
             return Ok(());
         }
-        watched.interest = interest;
+        (watched.interest, watched.is_hot) = (interest, is_hot);
         match self {
-            Self::Epoll(epoll) => epoll.watch(socket, key, &mut watched.state, interest),
-            Self::Ring(rings) => rings.watch(socket, key, &mut watched.state, interest),
+            Self::Epoll(epoll) => {
+                watched.is_hot = false;
+                epoll.watch(socket, key, &mut watched.state, interest)
+            }
+            Self::Ring(rings) => rings.watch(socket, key, &mut watched.state, interest, is_hot),
         }
     }
 
@@ -170,7 +178,7 @@ impl Poller {
             // A socket that is not registered is not watched.
             (Self::Epoll(epoll), _) => drop(epoll.rest(socket)),
             (Self::Ring(rings), State::By(id)) => rings.rest(id),
-            (Self::Ring(_), State::Registered) => {}
+            (Self::Ring(rings), State::Registered) => rings.rest_hot(socket),
         }
     }
 

@@ -63,6 +63,11 @@ impl Wake {
         before != WOKEN
     }
 
+    /// Whether somebody woke it since the sleep began.
+    pub(super) fn is_woken(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == WOKEN
+    }
+
     pub(super) fn end_sleep(&self) {
         let before = self.0.state.swap(AWAKE, Ordering::AcqRel);
         if let (WOKEN, Way::Eventfd(eventfd)) = (before, &self.0.way) {
