@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `pair` | the two ends, connected, and where they are during a window |
 //! | `side` | what an end does: posts, and polls or sleeps until something comes |
+//! | `calls` | calls of the protocol there and back |
 //! | `round_trip` | messages there and back |
 //! | `stream` | messages, and puts, one way |
 //! | `net` | where sockets are: loopback, or two namespaces with a cable between them |
@@ -14,6 +15,7 @@
 //! - NP-2 the far end is polled until the driver has all it waited for, so that what it sends last leaves.
 //! - NP-3 a side that fails is noticed by the other, which looks for that only while nothing comes.
 
+mod calls;
 mod net;
 mod open;
 mod pair;
@@ -21,6 +23,7 @@ mod round_trip;
 mod side;
 mod stream;
 
+pub use calls::{Calls, Way};
 pub use net::{At, Net};
 pub(crate) use open::tcp_options;
 pub use open::{Beside, Loopback, Open, Sm, Tcp, TcpVeth};

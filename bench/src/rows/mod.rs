@@ -15,6 +15,8 @@ mod store;
 mod task;
 mod tensors;
 mod transport;
+mod transport_protocol;
+mod transport_stuck;
 mod worker;
 
 pub use runtime::first_result;
@@ -50,6 +52,8 @@ pub fn all() -> Vec<Row> {
         tensors::ROWS,
         transport::rows().as_slice(),
         transport::idle::ROWS,
+        transport_protocol::rows().as_slice(),
+        transport_stuck::ROWS,
     ]
     .concat()
 }
