@@ -61,7 +61,8 @@ impl<T: Transport + 'static> Calls<T> {
             match way {
                 Way::Chosen => {}
                 Way::Eager => options.thresholds.rendezvous_bytes = bytes + 1,
-                Way::Rendezvous => options.thresholds.rendezvous_bytes = 1,
+                // What is sent back is shorter, and is copied.
+                Way::Rendezvous => options.thresholds.rendezvous_bytes = bytes,
             }
             Protocol::with(end, options).map_err(|error| failed(error.to_string()))
         };
