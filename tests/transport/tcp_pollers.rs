@@ -119,6 +119,8 @@ fn are_turned_away(end: TcpTransport, poller: PollerChoice) {
         .map(|_| socket().expect("a socket"))
         .collect();
     let files: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    // None of them gives its own back before.
+    let mut gone = Vec::new();
     for socket in sockets {
         rustix::net::connect(&socket, &address).expect("its host answers");
         let mut stranger = std::net::TcpStream::from(socket);
@@ -132,8 +134,9 @@ fn are_turned_away(end: TcpTransport, poller: PollerChoice) {
                 Ok(bytes) => panic!("{bytes} bytes were said to a stranger"),
             }
         }
+        gone.push(stranger);
     }
-    drop(files);
+    drop((files, gone));
     is_greeted(&mut ends);
 }
 

@@ -36,7 +36,10 @@ impl TcpTransport {
                     self.begin(socket, Stage::Accepted);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if is_out_of_files(&error) && !self.turn_away() => return,
+                Err(error) if is_out_of_files(&error) && !self.turn_away() => {
+                    self.poller.nobody_more();
+                    return;
+                }
                 Err(_) => {}
             }
         }
@@ -80,10 +83,13 @@ impl TcpTransport {
                 .for_each(|(oldest, reason)| self.end(oldest, reason));
         }
         let is_known = matches!(stage, Stage::Connecting(_));
+        // Not all at once.
+        let first_ping_ns = Self::limit_ns(self.options.peer_timeout / 3) / PING_GROUPS;
         let endpoint = self.connections.insert(|endpoint| {
             let mut connection = Connection::new(endpoint, socket, stage, epoch);
             connection.heard_ns = now_ns;
-            connection.pinged_ns = now_ns;
+            connection.pinged_ns =
+                now_ns.saturating_sub(first_ping_ns * (endpoint.index() as u64 % PING_GROUPS));
             connection.is_known = is_known;
             connection
         })?;

@@ -57,6 +57,8 @@ const MAX_EVENTS: usize = 1024;
 /// How long a socket that was closed here waits for its peer to close it too.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Connections are pinged in so many groups, one after the other.
+const PING_GROUPS: u64 = 8;
 /// Requests of one connection that may be under way.
 const MAX_UNDER_WAY: usize = 64;
 

@@ -3,7 +3,7 @@
 use super::connection::Stage;
 use super::options::integrity_of;
 use super::outgoing::{Leaving, Payload};
-use super::{LIMITS, MAX_WAITING_BYTES, TcpTransport};
+use super::{LIMITS, MAX_WAITING_BYTES, PING_GROUPS, TcpTransport};
 use crate::capabilities::{Capabilities, Limits};
 use crate::endpoint::{Address, BadAddress, Endpoint, TransportKind};
 use crate::event::{EndReason, Event};
@@ -176,7 +176,9 @@ impl Transport for TcpTransport {
             return;
         }
         let (peer, greet) = (self.options.peer_timeout, self.options.handshake_timeout);
-        let between = Self::limit_ns(peer.min(greet) / 6).max(1);
+        let between =
+            Self::limit_ns(peer.min(greet) / 6).min(Self::limit_ns(peer / 3) / PING_GROUPS);
+        let between = between.max(1);
         self.next_check_ns = now_ns.saturating_add(between);
         self.lingering.retain(|(_, until_ns)| now_ns < *until_ns);
         let mut over = Vec::new();
