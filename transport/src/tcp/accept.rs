@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Stage};
 use super::strangers::StrangerCounts;
-use super::{TcpTransport, options, poller};
+use super::{PING_GROUPS, TcpTransport, options, poller};
 use crate::endpoint::Endpoint;
 use rustix::net::sockopt::{set_tcp_congestion, set_tcp_nodelay};
 use std::fs::File;

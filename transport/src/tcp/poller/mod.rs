@@ -213,6 +213,13 @@ impl Poller {
         }
     }
 
+    /// There is nobody left to accept, which an error for want of descriptors does not say.
+    pub(super) fn nobody_more(&mut self) {
+        if let Self::Ring(rings) = self {
+            rings.nobody_more();
+        }
+    }
+
     pub(super) fn waker(&self) -> impl Fn() + Send + Sync + 'static {
         let wake = match self {
             Self::Epoll(epoll) => epoll.wake(),

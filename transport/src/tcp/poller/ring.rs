@@ -327,6 +327,12 @@ impl Rings {
         next
     }
 
+    pub(super) fn nobody_more(&mut self) {
+        if self.accepting == Accepting::Ready {
+            self.accepting = Accepting::No;
+        }
+    }
+
     pub(super) fn wake(&self) -> &Wake {
         &self.wake
     }
