@@ -214,8 +214,8 @@ fn no_device(problem: String) -> RdmaError {
             .join(", ")
     });
     let kernel = match names {
-        Ok(names) if !names.is_empty() => names,
-        Ok(_) => "none either".into(),
+        Ok(names) if !names.is_empty() => format!("has {names}"),
+        Ok(_) => "is empty".into(),
         Err(_) => "is not there: the kernel has no RDMA".into(),
     };
     RdmaError::NoDevice { problem, kernel }

@@ -49,6 +49,8 @@ use std::sync::Arc;
 
 /// Polls of the queues for each look at the connections beside them.
 const POLLS_PER_LOOK: u32 = 64;
+/// The same while a connection waits for something there.
+const POLLS_PER_LOOK_WAITING: u32 = 8;
 /// Things that happened beside, and are served at once.
 const MAX_BESIDE: usize = 16;
 /// Completions that are taken before a connection ends: what a queue can have, and more.
@@ -150,11 +152,12 @@ impl RdmaTransport {
         if self.look() > 0 {
             return;
         }
-        if self.is_due
-            || self.waiting > 0
-            || self.connections.is_empty()
-            || self.polls.is_multiple_of(POLLS_PER_LOOK)
-        {
+        let is_waiting = self.waiting > 0 || self.connections.is_empty();
+        let between = match is_waiting {
+            true => POLLS_PER_LOOK_WAITING,
+            false => POLLS_PER_LOOK,
+        };
+        if self.is_due || self.polls.is_multiple_of(between) {
             self.look_beside();
         }
     }

@@ -60,7 +60,7 @@ pub enum RdmaError {
     Library(#[from] maser_rdma_sys::LoadError),
     /// The library finds no device.
     #[error(
-        "no RDMA: libibverbs lists no device ({problem}), and /sys/class/infiniband has {kernel}; load the \
+        "no RDMA: libibverbs lists no device ({problem}), and /sys/class/infiniband {kernel}; load the \
          driver of the device (mlx5_ib, irdma, rdma_rxe) and ib_uverbs, and install its library \
          (ibverbs-providers)"
     )]
