@@ -16,18 +16,19 @@
 //!
 //! | kind | call | region, offset | flags | payload |
 //! |---|---|---|---|---|
-//! | Message | none | none | MORE | a part of it; at most 1 GiB in all |
+//! | Message | none | offset: where in the message | MORE | a part of it; at most 1 GiB in all |
 //! | Control | none | none | | all of it, at most 1 MiB |
 //! | Put | the sender's | where its payload goes | MORE, SIGNAL | bytes |
 //! | Get | the sender's | what is asked for | | how many bytes, u64 |
-//! | Data | of the Get | none | MORE | bytes |
+//! | Data | of the Get | offset: where in them | MORE | bytes |
 //! | FetchAdd | the sender's | the word | | what is added, u64 |
 //! | Flush | the sender's | none | | none |
 //! | Done | it ends | offset: what the word was | | none |
 //! | Failed | it ends | none | | why, in UTF-8 |
 //! | Ping, Pong, Close | none | none | | none |
 //!
-//! Every kind may be SEALED; a Put with SIGNAL has the signal as its argument. What is "none" is 0 and not read.
+//! Every kind may be SEALED; a Put with SIGNAL has the signal as its argument. What is "none" is 0 and
+//! not read; parts come in their order, so where they are in a message or in what was asked for is not read either.
 //!
 //! - WF-1 bytes of a peer are input: every field is checked here, once, and what comes out is a value of
 //!   its own: flags that mean nothing with a kind, a kind that there is not and a length beyond
