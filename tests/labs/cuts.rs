@@ -4,6 +4,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use maser_tests::alone;
+use maser_transport::TransportKind;
+use maser_transport::ucx::UcxTransport;
 use rustix::process::Signal;
 
 use crate::handle::{Ended, Program, connect, nothing_is_lost};
@@ -12,12 +14,27 @@ use crate::lab::{Lab, Wires};
 /// How much later than its limit an end may say that a peer is silent.
 const LATE: Duration = Duration::from_secs(3);
 
-/// Two hosts on a bridge, each with a program that takes so much silence; they are connected.
+/// Two hosts on a bridge, each with a program that takes so much silence; they are connected by TCP.
 fn with_two_hosts(limit: Duration, test: impl FnOnce(&Lab, Program, Program) + Send) {
-    alone(|| match Lab::open(2, Wires::Bridge) {
+    with_two_hosts_by(TransportKind::Tcp, limit, test);
+}
+
+/// As [`with_two_hosts`], by this transport.
+fn with_two_hosts_by(
+    kind: TransportKind,
+    limit: Duration,
+    test: impl FnOnce(&Lab, Program, Program) + Send,
+) {
+    let lab = || {
+        if kind == TransportKind::Ucx {
+            UcxTransport::available().map_err(|error| error.to_string())?;
+        }
+        Lab::open(2, Wires::Bridge)
+    };
+    alone(|| match lab() {
         Ok(lab) => {
-            let mut a = Program::start(&lab, 0, limit);
-            let mut b = Program::start(&lab, 1, limit);
+            let mut a = Program::start_with(kind, &lab, 0, limit);
+            let mut b = Program::start_with(kind, &lab, 1, limit);
             connect(&mut a, &mut b);
             a.receives_more();
             b.receives_more();
@@ -41,8 +58,6 @@ fn a_cable_that_is_out_for_five_seconds_loses_nothing() {
         lab.pull(1);
         sleep(Duration::from_secs(5));
         lab.plug(1);
-        a.receives_more();
-        b.receives_more();
         nothing_is_lost(&mut a, &mut b);
     });
 }
@@ -62,6 +77,43 @@ fn a_cable_that_is_out_for_thirty_seconds_is_an_error_at_both_ends() {
         // All is well again.
         connect(&mut b, &mut a);
         nothing_is_lost(&mut a, &mut b);
+    });
+}
+
+#[test]
+fn a_cable_that_is_out_for_five_seconds_loses_nothing_of_ucx() {
+    let limit = Duration::from_secs(15);
+    with_two_hosts_by(TransportKind::Ucx, limit, |lab, mut a, mut b| {
+        lab.pull(1);
+        sleep(Duration::from_secs(5));
+        lab.plug(1);
+        nothing_is_lost(&mut a, &mut b);
+    });
+}
+
+#[test]
+fn a_cable_that_is_out_for_longer_is_an_error_of_ucx_at_both_ends() {
+    let limit = Duration::from_secs(4);
+    with_two_hosts_by(TransportKind::Ucx, limit, |lab, mut a, mut b| {
+        lab.pull(1);
+        for program in [&mut a, &mut b] {
+            let ended = program.ends();
+            is_silent(&ended);
+            assert!(ended.failed > 0, "requests were under way: {ended:?}");
+        }
+        lab.plug(1);
+        connect(&mut b, &mut a);
+        nothing_is_lost(&mut a, &mut b);
+    });
+}
+
+#[test]
+fn a_peer_of_ucx_that_is_killed_is_gone() {
+    let limit = Duration::from_secs(600);
+    with_two_hosts_by(TransportKind::Ucx, limit, |_, mut a, b| {
+        b.signal(Signal::KILL);
+        let ended = a.ends();
+        assert!(["gone", "closed"].contains(&&*ended.kind), "{ended:?}");
     });
 }
 
@@ -107,7 +159,6 @@ fn a_peer_that_is_stopped_for_less_than_the_limit_goes_on() {
         // It sends on until there is no room; what is under way waits.
         sleep(Duration::from_secs(2));
         b.signal(Signal::CONT);
-        a.receives_more();
         nothing_is_lost(&mut a, &mut b);
     });
 }

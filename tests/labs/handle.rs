@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
+use maser_transport::TransportKind;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lab::Lab;
@@ -42,8 +43,13 @@ pub struct Ended {
 impl Program {
     /// Starts it on a host, where a peer may be silent for so long.
     pub fn start(lab: &Lab, host: u8, limit: Duration) -> Self {
+        Self::start_with(TransportKind::Tcp, lab, host, limit)
+    }
+
+    /// As [`start`](Self::start), with another transport than TCP.
+    pub fn start_with(kind: TransportKind, lab: &Lab, host: u8, limit: Duration) -> Self {
         let program = std::env::current_exe().expect("this program's path");
-        let part = format!("{} {}", lab.address(host), limit.as_millis());
+        let part = format!("{} {} {kind}", lab.address(host), limit.as_millis());
         let mut child = lab
             .program(host, &program)
             .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
@@ -163,9 +169,12 @@ pub fn connect(a: &mut Program, b: &mut Program) {
     b.hears("connected");
 }
 
-/// Lets both send no more; all that one has sent has come to the other then, in its order.
+/// Lets both go on for a while, and send no more; all that one has sent has come to the other then, in its
+/// order.
 #[track_caller]
 pub fn nothing_is_lost(a: &mut Program, b: &mut Program) {
+    a.receives_more();
+    b.receives_more();
     let mut sent = [0, 0];
     for (program, sent) in [&mut *a, &mut *b].into_iter().zip(&mut sent) {
         program.tell("stop");
