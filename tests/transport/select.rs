@@ -232,11 +232,17 @@ fn endpoints_of_several_transports_are_apart() {
                 Event::Signal {
                     endpoint,
                     signal: 8,
-                } => Some(assert_eq!(*endpoint, to_a)),
+                } => {
+                    assert_eq!(*endpoint, to_a);
+                    Some(())
+                }
                 _ => None,
             });
             two.until(0, |event| match event {
-                Event::Completed(done) => Some(assert_eq!((done.endpoint, done.token), (to_b, 1))),
+                Event::Completed(done) => {
+                    assert_eq!((done.endpoint, done.token), (to_b, 1));
+                    Some(())
+                }
                 _ => None,
             });
             two.sets[0].close(to_b);
@@ -244,7 +250,10 @@ fn endpoints_of_several_transports_are_apart() {
                 two.until(at, |event| match event {
                     Event::Ended {
                         endpoint: ended, ..
-                    } => Some(assert_eq!(*ended, endpoint)),
+                    } => {
+                        assert_eq!(*ended, endpoint);
+                        Some(())
+                    }
                     _ => None,
                 });
             }
