@@ -6,4 +6,5 @@ mod calls;
 mod chaos;
 mod limits;
 mod sessions;
+mod streams;
 mod world;
