@@ -43,6 +43,10 @@
 //! they are posted, longer ones are got by their receiver (UX-11), and puts and gets are done when they are
 //! posted. The exceptions are what finds the peer's queue full, and what UCX emulates: if the peer dies then,
 //! their memory is kept until the end is dropped.
+//!
+//! # Traps of version 1.13
+//! It aborts the process where it meets what it does not expect: besides UX-10, endpoints over a device of soft
+//! RoCE (`rxe`) that end while several contexts are in the process. Take the transport `rdma` there.
 
 mod connection;
 mod control;

@@ -12,6 +12,8 @@ use crate::message::Message;
 use crate::request::{MAX_CONTROL_BYTES, Refusal, WorkRequest};
 use crate::transport::Transport;
 
+/// Control messages that are kept until the connection is told.
+const MAX_EARLY: usize = 4096;
 /// Events of the connections beside UCX that one look takes.
 const EVENTS_PER_LOOK: usize = 64;
 
@@ -351,7 +353,13 @@ impl UcxTransport {
                         endpoint: of,
                         message,
                     }),
-                    false => connection.early.push(message),
+                    false if connection.early.len() < MAX_EARLY => {
+                        connection.early.push(message);
+                    }
+                    false => {
+                        let problem = "control messages before the connection is there";
+                        self.break_off(of, EndReason::Corrupt(problem.into()));
+                    }
                 }
             }
         }

@@ -1,4 +1,5 @@
 //! What UCX declares in ucp/api/ucp.h, version 1.13: made by regenerate, beside it, not by hand.
+#![allow(unsafe_code, reason = "declares UCX")]
 
 use libc::{sockaddr, socklen_t};
 
