@@ -8,7 +8,9 @@
 //! a ring that belongs to one thread 1.15, 1.10, 1.08; but who helps a thread that is stuck has to take its
 //! ring). For the same reason sockets are watched by the ring, and read by plain calls.
 //!
-//! The kernel cancels what a thread has asked for when that thread ends; sockets are watched again then.
+//! The kernel completes what a thread has asked for when that thread enters it, or at its next interrupt: one
+//! that is stuck in a computation may keep who looks for it waiting for a tick of its clock. It cancels what a
+//! thread has asked for when that thread ends; sockets are watched again then.
 
 use super::epoll::{flags, wait};
 use super::wake::Wake;
