@@ -26,7 +26,7 @@ mod stream;
 pub use calls::{Calls, Way};
 pub use net::{At, Net};
 pub(crate) use open::tcp_options;
-pub use open::{Beside, Loopback, Open, Sm, Tcp, TcpVeth};
+pub use open::{Beside, Loopback, Open, Sm, Tcp, TcpVeth, UcxShm, UcxTcp};
 pub use pair::Pair;
 pub use round_trip::RoundTrip;
 pub use side::Idle;

@@ -8,10 +8,11 @@ use maser_transport::Transport;
 use maser_transport::loopback::{LoopbackTransport, Network};
 use maser_transport::sm::{SmOptions, SmTransport};
 use maser_transport::tcp::{TcpOptions, TcpTransport};
+use maser_transport::ucx::{UcxOptions, UcxTransport};
 use maser_transport::wire::{Identity, Integrity, Role, Secret};
 
 use super::net::{At, Net};
-use crate::harness::{BenchError, Offer};
+use crate::harness::{BenchError, Offer, Skip};
 
 /// No limit is met in a window.
 const NEVER: Duration = Duration::from_secs(3_600);
@@ -146,5 +147,46 @@ impl Open for Sm {
             opened.map_err(|error| BenchError::contender("sm", error))
         };
         Ok(Ok([open()?, open()?]))
+    }
+}
+
+fn ucx_ends(net: &Net, tls: &str) -> Result<Offer<[UcxTransport; 2]>, BenchError> {
+    if let Err(missing) = UcxTransport::available() {
+        return Ok(Err(Skip(missing.to_string())));
+    }
+    let open = |at| {
+        let control = tcp_options(net, at, Integrity::None, NEVER);
+        let mut options = UcxOptions::new(control);
+        options.tls = Some(tls.to_owned());
+        UcxTransport::open(options).map_err(|error| BenchError::contender("ucx", error))
+    };
+    Ok(Ok([open(At::Here)?, open(At::There)?]))
+}
+
+/// UCX over shared memory.
+#[derive(Debug)]
+pub struct UcxShm;
+
+impl Open for UcxShm {
+    const BESIDE: Beside = Beside::Ucx { tls: "shm,self" };
+
+    type End = UcxTransport;
+
+    fn ends(net: &Net, _: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
+        ucx_ends(net, "shm,self")
+    }
+}
+
+/// UCX over TCP.
+#[derive(Debug)]
+pub struct UcxTcp;
+
+impl Open for UcxTcp {
+    const BESIDE: Beside = Beside::Ucx { tls: "tcp,self" };
+
+    type End = UcxTransport;
+
+    fn ends(net: &Net, _: Integrity) -> Result<Offer<[Self::End; 2]>, BenchError> {
+        ucx_ends(net, "tcp,self")
     }
 }

@@ -8,7 +8,7 @@
 pub(super) mod idle;
 mod lineup;
 
-use crate::ends::{Loopback, Sm, Tcp, TcpVeth};
+use crate::ends::{Loopback, Sm, Tcp, TcpVeth, UcxShm, UcxTcp};
 use crate::harness::{BenchError, Context, Lineup, Offer, Row, Unit};
 
 use lineup::{parked, puts, round_trip, sends};
@@ -105,6 +105,8 @@ pub fn rows() -> Vec<Row> {
         rows_of!(TcpVeth, "tcp_veth", "", false),
         rows_of!(TcpVeth, "tcp_veth", "/mac", true),
         rows_of!(Sm, "sm", "", false),
+        rows_of!(UcxShm, "ucx_shm", "", false),
+        rows_of!(UcxTcp, "ucx_tcp", "", false),
         vec![
             latency("transport/sm/rtt/48B", RTT, round_trip::<Sm, 48, false>),
             latency(

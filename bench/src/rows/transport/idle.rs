@@ -17,10 +17,10 @@ use super::super::graph_idle::spent_ns;
 const ENDPOINTS: (usize, usize) = (1_000, 20);
 /// How long one sample takes, and in its quick form.
 const IDLE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(20));
-/// Samples: together they last longer than the time between two pings.
+/// Samples: each is as long as the time between two pings, so that there is one of every endpoint in it.
 const SAMPLES: usize = 3;
 /// After so much silence a peer is taken for dead: pings are sent three times in it.
-const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+const PEER_TIMEOUT: Duration = Duration::from_secs(6);
 /// What all connections together need at most.
 const CONNECT: Duration = Duration::from_secs(20);
 
