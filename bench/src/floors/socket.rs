@@ -1,6 +1,6 @@
 //! Bare sockets: what nothing that goes over TCP can beat.
 //!
-//! - SK-1 a driver that fails shuts its socket down, so that the other side, which would look for ever, ends.
+//! - KT-1 a driver that fails shuts its socket down, so that the other side, which would look for ever, ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -73,7 +73,7 @@ fn outcome(
     answer: Answer<std::io::Result<u64>>,
 ) -> Result<u64, BenchError> {
     if let Some(error) = failed {
-        // SK-1.
+        // KT-1.
         let _down = here.shutdown(Shutdown::Both);
         let _ended = answer.join();
         return Err(BenchError::contender(name, error));
