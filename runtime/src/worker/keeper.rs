@@ -12,13 +12,11 @@
 
 use super::bulk::estate;
 use super::death::{self, Death};
-use super::entry::VARIABLE;
-use super::hello::{FromWorker, Hello, ToWorker};
-use super::limit::Limit;
-use super::output::Files;
+use super::hello::{FromWorker, ToWorker};
+use super::kept::{Kept, Start, spawn};
 use super::part::{self, Request};
 use super::peer::Peer;
-use super::socket::{self, Heard, Wire};
+use super::socket::Heard;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::executor::letter;
@@ -28,10 +26,7 @@ use maser_shm::os::affinity;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -55,18 +50,6 @@ pub(super) enum Errand {
     End,
 }
 
-/// A worker that is to be started.
-pub(super) struct Start {
-    pub(super) peer: Arc<Peer>,
-    pub(super) memory: ControlMemory,
-    /// The driver's.
-    pub(super) doors: ControlMemory,
-    pub(super) hello: Hello,
-    /// Where what it prints goes, if not where the driver prints.
-    pub(super) output: Option<Files>,
-    pub(super) limit: Option<Limit>,
-}
-
 struct Bell {
     ring: OwnedFd,
     errands: Mutex<VecDeque<Errand>>,
@@ -76,19 +59,6 @@ struct Bell {
 pub(crate) struct Keeper {
     bell: Arc<Bell>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// A worker that was started.
-struct Kept {
-    peer: Arc<Peer>,
-    socket: Wire,
-    child: Child,
-    handle: OwnedFd,
-    /// It was asked to end.
-    leaves: bool,
-    /// What it wrote to standard error, if that went to a file.
-    output: Option<PathBuf>,
-    limit: Option<Limit>,
 }
 
 impl Keeper {
@@ -206,14 +176,18 @@ impl Watch {
     }
 
     /// Which of the bell, and of each worker socket and handle, has something.
-    fn sleep(&self) -> Vec<bool> {
+    fn sleep(&mut self) -> Vec<bool> {
         let mut files = vec![PollFd::new(&self.bell.ring, PollFlags::IN)];
         for kept in &self.kept {
             let room = match kept.socket.is_full() {
                 true => PollFlags::OUT,
                 false => PollFlags::empty(),
             };
-            files.push(PollFd::new(kept.socket.stream(), PollFlags::IN | room));
+            // A socket that hung up would end every sleep until its process is buried.
+            files.push(match kept.hung_up {
+                true => PollFd::new(&kept.handle, PollFlags::empty()),
+                false => PollFd::new(kept.socket.stream(), PollFlags::IN | room),
+            });
             files.push(PollFd::new(&kept.handle, PollFlags::IN));
         }
         let left = self.kills_at_ns.map(|at| {
@@ -221,15 +195,12 @@ impl Watch {
             Timespec::try_from(left).unwrap_or_default()
         });
         let _interrupted = rustix::event::poll(&mut files, left.as_ref());
-        // A socket whose other end is gone says so until its process is buried: only what can be
-        // read counts there.
-        let mut ready: Vec<bool> = files
-            .iter()
-            .map(|file| file.revents().contains(PollFlags::IN))
-            .collect();
-        for at in 0..self.kept.len() {
-            let gone = files[1 + 2 * at].revents().contains(PollFlags::HUP);
-            ready[1 + 2 * at] &= !gone || ready[2 + 2 * at];
+        let found: Vec<PollFlags> = files.iter().map(PollFd::revents).collect();
+        let mut ready: Vec<bool> = found.iter().map(|of| of.contains(PollFlags::IN)).collect();
+        for (at, kept) in self.kept.iter_mut().enumerate() {
+            kept.hung_up |= found[1 + 2 * at].contains(PollFlags::HUP);
+            // What it had still said is read when it is buried.
+            ready[1 + 2 * at] &= !kept.hung_up;
         }
         ready
     }
@@ -323,7 +294,6 @@ impl Watch {
 
     fn stop(&mut self, id: u64) {
         if let Some(kept) = self.of(id) {
-            kept.leaves = true;
             drop(kept.socket.send(&ToWorker::Stop, &[]));
         }
     }
@@ -451,47 +421,4 @@ impl Watch {
             }
         }
     }
-}
-
-fn spawn(start: Start) -> std::io::Result<Kept> {
-    let Start {
-        peer,
-        memory,
-        doors,
-        hello,
-        output,
-        limit,
-    } = start;
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0(format!("maser-worker-{}", peer.slot))
-        .env(VARIABLE, std::process::id().to_string())
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .process_group(0);
-    let output = output.map(|Files { out, err, path }| {
-        command.stdout(out).stderr(err);
-        path
-    });
-    let child = command.spawn()?;
-    peer.has_pid(child.id());
-    let handle = death::handle(&child)?;
-    let mut files = vec![memory.file(), doors.file()];
-    files.extend(limit.as_ref().map(Limit::words));
-    let sent = socket::send(&ours, &ToWorker::Hello(Box::new(hello)), &files);
-    let mut kept = Kept {
-        peer,
-        socket: Wire::new(ours),
-        child,
-        handle,
-        leaves: false,
-        output,
-        limit,
-    };
-    if let Err(error) = sent {
-        drop(kept.child.kill());
-        drop(kept.child.wait());
-        return Err(error);
-    }
-    Ok(kept)
 }

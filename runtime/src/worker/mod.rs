@@ -41,6 +41,7 @@ pub(crate) mod handles;
 mod hello;
 pub(crate) mod incoming;
 pub(crate) mod keeper;
+mod kept;
 pub(crate) mod limit;
 pub(crate) mod link;
 mod link_end;

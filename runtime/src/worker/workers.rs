@@ -3,7 +3,8 @@
 
 use super::doors::{Doors, OwnDoors};
 use super::hello::{Hello, PROTOCOL, ToWorker};
-use super::keeper::{Errand, Keeper, Start};
+use super::keeper::{Errand, Keeper};
+use super::kept::Start;
 use super::limit::Limit;
 use super::member::Membership;
 use super::output::Outputs;
