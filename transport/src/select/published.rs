@@ -5,8 +5,8 @@
 //! (`/proc/net/unix`), so nothing is left behind by whoever dies, and nothing has to be found by another
 //! way.
 //!
-//! - XP-1 processes of the same user alone are answered, and believed.
-//! - XP-2 it is answered from a poll: a process that does not poll is listed and says nothing.
+//! - XQ-1 processes of the same user alone are answered, and believed.
+//! - XQ-2 it is answered from a poll: a process that does not poll is listed and says nothing.
 
 use super::selection::by_name;
 use super::{Preference, Selection, Transports};
@@ -63,7 +63,7 @@ fn own_prefix() -> String {
     format!("{PREFIX}{}-", rustix::process::geteuid().as_raw())
 }
 
-/// XP-1.
+/// XQ-1.
 fn is_own(socket: &OwnedFd) -> bool {
     socket_peercred(socket).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
 }

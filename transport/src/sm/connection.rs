@@ -17,7 +17,7 @@
 use super::incoming::{Incoming, Received};
 use super::lane::Lane;
 use super::outgoing::Outgoing;
-use super::slot::{Frame, Slot, inline, message};
+use super::slot::{self, Frame, Slot, inline, message};
 use super::{LIMITS, socket};
 use crate::endpoint::Endpoint;
 use crate::event::{EndReason, Event};
@@ -34,6 +34,9 @@ const AWAKE: u64 = 0;
 const MESSAGES: u64 = 1;
 /// It wakes for slots, and for room.
 const ROOM: u64 = 2;
+
+/// Bytes of a message that is copied into the area as a whole, where it fits.
+const SHORT_BYTES: usize = 4096;
 
 /// How far a connection is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +103,42 @@ impl Connection {
                 .is_some_and(|slot| self.lane.sender.try_send(slot).is_ok());
         self.has_published |= has_gone;
         has_gone
+    }
+
+    /// Sends a message that is one fragment, if nothing waits before it and there is room; whether it has
+    /// gone.
+    pub(super) fn send_short(&mut self, message: &Message) -> Result<bool, EndReason> {
+        if !self.outgoing.is_empty()
+            || matches!(self.stage, Stage::Closing)
+            || message.len() > SHORT_BYTES
+            || self.lane.sender.is_full()
+        {
+            return Ok(false);
+        }
+        let area = &mut self.lane.area_out;
+        if area.room(message.len()).map_err(EndReason::Corrupt)? < message.len() {
+            return Ok(false);
+        }
+        area.write(0, message);
+        area.commit(message.len());
+        let slot = slot::short(message.len() as u32);
+        // Refused only if the peer has left, which is seen where it is read.
+        let has_gone = self.lane.sender.try_send(slot).is_ok();
+        self.has_published |= has_gone;
+        Ok(has_gone)
+    }
+
+    /// The message that is all of a slot and its one fragment.
+    pub(super) fn short(&mut self, slot: &Slot) -> Result<Option<Message>, EndReason> {
+        let Some(bytes) = slot::short_bytes(slot).filter(|_| self.incoming.is_between()) else {
+            return Ok(None);
+        };
+        let area = &mut self.lane.area_in;
+        let count = area.check(bytes).map_err(EndReason::Corrupt)?;
+        let mut message = Vec::with_capacity(count);
+        area.append(count, &mut message);
+        area.release(count);
+        Ok(Some(message.into()))
     }
 
     /// Whether one more request is refused as full.

@@ -285,7 +285,12 @@ impl SmTransport {
     #[inline(never)]
     fn serve(&mut self, endpoint: Endpoint, slot: &Slot) -> Option<Event> {
         let connection = self.connections.get_mut(endpoint)?;
-        let event = match connection.serve(slot, &self.regions) {
+        let served = match connection.short(slot) {
+            Ok(Some(message)) => Ok(Received::Event(Event::Message { endpoint, message })),
+            Ok(None) => connection.serve(slot, &self.regions),
+            Err(reason) => Err(reason),
+        };
+        let event = match served {
             Ok(Received::Event(event)) => Some(event),
             Ok(Received::Served) => None,
             Ok(Received::Welcome) if self.greeting.contains(&endpoint) => {

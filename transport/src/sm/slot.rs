@@ -162,6 +162,20 @@ pub(super) fn message(slot: &Slot) -> Option<Message> {
     }
 }
 
+/// A message of so many bytes, all of which are in the area.
+pub(super) fn short(bytes: u32) -> Slot {
+    slot(LONG, 0, 0, bytes, [bytes.into(), 0, 0, 0, 0])
+}
+
+/// Bytes of the message that such a slot tells of, if it is one.
+pub(super) fn short_bytes(slot: &Slot) -> Option<u32> {
+    let bytes = (slot.head >> 32) as u32;
+    let is_short = slot.head as u32 == u32::from(LONG)
+        && word(slot, 0) == u64::from(bytes)
+        && bytes as usize > INLINE_BYTES;
+    is_short.then_some(bytes)
+}
+
 fn word(slot: &Slot, index: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&slot.rest[index * 8..][..8]);

@@ -58,6 +58,23 @@ impl SmTransport {
             let refusal = Refusal::NotConnected { endpoint };
             return Err(Refused { refusal, request });
         };
+        if let WorkRequest::Send(message) = &request {
+            match connection.send_short(message) {
+                Ok(false) => {}
+                Ok(true) => {
+                    Self::tell(&mut self.told, connection);
+                    if let Some(token) = token {
+                        self.completed(endpoint, token);
+                    }
+                    return Ok(());
+                }
+                Err(reason) => {
+                    connection.outgoing.request(request, token);
+                    self.end(endpoint, reason);
+                    return Ok(());
+                }
+            }
+        }
         let refusal = match request.check(TransportKind::Sm, &LIMITS) {
             Err(refusal) => Some(refusal),
             Ok(()) if connection.is_full() => Some(Refusal::Full { endpoint }),
