@@ -9,7 +9,7 @@
 //! | [`spec`] | what one row of the report measures |
 //! | [`dialogue`] | what the ends tell each other about it |
 //! | [`opening`] | transports and addresses by name |
-//! | [`line`] | an end that is polled, or slept with |
+//! | [`mod@line`] | an end that is polled, or slept with |
 //! | [`target`] | the memory and the requests of a test |
 //! | [`stream`] | as many requests as fit, one after the other |
 //! | [`client`], [`server`] | the two ends |
