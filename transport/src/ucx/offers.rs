@@ -98,10 +98,10 @@ impl UcxTransport {
     }
 
     /// An offered message was got (UX-11).
-    pub(super) fn collected(&mut self, of: Endpoint, sequence: u32, offer: u64, message: Vec<u8>) {
+    pub(super) fn collected(&mut self, of: Endpoint, sequence: u32, offer: u64, message: Message) {
         self.look();
         self.send_copied(of, TAKEN, &offer.to_le_bytes());
-        self.comes(of, sequence, Came::Message(message.into()));
+        self.comes(of, sequence, Came::Message(message));
     }
 
     /// The peer took an offered message.

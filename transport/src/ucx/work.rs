@@ -114,7 +114,7 @@ impl UcxTransport {
                 return self.begun(slot, posted);
             }
             Task::Fetch(sequence, bytes) => {
-                let message = self.worker.take_received(slot, bytes).into();
+                let message = self.worker.take_received(slot, bytes);
                 self.worker.release(slot);
                 self.comes(of, sequence, Came::Message(message));
                 return;

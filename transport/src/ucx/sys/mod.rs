@@ -9,6 +9,7 @@
 //!   that slots keep. What is under way with endpoints that cannot be closed by force ends with the worker.
 #![allow(unsafe_code, reason = "calls UCX")]
 
+mod buffers;
 mod inbox;
 mod keys;
 mod operations;
@@ -22,6 +23,7 @@ use crate::endpoint::Endpoint;
 use crate::message::Message;
 use crate::table::Endpoints;
 use crate::ucx::options::UcxError;
+use buffers::Buffers;
 use inbox::Inbox;
 use keys::{Mapping, RawKey, padded};
 use maser_ucx_sys as ucx;
@@ -72,6 +74,7 @@ pub(super) struct Worker {
     mappings: HashMap<u64, Mapping>,
     inbox: NonNull<Inbox>,
     slots: Slots,
+    buffers: Buffers,
     /// A number that no other worker has, in the keys of its regions.
     id: [u8; 8],
 }
@@ -163,6 +166,7 @@ impl Worker {
             mappings: HashMap::new(),
             inbox,
             slots: Slots::new(inbox),
+            buffers: Buffers::default(),
             id,
         };
         let handler = ucx::ucp_am_handler_param_t {

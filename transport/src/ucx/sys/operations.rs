@@ -4,6 +4,7 @@ use super::inbox::{self, Fetchable};
 use super::keys::{RemoteKey, place};
 use super::slots::Posted;
 use super::{AM_ID, Ep, Status, Worker, readable};
+use crate::message::Message;
 use crate::ucx::GIVEN_BYTES;
 use crate::ucx::what::What;
 use maser_ucx_sys as ucx;
@@ -97,8 +98,7 @@ impl Worker {
         let mut params = self.params(slot);
         params.cb.recv_am = Some(inbox::received);
         let received = &mut self.slots.get_mut(slot).received;
-        received.clear();
-        received.reserve_exact(from.bytes);
+        *received = self.buffers.take(from.bytes);
         let buffer = received.as_mut_ptr().cast::<c_void>();
         // SAFETY: UX-1: so many bytes are reserved in the slot; the description is used once.
         let answer = unsafe {
@@ -125,13 +125,13 @@ impl Worker {
     /// What was fetched into the slot, `bytes` of it.
     ///
     /// UCX has said that it is done with the slot, without an error, and that it wrote so many.
-    pub(in crate::ucx) fn take_received(&mut self, slot: u32, bytes: usize) -> Vec<u8> {
+    pub(in crate::ucx) fn take_received(&mut self, slot: u32, bytes: usize) -> Message {
         let slot = self.slots.get_mut(slot);
         assert!(!slot.is_under_way && bytes <= slot.received.capacity());
         let mut received = mem::take(&mut slot.received);
         // SAFETY: reserved by `receive`, and written since.
         unsafe { received.set_len(bytes) };
-        received
+        self.buffers.lend(received).into()
     }
 
     /// Puts what the slot has: a part of a region, a payload, or what is in the frame.
@@ -189,8 +189,7 @@ impl Worker {
         let params = self.params(slot);
         let found = self.slots.get_mut(slot);
         found.key = Some(key);
-        found.received.clear();
-        found.received.reserve_exact(bytes);
+        found.received = self.buffers.take(bytes);
         let to = found.received.as_mut_ptr().cast::<c_void>();
         // SAFETY: UX-1: so many bytes are reserved in the slot.
         let answer = unsafe { self.ucp.ucp_get_nbx(ep, to, bytes, from, raw_key, &params) };
