@@ -2,7 +2,8 @@
 //! it is refused.
 //!
 //! The hot connection, which is read by every poll, is not watched: each arrival would cost a call-back in
-//! the kernel, 2 % of a round trip by epoll and more by a ring. It is watched again before the thread sleeps.
+//! the kernel, 2 % of a round trip by epoll (by a ring it was not measured). It is watched again before the
+//! thread sleeps.
 //!
 //! - TK-2 a socket that is watched for bytes or room is told as long as it has them: once for each time
 //!   that it is watched, or for each look.
