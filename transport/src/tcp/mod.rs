@@ -187,8 +187,10 @@ impl TcpTransport {
     /// Looks at all connections alike, where [`poll`](crate::Transport::poll) prefers one: for transports that
     /// have this one beside their device, and whose own messages come by that.
     pub(crate) fn look_at_all(&mut self) {
-        // A connection that cannot be watched is found out by its silence.
-        let _outcome = self.watch_hot();
+        // That one is read, and not watched.
+        if let Some(hot) = self.hot {
+            self.read(hot);
+        }
         self.look();
     }
 
