@@ -77,10 +77,15 @@ impl Net {
             self.ip(at, "link set eth0 up")?;
             self.ip(at, "link set lo up")?;
         }
+        // A cable carries once both of its ends have noticed each other.
+        for at in [At::Here, At::There] {
+            while !self.ip(at, "-o link show eth0")?.contains("state UP") {}
+        }
         Ok(())
     }
 
-    fn ip(&self, at: At, arguments: &str) -> Result<(), String> {
+    /// What it said.
+    fn ip(&self, at: At, arguments: &str) -> Result<String, String> {
         let mut ip = Command::new("ip");
         ip.args(arguments.split(' '));
         let output = self
@@ -88,7 +93,7 @@ impl Net {
             .map_err(|error| error.to_string())?;
         let output = output.map_err(|error| format!("ip ({error}); install iproute2"))?;
         match output.status.success() {
-            true => Ok(()),
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         }
     }
