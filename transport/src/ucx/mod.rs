@@ -1,6 +1,6 @@
 //! UCX, found at run time: whatever it has between two processes, beside a connection of TCP.
 //!
-//! Each end has a context and a worker of UCX, and a [`TcpTransport`](crate::tcp::TcpTransport). A connection
+//! Each end has a context and a worker of UCX, and a [`TcpTransport`]. A connection
 //! begins with one of TCP, which says who is admitted, carries control messages (keys of regions among
 //! them), and hears of the death of the peer. The ends tell each other the addresses of their workers there;
 //! then messages are active messages of UCX, and puts, gets and atomics its own.
