@@ -33,16 +33,16 @@
 //! connection beside it, but data has no integrity. It is for networks where only the job's hosts are.
 //!
 //! # Memory
-//! Over shared memory UCX stores directly only into memory that it allocated itself; into all other it puts
-//! by `process_vm_writev`, some four times as slow for a few bytes (and not at all where that is refused: it
-//! then sends messages). Between processes of one host take the transport `sm`.
+//! Over shared memory UCX stores directly only into memory that it allocated itself; into all other its version
+//! 1.13 puts and gets by messages, which need the peer's poll, and which are some four times as slow for a few
+//! bytes. Between processes of one host take the transport `sm`.
 //!
 //! # Transports of UCX that cannot be given up
 //! In its version 1.13, shared memory is one: what is under way with a peer that died stays so. So nothing
 //! of a user's is given to UCX over such a transport but for a moment: messages of up to 8 KiB are copied when
-//! they are posted, longer ones are got by their receiver (UX-11), and puts and gets are done when they are
-//! posted. The exceptions are what finds the peer's queue full, and what UCX emulates: if the peer dies then,
-//! their memory is kept until the end is dropped.
+//! they are posted, longer ones are got by their receiver (UX-11), and puts and gets of memory that UCX allocated
+//! are done when they are posted. The exceptions are what finds the peer's queue full, and puts and gets of all
+//! other memory: if the peer dies then, their memory is kept until the end is dropped.
 //!
 //! # Traps of version 1.13
 //! It aborts the process where it meets what it does not expect: besides UX-10, endpoints over a device of soft

@@ -21,7 +21,8 @@
 //! - HS-2 who refuses says only whether version, job or secret do not fit; nothing is said before the
 //!   stranger's hello is whole.
 //! - HS-3 a hello can be repeated by whoever saw it; the answer to it is of no use without the ephemeral
-//!   key of who made it, so no frame that follows opens.
+//!   key of who made it, so no sealed frame that follows opens. Frames in clear are not held up by that: where
+//!   data is not sealed, who repeats a hello can send them.
 //! - HS-4 without a secret the same messages travel with a psk that everybody knows. That is for one host
 //!   alone: the transport refuses to listen elsewhere.
 
